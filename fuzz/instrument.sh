@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Cargo's RUSTC_WRAPPER for fuzzing: the code that reads what the fuzzer writes is instrumented, the rest is as ever.
+# Cargo's RUSTC_WRAPPER for fuzzing: instruments only the crates that read the fuzzer's input.
 set -euo pipefail
 rustc="$1"
 shift

@@ -1,7 +1,7 @@
-"""Adds files that the real Keras and h5py write to the seeds of the readers.
+"""Adds files written by the real Keras and h5py to the seeds of the readers.
 
-Usage: python keras_seeds.py FOLDER, in an environment with Keras (tests/interop/requirements.txt). They differ from
-netc's own: HDF5 of the oldest version, members of zip archives in another order, shared and nested models.
+Usage: python keras_seeds.py FOLDER, in an environment with Keras (tests/interop/requirements.txt). The files differ
+from netc's own: HDF5 of the oldest version, zip members in another order, shared and nested models.
 """
 
 import io
@@ -43,11 +43,11 @@ def text():
 
 
 def files():
-    """A name, and the model of that name in each format."""
+    """Yields a name and the bytes of a model as .keras and as .h5."""
     with tempfile.TemporaryDirectory() as folder:
         for i, model in enumerate([functional(), sequential(), text()]):
             if i == 0:
-                # The state of its optimizer has a place in both formats.
+                # Both formats store the optimizer's state.
                 model.compile("adam", "mse")
                 model.optimizer.build(model.trainable_variables)
             archive, hdf5 = Path(folder, "model.keras"), Path(folder, "model.h5")
@@ -57,7 +57,7 @@ def files():
 
 
 def rewritten(weights, name, libver=None, **storage):
-    """The HDF5 file, written anew with another version of the format or storage of datasets."""
+    """Rewrites the HDF5 file with another version of the format or another storage of datasets."""
     out = io.BytesIO()
     with h5py.File(io.BytesIO(weights)) as old, h5py.File(out, "w", libver=libver) as new:
         def copy(path, item):

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets, makes their seeds, and runs each for a while. Fails if one finds something.
+# Builds the fuzz targets, generates their seeds, and runs each target. Fails if a target finds something.
 #
-#   fuzz/run.sh [SECONDS] [TARGET...]     each of all targets for 10 seconds, unless told otherwise
-#   NETC_FUZZ_SEED=N fuzz/run.sh          with the fuzzer's own seed N; another each time, unless told otherwise
+#   fuzz/run.sh [SECONDS] [TARGET...]     runs each target for SECONDS; default: all targets, 10 seconds each
+#   NETC_FUZZ_SEED=N fuzz/run.sh          uses the fuzzer's random seed N; default: a new seed for each run
 #
-# Needs a stable Rust toolchain and a C++ compiler, for the fuzzer's runtime.
+# Needs a stable Rust toolchain, and a C++ compiler for the fuzzer's runtime.
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds="${1:-10}"
@@ -13,15 +13,15 @@ if [ "${#targets[@]}" = 0 ]; then
   mapfile -t targets < <(basename -s .rs fuzz_targets/*.rs)
 fi
 
-# The dependencies have the versions that the workspace is tested with.
+# Use the dependency versions with which the workspace is tested.
 cp ../Cargo.lock Cargo.lock
 RUSTC_WRAPPER="$PWD/instrument.sh" cargo build --release
 target/release/seeds seeds
 
-# Readers are given files: in memory, where there is such a folder.
+# Readers need files; keep them in memory if possible.
 if [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
-# A file may take 64 MiB and 64 times its size to read (netc_ir::Budget). Inputs are of at most 64 KiB, so with what the
-# process has from the start this is what they justify. Threads reserve their share of it.
+# Reading a file may take 64 MiB plus 64 times its size (netc_ir::Budget), and inputs have at most 64 KiB. The limits
+# add what the process needs from the start. A single thread and arena keep the reserved address space small.
 export RAYON_NUM_THREADS=1 MALLOC_ARENA_MAX=1
 ulimit -v 500000
 limits=(-max_len=65536 -rss_limit_mb=400 -timeout=10)
@@ -44,6 +44,6 @@ for target in "${targets[@]}"; do
   fi
 done
 if [ "${#failed[@]}" != 0 ]; then
-  echo "found something: ${failed[*]}; see fuzz/artifacts/ and fuzz/README.md" >&2
+  echo "these targets found something: ${failed[*]}; see fuzz/artifacts/ and fuzz/README.md" >&2
   exit 1
 fi

@@ -1,13 +1,13 @@
-//! Writes what the targets start from: a folder of files for each, and the words of those that are text.
+//! Generates the seeds of the fuzz targets: a folder of files for each, and a dictionary for text formats.
 //!
-//! Usage: `seeds FOLDER`. The same seeds each time.
+//! Usage: `seeds FOLDER`. The output is reproducible.
 
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
 
-// The targets are built for the fuzzer, whose runtime this program therefore needs too.
+// The crates are instrumented, so this program must link the fuzzer's runtime, too.
 use libfuzzer_sys as _;
 use netc_data::Rng;
 use netc_exec::{Tensor, inputs, npy, npz};
@@ -17,7 +17,7 @@ use netc_testgen::CoreRecipe;
 
 type Made<T> = Result<T, Box<dyn Error>>;
 
-/// Recipes of each kind.
+/// Number of recipes of each kind.
 const RECIPES: u64 = 24;
 
 const PIPELINES: &[&str] = &[
@@ -27,11 +27,11 @@ const PIPELINES: &[&str] = &[
     "lower,@simplify,split=\"a \\\"b\\\"\"",
 ];
 
-/// Rules, with an empty line between them.
+/// Rules, separated by empty lines.
 const RULES: &str =
     concat!(include_str!("../passes/saturate/shape.rules"), "\n", include_str!("../passes/saturate/product.rules"));
 
-/// Models as Keras 1 and 2 saved them.
+/// Models saved by Keras 1 and 2.
 const LEGACY: &[&[u8]] = &[
     include_bytes!("../tests/legacy/bare_list.h5"),
     include_bytes!("../tests/legacy/functions.h5"),
@@ -42,10 +42,10 @@ const LEGACY: &[&[u8]] = &[
     include_bytes!("../tests/legacy/spread_names.h5"),
 ];
 
-/// A model of TensorFlow.js whose weights fit into those that the target has.
+/// A TensorFlow.js model that needs no more weights than the target provides.
 const TFJS: &[u8] = include_bytes!("../tests/tfjs/nested/model.json");
 
-/// Words of a dictionary; more slow the fuzzer down.
+/// Exclusive upper bound of the length of words in a dictionary. Longer ones slow the fuzzer down.
 const MAX_WORD: usize = 32;
 
 fn main() -> Made<()> {
@@ -92,7 +92,7 @@ fn save(folder: &Path, target: &str, seed: u64, bytes: &[u8]) -> Made<()> {
 fn text(folder: &Path, seed: u64, module: &Module) -> Made<()> {
     let text = print(module);
     save(folder, "parse_ir", seed, text.as_bytes())?;
-    // Libraries have no weights.
+    // Layer libraries have no weights.
     if module.weights.is_empty() { save(folder, "layers_text", seed, text.as_bytes()) } else { Ok(()) }
 }
 
@@ -110,13 +110,13 @@ fn tensors(folder: &Path, seed: u64, module: &Module) -> Made<()> {
     save(folder, "npz", seed, &npz::encode(named.iter().map(|(name, x)| (name.as_str(), *x)))?)
 }
 
-/// The bytes of a recipe of up to a dozen steps.
+/// The bytes of a random recipe with up to twelve steps.
 fn recipe(seed: u64) -> Vec<u8> {
     let mut rng = Rng::for_part(seed, "recipe");
     (0..8 * (1 + rng.below(12))).map(|_| rng.below(256) as u8).collect()
 }
 
-/// The words of a target's seeds, as a dictionary of libFuzzer.
+/// Writes the words of a target's seeds as a libFuzzer dictionary.
 fn words(folder: &Path, target: &str) -> Made<()> {
     let mut words = BTreeSet::new();
     for file in fs::read_dir(folder.join(target))? {

@@ -1,4 +1,4 @@
-//! Programs for inputs of known extents.
+//! Specializes a program to inputs of known extents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,13 +6,13 @@ use netc_ir::{Dim, Func, FuncId, MAIN, Module, Name, OpKind, call_symbols};
 
 use crate::analysis::calls::callees_first;
 
-/// What symbols are; nothing where calls give different extents.
+/// The values of symbols; `None` if calls give different extents.
 type Symbols = BTreeMap<Name, Option<Dim>>;
 
-/// A copy of `module` whose `@main` takes inputs of the extents `dims`.
+/// Copies `module` and gives the inputs of `@main` the extents `dims`.
 ///
-/// Symbols become numbers as far as the inputs tell, in `@main` and in what it calls. A function that is called with
-/// different extents keeps its symbols.
+/// Replaces the symbols that the inputs determine by numbers, in `@main` and in the functions that it calls. A symbol
+/// that has different extents in different calls of its function stays.
 pub fn bind(module: &Module, dims: &[Vec<u64>]) -> Module {
     let mut module = module.clone();
     let Some(main) = module.func_named(MAIN) else { return module };
@@ -33,7 +33,7 @@ pub fn bind(module: &Module, dims: &[Vec<u64>]) -> Module {
     module
 }
 
-/// Gives open extents of parameters their numbers; returns what the symbols among them are.
+/// Sets the open extents of parameters and returns the values of the symbols among them.
 fn take(main: &mut Func, dims: &[Vec<u64>]) -> Symbols {
     let mut symbols = Symbols::new();
     for (param, dims) in main.params.clone().iter().zip(dims) {
@@ -58,13 +58,13 @@ fn substitute(func: &mut Func, symbols: &Symbols) {
     }
 }
 
-/// The functions that attributes of source ops name. Nothing tells the extents that those give them.
+/// The functions that attributes of source ops name. The extents that such ops call them with are unknown.
 fn named_by_source_ops(module: &Module) -> BTreeSet<FuncId> {
     let ops = module.funcs.iter().flat_map(Func::ops).map(|(_, op)| &op.kind);
     ops.filter(|kind| matches!(kind, OpKind::Source(_))).flat_map(OpKind::funcs).collect()
 }
 
-/// The functions that `id` calls, with the numbers that each call gives for symbols.
+/// The functions that `id` calls, with the known extents that each call gives for symbols.
 fn calls(module: &Module, id: FuncId) -> Vec<(FuncId, Vec<(Name, Dim)>)> {
     let func = &module[id];
     let call = |op: &netc_ir::Op| match &op.kind {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn open_extents_are_numbers_in_all_that_is_called() {
+    fn open_extents_become_numbers_in_called_functions_too() {
         let text = "netc 1
         func @main(%x: f32[N,T,3], %y: f32[?,2]) -> (%b) {
           %a = call @inner(%x) : f32[N,T,3]
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn symbols_stay_in_functions_that_source_ops_run() {
+    fn symbols_stay_in_functions_that_source_ops_name() {
         let text = "netc 1
         func @main(%x: f32[N,3]) -> (%b) {
           %a = call @inner(%x) : f32[N,3]
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbol_stays_where_calls_differ() {
+    fn a_symbol_stays_if_calls_give_it_different_extents() {
         let text = "netc 1
         func @main(%x: f32[N,T,3], %y: f32[N,U,3]) -> (%a, %b) {
           %a = call @inner(%x) : f32[N,T,3]

@@ -1,12 +1,12 @@
-//! Local simplifications to a normal form, each exact: values stay the same to the bit.
+//! Local simplifications to a normal form. Each is exact: values stay the same bit for bit.
 //!
-//! The rules are tables of named functions, `elements`, `moves` and `windows`, each with its algebra. A rule looks
-//! at an op and at what defines its operands, and answers with a value that is the op's result already, or with an op to
-//! compute in its place. Types stay: a rewrite whose type would be another, which symbols can make, is not done.
+//! The rules are in tables of named functions: `elements`, `moves` and `windows`. A rule looks at an op and at the ops
+//! that define its operands. It answers with an existing value that equals the op's result, or with an op to compute
+//! instead. A rewrite that would change a type, which can happen with symbols, is not done.
 //!
-//! Ops are visited once, in their order, and rewritten until no rule applies: what an op reads is in normal form by
-//! then, and no rule looks at readers. Every rule makes an op read something defined earlier, or takes a step to a form
-//! that no rule takes back. So the time is linear in the ops and what they hold.
+//! Ops are visited once, in order, and rewritten until no rule applies. The operands of an op are in normal form when
+//! it is visited, and no rule looks at readers. Every rule makes an op read something defined earlier, or takes a step
+//! that no rule reverses. So the time is linear in the size of the program.
 
 mod elements;
 mod moves;
@@ -24,16 +24,16 @@ use site::{Rewrite, Rule, Site};
 /// `canonicalize` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "canonicalize",
-    summary: "Bring ops to a normal form: drop what does nothing, merge what undoes or repeats.",
-    help: "Rewrites core ops by local rules that are exact:\n\n\
-           - a `reshape`, `broadcast`, `cast`, `transpose`, `slice`, `pad`, `reverse`, `concat`, `sort` or `max_pool` \
-           that changes nothing goes, and so does arithmetic with a neutral element, such as `x * 1`;\n\
-           - chains of `reshape`, `transpose`, `broadcast`, `cast`, `slice`, `pad` and `reverse` become one;\n\
-           - `neg`, `not`, `relu`, `abs` and roundings that repeat or undo one another go;\n\
-           - a `select` by a constant becomes what it selects; a `slice` of a `concat` that lies in one part, a slice of \
-           the part;\n\
-           - constants stand on the right of what commutes; padding that pads nothing becomes none.\n\n\
-           What an op was made of stays where something else reads it: `dce` removes the rest.",
+    summary: "Bring ops to a normal form: remove ops without effect, merge chains of ops.",
+    help: "Rewrites core ops by local, exact rules:\n\n\
+           - removes a `reshape`, `broadcast`, `cast`, `transpose`, `slice`, `pad`, `reverse`, `concat`, `sort` or \
+           `max_pool` that changes nothing, and arithmetic with a neutral element, such as `x * 1`;\n\
+           - merges chains of `reshape`, `transpose`, `broadcast`, `cast`, `slice`, `pad` and `reverse` into one op;\n\
+           - removes `neg`, `not`, `relu`, `abs` and roundings that repeat or undo one another;\n\
+           - replaces a `select` with a constant condition by the selected operand, and a `slice` within one part of a \
+           `concat` by a slice of that part;\n\
+           - moves the constant operand of a commutative op to the right, and removes padding that pads nothing.\n\n\
+           Ops that become unread stay until `dce` removes them.",
     fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Canonicalize)),
@@ -52,7 +52,7 @@ impl Pass for Canonicalize {
     }
 }
 
-/// Rewrites the ops of `func`, a function that reads the weights of `module`, while there is fuel.
+/// Rewrites the ops of `func`, a function of `module`, while there is fuel.
 fn canonicalize(module: &Module, func: &mut Func, context: &mut Context<'_>) {
     let mut constant = vec![false; func.num_values()];
     let mut renaming = Renaming::of(func);
@@ -82,7 +82,7 @@ fn canonicalize(module: &Module, func: &mut Func, context: &mut Context<'_>) {
     func.retain_ops(|op| !gone[op.index()]);
 }
 
-/// The first rule that applies to the op, and what it makes of it. The type of the result stays.
+/// The first rule that applies to the op, with its rewrite. Rewrites that would change the result type do not count.
 fn find(module: &Module, func: &Func, constant: &[bool], id: OpId) -> Option<(&'static str, Rewrite)> {
     let op = &func[id];
     let (OpKind::Core(core), [result]) = (&op.kind, &op.results[..]) else { return None };

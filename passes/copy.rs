@@ -1,11 +1,11 @@
-//! Rebuilding a function: which new value stands for which old one.
+//! Rebuilds a function while tracking which new value replaces which old one.
 
 use std::collections::BTreeMap;
 
 use netc_ir::extents::Symbols;
 use netc_ir::{Builder, CoreOp, Func, InferError, Module, Name, Op, OpKind, Output, Param, Type, ValueId};
 
-/// A function that is being built from the ops of another.
+/// A new function, built from the ops of an old one.
 pub(crate) struct Copy<'m> {
     old: &'m Func,
     new_of: Vec<Option<ValueId>>,
@@ -14,7 +14,7 @@ pub(crate) struct Copy<'m> {
     pub(crate) builder: Builder<'m>,
 }
 
-/// The function that is copied, while ops of one that it calls are.
+/// The state of the caller while the ops of a callee are copied.
 pub(crate) struct Caller<'m> {
     old: &'m Func,
     new_of: Vec<Option<ValueId>>,
@@ -28,7 +28,7 @@ impl<'m> Copy<'m> {
         Self { old, new_of: vec![None; old.num_values()], symbols, builder }
     }
 
-    /// Goes on with the ops of `callee`, whose parameters stand for `operands`, until [`Copy::leave`].
+    /// Switches to copying ops of `callee`, with `operands` for its parameters, until [`Copy::leave`].
     pub(crate) fn enter(&mut self, callee: &'m Func, operands: &[ValueId]) -> Caller<'m> {
         let new_of = std::mem::replace(&mut self.new_of, vec![None; callee.num_values()]);
         let symbols = Symbols::called(callee, operands.iter().map(|v| self.builder.ty(*v)));
@@ -40,7 +40,7 @@ impl<'m> Copy<'m> {
         caller
     }
 
-    /// Goes back to `caller`, and returns the new values for the outputs of what it called.
+    /// Switches back to `caller` and returns the new values for the outputs of the callee.
     pub(crate) fn leave(&mut self, caller: Caller<'m>) -> Vec<ValueId> {
         let outputs: Vec<ValueId> = self.old.outputs.iter().map(|o| o.value).collect();
         let results = self.get_all(&outputs);
@@ -48,19 +48,19 @@ impl<'m> Copy<'m> {
         results
     }
 
-    /// Adds `param`, a parameter of the old function, as it is.
+    /// Copies `param`, a parameter of the old function.
     pub(crate) fn param(&mut self, param: &Param) {
         let value = self.builder.param(param.name.clone(), self.old[param.value].ty.clone(), param.layer);
         self.set(param.value, value);
     }
 
-    /// Adds a core op of the old function that reads `old` there and `new` here. Its type is inferred.
+    /// Copies a core op whose operands were `old` and are now `new`. Its type is inferred.
     pub(crate) fn core(&mut self, op: &CoreOp, old: &[ValueId], new: &[ValueId]) -> Result<ValueId, InferError> {
         let types: Vec<&Type> = old.iter().map(|v| &self.old[*v].ty).collect();
         self.builder.copied(op, &types, new, &mut self.symbols)
     }
 
-    /// Adds an op of the old function as it is.
+    /// Copies an op of the old function.
     pub(crate) fn op(&mut self, op: &Op) {
         let operands = self.get_all(&op.operands);
         let types = self.declared(op, &operands).into_iter().map(|ty| (ty, None));
@@ -69,8 +69,8 @@ impl<'m> Copy<'m> {
         self.set_all(&op.results, &results);
     }
 
-    /// The types that the old function declares for the results of `op`, in the symbols of the new function, where it reads
-    /// `operands`. Core ops have theirs as they are.
+    /// The types that the old function declares for the results of `op`, in the symbols of the new function, where `op`
+    /// takes `operands`. For a core op, the types are unchanged.
     pub(crate) fn declared(&mut self, op: &Op, operands: &[ValueId]) -> Vec<Type> {
         if matches!(op.kind, OpKind::Core(_)) {
             return op.results.iter().map(|v| self.old[*v].ty.clone()).collect();
@@ -80,7 +80,7 @@ impl<'m> Copy<'m> {
         op.results.iter().map(new_type).collect()
     }
 
-    /// The new values for `old`. In a verified function every operand has one by the time it is read.
+    /// The new values for `old`. In a verified function every operand is defined before its reader.
     pub(crate) fn get_all(&self, old: &[ValueId]) -> Vec<ValueId> {
         old.iter().filter_map(|v| self.new_of[v.index()]).collect()
     }
@@ -95,8 +95,8 @@ impl<'m> Copy<'m> {
         }
     }
 
-    /// Returns the named old values and ends the function. Values have the names of the old function and no others;
-    /// where one stands for several, the first name.
+    /// Finishes the function with the new values for the named old values as outputs. Values keep the names of the old
+    /// function; a value that replaces several keeps the first name.
     pub(crate) fn finish(self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
         let outputs = outputs.into_iter().filter_map(|(name, old)| Some((name, self.new_of[old.index()]?)));
         let outputs: Vec<_> = outputs.collect();
@@ -115,8 +115,8 @@ impl<'m> Copy<'m> {
     }
 }
 
-/// A function that is being built from some ops of another, in time in proportion to their number: a function may have
-/// as many parts as ops.
+/// A new function, built from some ops of an old one. Takes time proportional to the number of copied ops, because a
+/// function may be divided into as many parts as it has ops.
 pub(crate) struct PartCopy<'m> {
     old: &'m Func,
     new_of: BTreeMap<ValueId, ValueId>,
@@ -128,19 +128,19 @@ impl<'m> PartCopy<'m> {
         Self { old, new_of: BTreeMap::new(), builder: Builder::new(module, name) }
     }
 
-    /// Adds `param`, a parameter of the old function, as it is.
+    /// Copies `param`, a parameter of the old function.
     pub(crate) fn param(&mut self, param: &Param) {
         let value = self.builder.param(param.name.clone(), self.old[param.value].ty.clone(), param.layer);
         self.new_of.insert(param.value, value);
     }
 
-    /// Adds a parameter that stands for any value of the old function.
+    /// Adds a parameter in place of any value of the old function.
     pub(crate) fn param_for(&mut self, old: ValueId, name: Name) {
         let value = self.builder.param(name, self.old[old].ty.clone(), None);
         self.new_of.insert(old, value);
     }
 
-    /// Adds an op of the old function as it is. In a verified function every operand has a new value by then.
+    /// Copies an op of the old function. In a verified function every operand is defined before its reader.
     pub(crate) fn op(&mut self, op: &Op) {
         let operands: Vec<ValueId> = op.operands.iter().filter_map(|v| self.new_of.get(v).copied()).collect();
         let types = op.results.iter().map(|v| (self.old[*v].ty.clone(), None));
@@ -148,7 +148,8 @@ impl<'m> PartCopy<'m> {
         self.new_of.extend(op.results.iter().copied().zip(self.builder.results(new).iter().copied()));
     }
 
-    /// Returns the named old values and ends the function. Values have the names of the old function and no others.
+    /// Finishes the function with the new values for the named old values as outputs. Values keep the names of the old
+    /// function.
     pub(crate) fn finish(self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
         let Self { old, new_of, builder } = self;
         let outputs = outputs.into_iter().filter_map(|(name, value)| Some((name, *new_of.get(&value)?)));

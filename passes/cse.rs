@@ -1,10 +1,10 @@
-//! Common subexpressions: what is computed twice is computed once.
+//! Common subexpression elimination.
 //!
-//! Two ops are the same if their kinds, with all attributes, and their operands are. Ops have no side effects, and that
-//! holds of source ops and calls too: a layer in inference mode is a function of its inputs, so a layer that is applied
-//! twice to the same tensor yields the same tensor twice, whether or not netc knows what it computes.
+//! Two ops are equal if their kinds, with all attributes, and their operands are equal. Ops have no side effects. This
+//! includes source ops and calls: a layer in inference mode is a function of its inputs, so applying it twice to the
+//! same tensor yields the same tensor, whether or not netc supports the layer.
 //!
-//! One walk in the order of the ops finds all: operands are looked up as what stands for them by then.
+//! One walk over the ops finds all duplicates, because it compares operands after replacement.
 
 use std::collections::HashMap;
 
@@ -16,11 +16,12 @@ use crate::analysis::commutes;
 /// `cse` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "cse",
-    summary: "Compute once what is computed several times.",
-    help: "Makes equal ops on equal operands one: the first stays, with its name, and its location becomes all of \
-           theirs. Weights and constants are ops too. The operands of ops that commute may stand in either order.\n\n\
-           Layers and calls count as equal if they apply the same layer or function with the same arguments: in \
-           inference mode they have no side effects.",
+    summary: "Merge ops that compute the same value.",
+    help: "Merges equal ops on equal operands, weights and constants included. The first op stays and keeps its name; its \
+           location becomes the union of all their locations. For commutative ops the order of operands does not \
+           matter.\n\n\
+           Layers and calls are equal if they apply the same layer or function with the same arguments: in inference \
+           mode they have no side effects.",
     fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Cse)),
@@ -39,10 +40,10 @@ impl Pass for Cse {
     }
 }
 
-/// What is computed again.
+/// The ops to remove.
 struct Plan {
     renaming: Renaming,
-    /// Each op that computes what another computes already, with that one.
+    /// Each duplicate, with the first op that computes the same.
     repeats: Vec<(OpId, OpId)>,
 }
 
@@ -63,12 +64,12 @@ fn plan(func: &Func, fuel: &mut Fuel) -> Plan {
     plan
 }
 
-/// What makes two ops the same.
+/// The identity of an op: ops with equal keys are duplicates.
 #[derive(PartialEq, Eq, Hash)]
 struct Key<'f> {
     kind: &'f OpKind,
     operands: Vec<ValueId>,
-    /// The types of the results, where they are written down and not inferred: they may differ.
+    /// The result types, if they are declared rather than inferred: these may differ.
     types: Vec<&'f Type>,
 }
 
@@ -107,7 +108,7 @@ mod tests {
     use crate::testing::{rewrite, run};
 
     #[test]
-    fn equal_ops_become_the_first_and_chains_collapse() {
+    fn duplicates_are_replaced_by_the_first_op_and_chains_collapse() {
         rewrite(
             "cse",
             "%w = weight w0() : f32[2]
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_types_and_the_bits_of_constants_count() {
+    fn ops_with_different_attributes_types_or_constant_bits_stay() {
         let text = "%a = constant() {value = 0.0} : f32[2]
              %b = constant() {value = -0.0} : f32[2]
              %c = reduce_sum(%x) {axes = [0]} : f32[]
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_and_calls_on_the_same_operands_are_one_and_locations_are_fused() {
+    fn equal_layers_and_calls_are_merged_and_their_locations_fused() {
         let (module, _) = run(
             "netc 1
              layer l0 \"shared\" : keras.ReLU {}
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn fuel_is_one_repeat_each() {
+    fn each_removed_duplicate_takes_one_unit_of_fuel() {
         let text = "%a = neg(%x) : f32[2]\n%b = neg(%x) : f32[2]\n%c = neg(%x) : f32[2]\n%d = add(%a, %b) : f32[2]\n\
                     %y = add(%d, %c) : f32[2]";
         crate::testing::check_fuel("cse", text, &[5, 4, 3]);

@@ -1,4 +1,4 @@
-//! Removes what no output needs.
+//! Dead code elimination.
 
 use netc_ir::{Func, Loc, Module};
 use netc_pass::{Context, Fidelity, Fuel, Pass, PassInfo, Result, counted};
@@ -8,9 +8,9 @@ use crate::analysis::live_ops;
 /// `dce` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "dce",
-    summary: "Remove ops whose results are neither read nor returned.",
+    summary: "Remove ops that no output needs.",
     help: "Removes every op that no output of its function needs. Ops have no side effects, so outputs do not change.\n\
-           Parameters stay, read or not: they are the function's signature.",
+           Unread parameters stay, because they are part of the function's signature.",
     fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Dce)),
@@ -31,7 +31,7 @@ impl Pass for Dce {
     }
 }
 
-/// Removes the ops that no output of `func` needs, the last first while there is fuel, and returns how many there were.
+/// Removes the ops that no output of `func` needs, last to first, while there is fuel. Returns how many were removed.
 fn remove_dead_ops(func: &mut Func, fuel: &mut Fuel) -> usize {
     let (mut kept, before) = (live_ops(func), func.num_ops());
     for op in func.op_ids().rev() {

@@ -1,4 +1,4 @@
-//! Dissolves the nested models that a cut is in: their layers become layers of `@main`, where it can be cut.
+//! Dissolves the nested models that contain a cut: their layers become layers of `@main`, which can be cut.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -11,7 +11,7 @@ use crate::analysis::{CutError, CutPart, CutPoint, Flat, Models, Names, OpNames,
 use crate::inline::inline;
 use crate::prune::replace_funcs;
 
-/// A module in which cuts are places of `@main`.
+/// A module in which all cuts are places in `@main`.
 pub(crate) struct Dissolved<'m> {
     pub(crate) module: Cow<'m, Module>,
     /// The places of each cut.
@@ -20,27 +20,27 @@ pub(crate) struct Dissolved<'m> {
     names: Names<'m>,
     before: &'m Module,
     main: FuncId,
-    /// Which functions are dissolved, by id.
+    /// Which functions were dissolved, by id.
     open: Vec<bool>,
     origins: OnceCell<Origins<'m>>,
 }
 
-/// Where each op of `@main` was.
+/// The original place of each op of `@main`.
 pub(crate) struct Origins<'m> {
     pub(crate) models: Models<'m>,
-    /// The graph that `@main` is.
+    /// `@main` as a flat graph.
     pub(crate) flat: Flat,
-    /// The ops of `@main`, as the graph numbers them.
+    /// The ops of `@main`, by their number in the graph.
     pub(crate) ops: Vec<OpId>,
-    /// Where each of them is among `ops`, by op id.
+    /// The index of each op in `ops`, by op id.
     place: Vec<u32>,
 }
 
-/// Inlines the models in which the cuts of `@main` have places. Other nested models stay. A model that is applied several
-/// times is dissolved wherever it is: its layers stay shared. `pass` is the one that asks, for remarks.
+/// Inlines the nested models that contain a cut of `@main`. Other nested models stay. A model that is applied several
+/// times is dissolved everywhere; its layers stay shared. `pass` is the name of the calling pass, for remarks.
 ///
 /// # Errors
-/// A cut whose path leads to no layer, or into a model that cannot be dissolved.
+/// Fails if a cut names no layer, or is inside a model that cannot be dissolved.
 pub(crate) fn dissolve<'m>(
     module: &'m Module,
     specs: &[String],
@@ -56,7 +56,7 @@ pub(crate) fn dissolve<'m>(
     let (cuts, origins) = (Vec::new(), OnceCell::new());
     let mut dissolved = Dissolved { module: inlined, cuts, remarks, names, before: module, main, open, origins };
     if dissolved.module.main().map(Func::num_ops) != Some(dissolved.expected_ops()) {
-        return Err(PassError::new("a nested model that a cut is in cannot be dissolved"));
+        return Err(PassError::new("a nested model that contains a cut cannot be dissolved"));
     }
     let points = |parts: Vec<CutPart>| {
         let points = parts.iter().map(|part| dissolved.points(part)).collect::<Result<Vec<_>, _>>();
@@ -68,7 +68,7 @@ pub(crate) fn dissolve<'m>(
 }
 
 impl<'m> Dissolved<'m> {
-    /// What a place in the module as it was is called by `split`, for an op of `@main` as it is.
+    /// The name under which `split` knows the original place of `op`, an op of the new `@main`.
     pub(crate) fn name(&self, op: OpId) -> String {
         let path = self.names.path(&self.origins().models, self.slot(op));
         path.unwrap_or_else(|| {
@@ -76,7 +76,7 @@ impl<'m> Dissolved<'m> {
         })
     }
 
-    /// Where an op of `@main` was.
+    /// The original place of an op of `@main`.
     pub(crate) fn slot(&self, op: OpId) -> Slot {
         let origins = self.origins();
         origins.flat.slot(origins.place[op.index()])
@@ -98,8 +98,8 @@ impl<'m> Dissolved<'m> {
         if self.open.contains(&true) { self.origins().flat.len() } else { self.before[self.main].num_ops() }
     }
 
-    /// The places that a part of a cut is now: one, or where it is after a model that is dissolved, one for each output of
-    /// that.
+    /// The places in the new `@main` for a part of a cut. Usually one; after a dissolved model, one for each of its
+    /// outputs.
     fn points(&self, part: &CutPart) -> Result<Vec<CutPoint>, CutError> {
         let Some(main) = self.module.main() else { return Ok(Vec::new()) };
         if !self.open.contains(&true) {
@@ -124,7 +124,7 @@ impl<'m> Dissolved<'m> {
     }
 }
 
-/// The functions, by id, that are called on the way to the places of cuts.
+/// Marks the functions, by id, on the paths to the cuts.
 fn wanted<'p>(module: &Module, main: FuncId, parts: impl Iterator<Item = &'p CutPart>) -> Result<Vec<bool>> {
     let sealed = sealed(module, main);
     let mut open = vec![false; module.funcs.len()];
@@ -136,8 +136,8 @@ fn wanted<'p>(module: &Module, main: FuncId, parts: impl Iterator<Item = &'p Cut
             if sealed[callee.index()] {
                 let layer = op.kind.layer().map_or(&module[callee].name, |layer| &module[layer].name);
                 return Err(PassError::new(format!(
-                    "`{}` is inside `{layer}`, a nested model with weights of its own, which cannot be cut inside: cut \
-                     before or after `{layer}`",
+                    "cannot cut at `{}`: it is inside `{layer}`, a nested model with weights of its own. Cut before or \
+                     after `{layer}`",
                     part.text
                 )));
             }
@@ -148,7 +148,7 @@ fn wanted<'p>(module: &Module, main: FuncId, parts: impl Iterator<Item = &'p Cut
     Ok(open)
 }
 
-/// Every model that can be opened, unless that leaves out some of those that are to be.
+/// All models that can be opened, or the models in `open` if some of these are not among them.
 fn models<'m>(module: &'m Module, main: FuncId, open: &[bool]) -> Models<'m> {
     let models = Models::openable(module, main);
     if models.open().iter().zip(open).all(|(can, open)| *can || !open) {
@@ -167,10 +167,10 @@ fn inlined<'m>(
     if !open.contains(&true) {
         return Ok((Cow::Borrowed(module), Vec::new()));
     }
-    // What dissolves models is a part of the rewrite that the pass counts: it needs no fuel.
+    // Dissolving is part of the one rewrite that the pass counts, so it takes no fuel of its own.
     let mut context = Context::new(dialects);
     for func in module.func_ids().filter(|func| open[func.index()]) {
-        let text = format!("the nested model `{}` is dissolved, as it is cut inside", module[func].name);
+        let text = format!("dissolved the nested model `{}`, because a cut is inside it", module[func].name);
         context.remark(pass, Loc::Unknown, text);
     }
     let mut module = module.clone();

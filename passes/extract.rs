@@ -1,4 +1,4 @@
-//! Makes `@main` the part of it between two places.
+//! Reduces `@main` to the part between two places.
 
 mod plan;
 
@@ -19,21 +19,22 @@ pub use plan::{ExtractError, ExtractPlan, FurtherInput};
 pub const INFO: PassInfo = PassInfo {
     name: "extract",
     summary: "Keep the part of the model between two places, as a model of its own.",
-    help: "Makes `@main` the part of it that computes the second place from the first.\n\n\
-           - `extract=activation_46..avg_pool` takes the result of `activation_46` and returns that of `avg_pool`.\n\
-           - `extract=before:mixed3..mixed9` takes what `mixed3` reads.\n\
+    help: "Reduces `@main` to the part that computes the second place from the first.\n\n\
+           - `extract=activation_46..avg_pool` takes the result of `activation_46` and returns the result of \
+           `avg_pool`.\n\
+           - `extract=before:mixed3..mixed9` takes the inputs of `mixed3`.\n\
            - `extract=..mixed9` begins at the inputs of the model, `extract=mixed9..` ends at its outputs.\n\
            - `extract=a+b..c` begins at several places.\n\
            - `extract=backbone/conv2..backbone/conv4` is inside the nested model `backbone`, which is dissolved.\n\n\
-           Places are named as cuts are for `split`. The part has the ops that depend on the first place and that the \
-           second needs. What else these read is a further input, and a remark says which op reads it. Weights and \
-           constants are no inputs: the part has its own. Inputs and outputs of the model that have nothing to do with \
-           the part go, and so do functions, layers and weights that it does not use.",
+           Places are named like cuts for `split`. The part consists of the ops that depend on the first place and that \
+           the second place needs. Any other tensor that they read becomes a further input, and a remark names the op \
+           that reads it. Weights and constants do not become inputs: the part has its own. Inputs, outputs, functions, \
+           layers and weights that the part does not use are removed.",
     fidelity: Fidelity::Other,
     options: &[OptionInfo {
         name: "part",
         kind: OptionKind::Text { value: "FROM..TO" },
-        help: "The places that the part begins and ends at; one of them may be left out.",
+        help: "The places where the part begins and ends. Either may be omitted.",
     }],
     build: |options| Ok(Box::new(Extract { part: options.text("part").into() })),
 };
@@ -59,20 +60,21 @@ impl Pass for Extract {
     }
 }
 
-/// A part that can be taken out.
+/// An extraction that can be applied.
 pub struct Prepared<'m> {
-    /// The module that it is taken out of: the given one, or where an end is inside nested models, one without these.
+    /// The module to apply the plan to: the given one, or a copy in which the nested models around a place are
+    /// dissolved.
     pub module: Cow<'m, Module>,
     /// The part.
     pub plan: ExtractPlan,
-    /// What the user should know.
+    /// Remarks for the user.
     pub remarks: Vec<Remark>,
 }
 
-/// Decides which part of `@main` of a verified module the text `FROM..TO` means.
+/// Decides which part of `@main` the text `FROM..TO` means. `module` must be verified.
 ///
 /// # Errors
-/// Text that says no part, and a part that would not find a mask that it reads.
+/// Fails if the text names no part, or if the part would lose a mask that it reads.
 pub fn prepare<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Result<Prepared<'m>> {
     let (mut dissolved, plan) = plan::plan(module, text, dialects)?;
     check_masks(&dissolved, &plan, dialects)?;
@@ -90,10 +92,10 @@ fn check_masks(dissolved: &Dissolved<'_>, plan: &ExtractPlan, dialects: &Dialect
     let Some(severed) = severed.filter(|severed| severed.certain) else { return Ok(()) };
     let text = severed.text(|op| dissolved.name(op));
     let what = severed.what.words();
-    Err(PassError::new(format!("the part severs {what}: {text}; let the part begin before that layer")))
+    Err(PassError::new(format!("the part severs {what}: {text}; begin the part before that layer")))
 }
 
-/// Makes `@main` of `module` the part that `plan`, which was made for it, says.
+/// Reduces `@main` of `module` to the part of `plan`, which must have been made for this module.
 pub fn apply(module: &mut Module, plan: &ExtractPlan) {
     let Some(id) = module.func_named(MAIN) else { return };
     let names = OpNames::of(module, &module[id]);

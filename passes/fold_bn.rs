@@ -1,16 +1,16 @@
-//! Folding of affine chains, which batch normalization in inference mode is, into the products next to them.
+//! Folds affine chains, such as batch normalization in inference mode, into the products next to them.
 //!
-//! A product is a `conv` or a `matmul` whose kernel is constant. A chain is `x` with constants added, subtracted,
-//! multiplied and divided by, each a scalar or one number per entry of one axis; it comes to `x * s + t`. What is
-//! between its ops, and between it and the product, is read by nothing else.
+//! A product is a `conv` or a `matmul` with a constant kernel. A chain adds, subtracts, multiplies or divides `x` by
+//! constants, each a scalar or a vector along one axis. It amounts to `x * s + t`. Nothing else may read the values
+//! between its ops, or between it and the product.
 //!
-//! - After a product, along its output channels: `(x ∘ K) * s + t = x ∘ (K * s) + t`. `K * s` scales the last axis of the
-//!   kernel, which holds the filters in every layout and with any number of groups.
+//! - After a product, along its output channels: `(x ∘ K) * s + t = x ∘ (K * s) + t`. `K * s` scales the last axis of
+//!   the kernel, which holds the filters in every layout and for any number of groups.
 //! - Before a product, along its input channels: `(x * s + t) ∘ K = x ∘ (K * s) + Σ K * t`. The sum is over a whole
-//!   window, so with padding, whose zeros are not shifted, only without `t`.
+//!   window. If the product pads, this holds only without `t`, because the padding zeros are not shifted.
 //! - Elsewhere: a longer chain becomes one `mul` and one `add`.
 //!
-//! The pass does the algebra and leaves ops on constants, which `fold-const` computes.
+//! The pass does the algebra. The new kernels are ops on constants, which `fold-const` evaluates.
 
 mod chain;
 mod emit;
@@ -28,14 +28,14 @@ use chain::{Chain, Finder, Product};
 /// `fold-bn` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "fold-bn",
-    summary: "Fold batch normalization, and scaling like it, into convolutions and matrix products.",
-    help: "Multiplies what scales and shifts channels into the constant kernel of the `conv` or `matmul` before it, or \
-           after it; what shifts becomes one `add`. Longer chains of such ops that are next to no product become one \
-           `mul` and one `add`.\n\n\
-           A chain is folded if nothing else reads what is between its ops: not through an activation, a residual \
-           connection or a conversion of types. Into a convolution that pads and comes after, only a scale is folded, \
+    summary: "Fold batch normalization and similar scaling into convolutions and matrix products.",
+    help: "Folds ops that scale and shift channels into the constant kernel of the `conv` or `matmul` before or after \
+           them; the shift becomes one `add`. Longer chains of such ops without a product next to them become one `mul` \
+           and one `add`.\n\n\
+           A chain is folded only if nothing else reads the values between its ops. It does not extend through an \
+           activation, a residual connection or a cast. A shift is not folded into a following convolution that pads, \
            because padding is not shifted.\n\n\
-           The new kernels are computed by `fold-const`; before it, they are ops.",
+           The new kernels are ops on constants until `fold-const` evaluates them.",
     fidelity: Fidelity::Rounding,
     options: &[],
     build: |_| Ok(Box::new(FoldBn)),
@@ -60,24 +60,24 @@ impl Pass for FoldBn {
     }
 }
 
-/// A chain with the product that it goes into.
+/// A chain and where to fold it.
 struct Fold {
     chain: Chain,
     into: Target,
 }
 
-/// Where a chain goes.
+/// Where to fold a chain.
 enum Target {
-    /// The product whose result it begins with.
+    /// Into the product whose result the chain reads.
     Before(Product),
-    /// The product that reads its end.
+    /// Into the product that reads the end of the chain.
     After(Product),
-    /// Nowhere: it becomes shorter.
+    /// Nowhere: the chain only becomes shorter.
     Alone,
 }
 
 impl Fold {
-    /// The ops that it replaces; in place of the last, the new ones stand.
+    /// The ops that it replaces. The new ops take the place of the last.
     fn ops(&self) -> impl Iterator<Item = OpId> + '_ {
         let (before, after) = match &self.into {
             Target::Before(product) => (Some(product.op), None),
@@ -88,7 +88,7 @@ impl Fold {
     }
 }
 
-/// What can be folded, in the order of the ops. No op is in two folds.
+/// All folds, in the order of the ops. No op is in two folds.
 fn plan(func: &Func) -> Vec<Fold> {
     let finder = Finder::of(func);
     let mut taken = vec![false; func.num_op_slots()];
@@ -128,8 +128,8 @@ fn apply(module: &Module, func: &Func, folds: &[Fold]) -> Result<Func> {
         match fold_of[id.index()] {
             None => copy.op(op),
             Some(fold) if fold.ops().last() == Some(id) => {
-                let result =
-                    emit::emit(&mut copy, func, fold).map_err(|e| PassError::because(op.loc.to_string(), e))?;
+                let result = emit::emit(&mut copy, func, fold)
+                    .map_err(|e| PassError::because(format!("cannot fold the op at {}", op.loc), e))?;
                 copy.set(op.results[0], result);
             }
             Some(_) => {}

@@ -1,11 +1,12 @@
-//! Constant folding: what depends on weights and constants alone is computed now.
+//! Constant folding: evaluates ops that depend only on weights and constants.
 //!
-//! The values that the rest of the program reads are computed in one go, by the evaluator of the context, which is the
-//! executor: the bits are those that running the program would give. What they are computed from becomes dead, and
-//! `dce` removes it.
+//! The evaluator of the context computes all values that the rest of the program reads in one go. It is the executor,
+//! so the bits are the same as when running the program. The ops that they were computed from become dead, and `dce`
+//! removes them.
 //!
-//! An op whose result is much larger than its operands, such as a broadcast, is not folded, nor is what is computed from
-//! it: so no tensor on the way is much larger than what the program holds already. What it reads is folded.
+//! An op whose result is much larger than its operands, such as a broadcast, is not folded, nor is anything computed
+//! from it. So no intermediate tensor is much larger than the tensors that the program already has. Its operands are
+//! folded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,26 +18,26 @@ use crate::analysis::{constant_values, is_constant, live_ops};
 /// `fold-const` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "fold-const",
-    summary: "Compute what depends on weights and constants alone.",
+    summary: "Evaluate ops that depend only on weights and constants.",
     help: "Replaces every core op that depends on no parameter, and that the rest of the program reads, by its value. \
-           The executor computes it, so not a bit changes. A value of up to 64 bytes, or one whose elements are all the \
-           same, becomes a `constant`; a larger one becomes a new weight, held in the program.\n\n\
-           An op whose result has over `limit` bytes more than its operands together stays, as a broadcast may, and so \
-           does what is computed from it: the program does not grow much. What cannot be computed, such as a division of integers by zero, stays with a \
-           remark.",
+           The executor computes it, so no bit changes. A value of up to 64 bytes, or with all elements equal, becomes a \
+           `constant`; a larger one becomes a new weight in the program.\n\n\
+           To keep the program small, an op stays if its result is over `limit` bytes larger than its operands together, \
+           as for many broadcasts, and so does every op computed from it. An op that cannot be evaluated, such as an \
+           integer division by zero, stays with a remark.",
     fidelity: Fidelity::Exact,
     options: &[OptionInfo {
         name: "limit",
         kind: OptionKind::Count { default: LIMIT },
-        help: "The bytes by which the result of a folded op may exceed its operands.",
+        help: "By how many bytes the result of a folded op may exceed its operands.",
     }],
     build: |options| Ok(Box::new(FoldConst { limit: options.count("limit") })),
 };
 
-/// The bytes by which a result may exceed its operands, unless another number is given.
+/// The default of the option `limit`.
 const LIMIT: u64 = 1 << 16;
 
-/// Values of more bytes become weights.
+/// The maximum size of an inline constant, in bytes. Larger values become weights.
 const INLINE: usize = 64;
 
 struct FoldConst {
@@ -45,7 +46,7 @@ struct FoldConst {
 
 impl Pass for FoldConst {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
-        let note = "`fold-const` needs what computes constants, and here is none";
+        let note = "`fold-const` needs an evaluator of constants, but the context has none";
         let consts = context.consts().ok_or_else(|| PassError::new(note))?;
         let mut new = NewWeights::of(module);
         for id in module.func_ids() {
@@ -55,7 +56,7 @@ impl Pass for FoldConst {
     }
 }
 
-/// The module with the constants of the function `id` computed, as far as something computes constants.
+/// Copies the module and folds the constants of the function `id`, if the context has an evaluator.
 #[cfg(feature = "saturate")]
 pub(crate) fn folded(module: &Module, id: FuncId, context: &Context<'_>) -> Module {
     let mut module = module.clone();
@@ -97,8 +98,8 @@ impl FoldConst {
     }
 }
 
-/// Makes the op a weight that has the bytes of another under another shape, if it is that and they are in a file: they
-/// stay there.
+/// If the op reshapes a weight whose bytes are in a file, turns it into a weight that refers to the same bytes. Returns
+/// whether the op is handled.
 fn view_file(module: &mut Module, func: FuncId, id: OpId, new: &mut NewWeights, context: &mut Context<'_>) -> bool {
     let op = &module[func][id];
     let (OpKind::Core(CoreOp::Reshape(_)), [x]) = (&op.kind, &op.operands[..]) else { return false };
@@ -117,7 +118,7 @@ fn view_file(module: &mut Module, func: FuncId, id: OpId, new: &mut NewWeights, 
     true
 }
 
-/// The ops that are to be folded: each computes a constant that something reads that is not folded itself.
+/// The ops to fold: each computes a constant that an op that is not folded reads, or an output.
 fn roots(func: &Func, limit: u64) -> Vec<OpId> {
     let folds = foldable(func, limit);
     let live = live_ops(func);
@@ -135,7 +136,7 @@ fn roots(func: &Func, limit: u64) -> Vec<OpId> {
     roots
 }
 
-/// Which ops, by id, can be folded: they and all that they are computed from depend on no parameter and do not grow.
+/// Marks the ops, by id, that can be folded: they and all ops that they depend on read no parameter and do not grow.
 fn foldable(func: &Func, limit: u64) -> Vec<bool> {
     let constant = constant_values(func);
     let mut folds = vec![false; func.num_op_slots()];
@@ -147,7 +148,7 @@ fn foldable(func: &Func, limit: u64) -> Vec<bool> {
     folds
 }
 
-/// Whether the result of the op is over `limit` bytes larger than its operands.
+/// Whether the result of the op is over `limit` bytes larger than its operands together.
 fn grows(func: &Func, op: &Op, limit: u64) -> bool {
     let bytes = |v: &ValueId| func[*v].ty.num_bytes().unwrap_or(u64::MAX);
     let operands: BTreeSet<&ValueId> = op.operands.iter().collect();
@@ -155,10 +156,10 @@ fn grows(func: &Func, op: &Op, limit: u64) -> bool {
     !is_constant(&op.kind) && op.results.iter().map(bytes).fold(0, u64::saturating_add) > read
 }
 
-/// The values of the ops that can be computed, and the others with the reason.
+/// The ops with their values, and the ops that cannot be evaluated, with the reason.
 type Evaluated = (Vec<(OpId, Literal)>, Vec<(OpId, String)>);
 
-/// The results of `ops`. Where one cannot be computed, the halves of its batch are tried alone.
+/// Evaluates the results of `ops`. If a batch fails, tries each half on its own.
 fn evaluate(consts: &dyn ConstEval, module: &Module, func: &Func, ops: &[OpId]) -> Evaluated {
     let (mut computed, mut refused) = (Vec::new(), Vec::new());
     let mut open = vec![ops];
@@ -176,10 +177,10 @@ fn evaluate(consts: &dyn ConstEval, module: &Module, func: &Func, ops: &[OpId]) 
     (computed, refused)
 }
 
-/// The weights that hold what is computed: equal ones are one, and each has a name of its own.
+/// Creates weights for folded values. Equal values share a weight, and each weight has a unique name.
 struct NewWeights {
     taken: BTreeSet<Name>,
-    /// The last number that was added to a name.
+    /// The last number appended to each name.
     numbers: BTreeMap<String, usize>,
     known: BTreeMap<Literal, CoreOp>,
 }
@@ -190,7 +191,7 @@ impl NewWeights {
         Self { taken, numbers: BTreeMap::new(), known: BTreeMap::new() }
     }
 
-    /// The op that brings in `literal` in place of `op`, an op of the function.
+    /// The op that replaces `op`, an op of the function, by `literal`.
     fn constant(&mut self, module: &mut Module, func: FuncId, op: OpId, literal: Literal) -> CoreOp {
         let literal = compact(literal);
         if literal.bytes.len() <= INLINE {
@@ -206,8 +207,8 @@ impl NewWeights {
         kind
     }
 
-    /// The name of the value or, with the kind of the op, of the layer that it comes from; a number follows if there is
-    /// such a weight.
+    /// A unique name for the weight: the name of the value, or the layer's path and the op's name. A number is appended
+    /// if the name is taken.
     fn name(&mut self, func: &Func, id: OpId) -> Name {
         let op = &func[id];
         let base = match (&func[op.results[0]].name, op.loc.path()) {
@@ -225,7 +226,7 @@ impl NewWeights {
     }
 }
 
-/// The literal as a splat, if all of its elements have the same bits.
+/// Turns the literal into a splat if all elements have the same bits.
 fn compact(literal: Literal) -> Literal {
     let size = literal.elem.unit() as usize;
     let same = literal.bytes.len() > size && literal.bytes[size..] == literal.bytes[..literal.bytes.len() - size];
@@ -240,7 +241,7 @@ mod tests {
     use crate::testing::{check_fuel, rewrite, run};
 
     #[test]
-    fn the_ends_of_constant_chains_become_constants_and_weights() {
+    fn constant_chains_are_replaced_by_their_values() {
         rewrite(
             "fix(fold-const,dce)",
             "%k = weight w2() : f32[3,2,4]
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn large_values_are_weights_and_equal_ones_are_one() {
+    fn large_values_become_weights_and_equal_values_share_one() {
         let (module, _) = run(
             "netc 1
              weight w0 \"k\" : f32[5,5] = rand(1, -1.0, 1.0)
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_grows_stays_and_what_it_reads_is_folded() {
+    fn an_op_that_grows_stays_and_its_operands_are_folded() {
         let ops = "%w = weight w0() : f32[2]
              %a = neg(%w) : f32[2]
              %b = broadcast(%a) : f32[100,2]
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_reads_is_not_computed_and_fuel_counts_values() {
+    fn unread_values_are_not_folded_and_fuel_counts_values() {
         let dead = "%w = weight w0() : f32[2]\n%a = neg(%w) : f32[2]\n%y = neg(%x) : f32[2]";
         rewrite("fold-const", dead, dead);
         let two = "%w = weight w0() : f32[2]\n%a = neg(%w) : f32[2]\n%b = abs(%w) : f32[2]\n%c = mul(%x, %a) : f32[2]\n\
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_elements_are_one() {
+    fn literals_with_bitwise_equal_elements_become_splats() {
         let dense = |values: [f64; 3]| Literal::dense(ElemType::F32, &[3], values.map(Number::Float));
         assert_eq!(compact(dense([2.0; 3])), Literal::splat(ElemType::F32, &[3], 2.0));
         assert_eq!(compact(dense([0.0, -0.0, 0.0])), dense([0.0, -0.0, 0.0]));

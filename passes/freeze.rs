@@ -1,4 +1,4 @@
-//! Makes layers keep their weights in training: what transfer learning does with the part below a cut.
+//! Freezes layers for transfer learning: marks the part of the model below a cut as not trainable.
 
 use std::collections::BTreeSet;
 
@@ -12,23 +12,23 @@ use crate::prune::reachable;
 /// `freeze` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "freeze",
-    summary: "Make the layers below a cut keep their weights in training.",
-    help: "Declares every layer that the cut is computed with as not trainable: those that `netc layers --below` \
-           lists.\n\n\
-           - `freeze=mixed9` freezes the layer `mixed9` and all below.\n\
+    summary: "Mark the layers below a cut as not trainable.",
+    help: "Marks every layer that the cut depends on as not trainable. `netc layers --below` lists these layers.\n\n\
+           - `freeze=mixed9` freezes the layer `mixed9` and all layers below it.\n\
            - `freeze=before:mixed9` leaves `mixed9` itself trainable.\n\
            - `freeze{at=mixed9,unfreeze}` makes every other layer trainable.\n\
-           - `freeze=backbone/conv4` freezes the layer `conv4` of the nested model `backbone` and all below, inside it \
-           and before it.\n\n\
-           Cuts are named as for `split`; the name of a layer that is applied several times means all of its \
-           applications. A nested model that the cut is not inside of is one layer: where the cut needs any of its \
-           outputs, all layers in it are frozen.",
+           - `freeze=backbone/conv4` freezes the layer `conv4` of the nested model `backbone` and all layers below it, \
+           inside and before `backbone`.\n\n\
+           Cuts are named as for `split`, except that the name of a shared layer means all of its applications. A nested \
+           model that does not contain the cut counts as one layer: if the cut needs any of its outputs, all layers in it \
+           are frozen.",
     fidelity: Fidelity::Exact,
     options: &[
         OptionInfo {
             name: "at",
             kind: OptionKind::List { value: "CUT" },
-            help: "The cut, as for `split`: a layer or a value, `before:` one, `#N`, `layer@N`, `model/layer`, or several joined by `+`.",
+            help: "The cut, as for `split`: a layer or a value, `before:NAME`, `#N`, `layer@N`, `model/layer`, or several \
+                   joined by `+`.",
         },
         OptionInfo { name: "unfreeze", kind: OptionKind::Flag, help: "Make every other layer trainable." },
     ],
@@ -49,7 +49,7 @@ impl Pass for Freeze {
         }
         if self.unfreeze {
             plan.others.iter().for_each(|id| set_trainable(module, *id, true, context));
-            unfreeze_model(&mut module[main], context);
+            unfreeze_model(module, main, context);
         }
         for text in remarks(module, &plan, context.dialects) {
             context.remark(INFO.name, Loc::Unknown, text);
@@ -58,7 +58,7 @@ impl Pass for Freeze {
     }
 }
 
-/// The layers of the model, nested models and what is in them included, without the declarations of inputs.
+/// The layers of the model, including nested models and their layers, without input layers.
 struct Plan {
     frozen: BTreeSet<LayerId>,
     others: BTreeSet<LayerId>,
@@ -81,13 +81,13 @@ fn plan(module: &Module, main: FuncId, at: &[String], dialects: &Dialects) -> Re
     Ok(Plan { others: all.difference(&frozen).copied().collect(), frozen })
 }
 
-/// The layers that ops of the functions apply.
+/// The layers that the marked functions apply.
 fn applied(module: &Module, funcs: &[bool]) -> BTreeSet<LayerId> {
     let funcs = module.funcs.iter().zip(funcs).filter_map(|(func, among)| among.then_some(func));
     funcs.flat_map(Func::ops).filter_map(|(_, op)| op.kind.layer()).collect()
 }
 
-/// Sets whether the layer is trainable, if its declaration records that.
+/// Sets whether the layer is trainable, if its declaration has that setting.
 fn set_trainable(module: &mut Module, id: LayerId, to: bool, context: &mut Context<'_>) {
     let mut layer = module[id].clone();
     context.dialects.set_trainable(&mut layer, to);
@@ -96,12 +96,11 @@ fn set_trainable(module: &mut Module, id: LayerId, to: bool, context: &mut Conte
     }
 }
 
-/// Makes the model as a whole trainable, if it records that it is not.
-fn unfreeze_model(main: &mut Func, context: &mut Context<'_>) {
-    let mut attrs = main.attrs.clone();
-    context.dialects.unfreeze(&mut attrs);
-    if attrs != main.attrs && context.rewrite() {
-        main.attrs = attrs;
+/// Makes the model trainable as a whole, if it says that it is not.
+fn unfreeze_model(module: &mut Module, main: FuncId, context: &mut Context<'_>) {
+    let attrs = context.dialects.unfrozen(module, &module[main]);
+    if attrs != module[main].attrs && context.rewrite() {
+        module[main].attrs = attrs;
     }
 }
 
@@ -111,15 +110,13 @@ fn remarks(module: &Module, plan: &Plan, dialects: &Dialects) -> Vec<String> {
     let trainable: Vec<LayerId> = plan.others.iter().filter(|id| says(id, true)).copied().collect();
     let mut remarks = vec![format!("{} frozen; {} trainable", amount(module, &frozen), amount(module, &trainable))];
     let silent = |id: &&LayerId| !says(id, false) && !module[**id].weights.is_empty();
-    remarks.extend(
-        plan.frozen.iter().filter(silent).map(|id| {
-            format!("the layer `{}` cannot be frozen: its configuration has no `trainable`", module[*id].name)
-        }),
-    );
+    remarks.extend(plan.frozen.iter().filter(silent).map(|id| {
+        format!("cannot freeze the layer `{}`: its declaration does not say whether it is trainable", module[*id].name)
+    }));
     remarks
 }
 
-/// `3 layers with 120 parameters are`.
+/// Formats `3 layers with 120 parameters are`.
 fn amount(module: &Module, layers: &[LayerId]) -> String {
     let weights: BTreeSet<WeightId> =
         layers.iter().flat_map(|id| &module[*id].weights).map(|(_, weight)| *weight).collect();

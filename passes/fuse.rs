@@ -1,12 +1,12 @@
-//! Outlining of what an executor computes in one kernel: a product with its bias, its activation and the residual that is
-//! added to it; and elementwise ops that read one another.
+//! Outlines ops that an executor can run in one kernel: a product with its bias, activation and residual addition, and
+//! chains of elementwise ops.
 //!
-//! A group is a *head*, a `conv`, a `matmul` or an elementwise op, and elementwise ops that depend on it, all with results
-//! of the head's type, in `f32` or `f64`. Only the last result is read elsewhere, so no other needs to exist as a whole.
-//! What else the ops read is there before the head, weights and constants excepted, which have no time: a group stands
-//! where its head stood, and no tensor lives longer than before.
+//! A group is a *head* (a `conv`, a `matmul` or an elementwise op) and elementwise ops that depend on it. All results
+//! have the head's type, in `f32` or `f64`. Only the last result is read outside, so the others never need to be in
+//! memory as a whole. Other operands must be defined before the head, except weights and constants, which can move. The
+//! group takes the place of its head, so no tensor lives longer than before.
 //!
-//! Each group becomes a function of its own, whose ops are those of the group as they are.
+//! Each group becomes a function with the same ops.
 
 mod group;
 mod outline;
@@ -21,16 +21,14 @@ use crate::analysis::note_layers_alone;
 /// `fuse` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "fuse",
-    summary: "Make functions of ops that run in one kernel: products with bias and activation, elementwise chains.",
-    help: "Makes a function, marked `fused = true`, of each `conv` or `matmul` and the elementwise ops behind it, such as \
-           the addition of a bias, an activation or the addition of a residual; and of elementwise ops that read one \
-           another. The executor runs such a function as one step: what is between its ops is never in memory as a \
-           whole.\n\n\
-           An op is taken in if its result has the type of the product's, in `f32` or `f64`, if what else it reads is \
-           there before the product or is a weight or constant, and if only ops that are taken in read what is \
-           between.\n\n\
-           Other passes do not look through the calls that this one leaves, so it comes last: `@simplify,fuse`. `inline` \
-           undoes it.",
+    summary: "Group ops that run in one kernel: products with bias and activation, chains of elementwise ops.",
+    help: "Moves each `conv` or `matmul` and the elementwise ops after it, such as a bias, an activation or a residual \
+           addition, into a function marked `fused = true`. Does the same with chains of elementwise ops. The executor \
+           runs such a function as one step, so the tensors between its ops are never in memory as a whole.\n\n\
+           An elementwise op joins a group if its result has the type of the product's result, in `f32` or `f64`, and if \
+           its other operands are weights, constants or defined before the product. No op outside the group may read a \
+           tensor between the group's ops.\n\n\
+           Other passes do not look into fused functions, so run `fuse` last: `@simplify,fuse`. `inline` undoes it.",
     fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Fuse)),
@@ -44,7 +42,7 @@ impl Pass for Fuse {
         let mut names = outline::Names::of(module);
         for id in module.func_ids().filter(|id| !module[*id].is_fused()).collect::<Vec<_>>() {
             let mut groups = group::plan(&module[id]);
-            // A group relies on those before it, which burn first.
+            // A group relies on the groups before it, so those take fuel first.
             groups.retain(|_| context.rewrite());
             if groups.is_empty() {
                 continue;

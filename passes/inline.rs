@@ -1,4 +1,4 @@
-//! Puts the ops of functions in the place of their calls.
+//! Replaces calls by the ops of the called functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,25 +13,26 @@ use crate::splice::Splice;
 /// `inline` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "inline",
-    summary: "Put the ops of functions, nested models included, in the place of their calls.",
-    help: "Replaces calls in `@main`, and in what it calls, by the ops of the function that is called. Functions that \
-           nothing calls any more are removed.\n\n\
+    summary: "Replace calls of functions, including nested models, by their ops.",
+    help: "Inlines calls in `@main` and in the functions that it calls. Functions that nothing calls any more are \
+           removed.\n\n\
            - `inline` inlines every call.\n\
-           - `inline=encoder` inlines the calls of `@encoder` alone; several names are separated by commas.\n\n\
-           A nested model becomes layers of the model that it is in, with their weights; the layer that it was and its \
-           input layers go. Locations say the path still, as in `encoder/dense`. Where a name is taken, of a layer or of \
-           a value, a number follows. Arguments of the call that are no tensors, such as `training=False`, do not reach \
-           the layers inside, and a remark says so. A nested model with weights of its own stays a call.",
+           - `inline=encoder` inlines only the calls of `@encoder`; separate several names by commas.\n\n\
+           The layers of a nested model become layers of the model around it, with their weights. The layer for the \
+           nested model itself and its input layers are removed. Locations keep the path, as in `encoder/dense`. If the \
+           name of a layer or value is taken, a number is appended. Arguments of the call that are not tensors, such as \
+           `training=False`, do not reach the layers inside, and a remark says so. A nested model with weights of its own \
+           is not inlined.",
     fidelity: Fidelity::Exact,
     options: &[OptionInfo {
         name: "func",
         kind: OptionKind::OptionalList { value: "FUNC" },
-        help: "The functions whose calls are inlined, without `@`; every one if this is not given.",
+        help: "The functions to inline, without `@`. By default all.",
     }],
     build: |options| Ok(Box::new(Inline { only: options.list("func").to_vec() })),
 };
 
-/// More ops than any network has; bounds what calls of calls can grow to.
+/// The maximum number of ops in a function, far more than any network has. Nested calls could grow exponentially.
 pub(crate) const MAX_OPS: usize = 1 << 21;
 
 struct Inline {
@@ -47,15 +48,15 @@ impl Pass for Inline {
     }
 }
 
-/// The functions of a module after calls were inlined, by id.
+/// The functions of a module after inlining, by id.
 pub(crate) struct Inlined {
     pub(crate) funcs: Vec<Func>,
-    /// Which of them are called still.
+    /// Which of them are still called.
     pub(crate) keep: Vec<bool>,
 }
 
-/// Inlines the calls of the functions that are `wanted`, by id, in `@main` and what it calls. Of the module itself only
-/// names of layers change: [`replace_funcs`] is to follow.
+/// Inlines the calls of the functions marked in `wanted`, by id, in `@main` and the functions that it calls. In the
+/// module itself only names of layers change; the caller must pass the result to [`replace_funcs`].
 pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context<'_>) -> Result<Inlined> {
     let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
     let in_reach = reachable(&module.funcs, [main]);
@@ -71,7 +72,7 @@ pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context
     let roots = module.func_ids().filter(|id| *id == main || !in_reach[id.index()]);
     let keep = reachable(&funcs, roots);
     for (layer, name) in new_layer_names(module, &funcs) {
-        let text = format!("the layer `{}` is now called `{name}`: its name is taken", module[layer].name);
+        let text = format!("renamed the layer `{}` to `{name}`, because its name is taken", module[layer].name);
         context.remark(INFO.name, Loc::Unknown, text);
         context.dialects.rename(&mut module[layer], name);
     }
@@ -79,13 +80,13 @@ pub(crate) fn inline(module: &mut Module, wanted: &[bool], context: &mut Context
 }
 
 impl Inline {
-    /// Whether the calls of each function are inlined, by id.
+    /// Whether to inline the calls of each function, by id.
     fn wanted(&self, module: &Module) -> Result<Vec<bool>> {
         let mut wanted = vec![self.only.is_empty(); module.funcs.len()];
         for name in &self.only {
             let id = module.func_named(name.strip_prefix('@').unwrap_or(name)).ok_or_else(|| {
                 let names: Vec<&str> = module.funcs.iter().map(|f| &*f.name).collect();
-                PassError::new(format!("there is no function `@{name}`{}", nearest(name, &names)))
+                PassError::new(format!("no such function: `@{name}`{}", nearest(name, &names)))
             })?;
             wanted[id.index()] = true;
         }
@@ -93,14 +94,14 @@ impl Inline {
     }
 }
 
-/// Refuses to make functions that are too large: calls of calls grow fast.
+/// Fails if a function would become too large: nested calls can grow exponentially.
 fn check_size(module: &Module, order: &[FuncId], wanted: &[bool]) -> Result<()> {
     let mut sizes = vec![0usize; module.funcs.len()];
     for id in order {
         let size = |op: &Op| called(op).filter(|c| wanted[c.callee.index()]).map_or(1, |c| sizes[c.callee.index()]);
         let total = module[*id].ops().fold(0usize, |n, (_, op)| n.saturating_add(size(op)));
         if total > MAX_OPS {
-            return Err(PassError::new(format!("`@{}` would have more than {MAX_OPS} ops", module[*id].name)));
+            return Err(PassError::new(format!("inlining gives `@{}` more than {MAX_OPS} ops", module[*id].name)));
         }
         sizes[id.index()] = total;
     }
@@ -117,13 +118,13 @@ fn called(op: &Op) -> Option<&CallOp> {
 struct Inliner<'m> {
     module: &'m Module,
     dialects: &'m Dialects,
-    /// The functions as far as they are done.
+    /// The functions, inlined as far as they are done.
     funcs: Vec<Func>,
     remarks: Vec<(Loc, String)>,
 }
 
 impl Inliner<'_> {
-    /// Inlines the calls of `wanted` functions in the function `id`, each while there is fuel. Its callees are done.
+    /// Inlines the calls of `wanted` functions in the function `id`, while there is fuel. Its callees must be done.
     fn func(&mut self, id: FuncId, wanted: &[bool], fuel: &mut Fuel) -> Result<()> {
         let module = self.module;
         let old = &module[id];
@@ -160,19 +161,19 @@ impl Inliner<'_> {
         Ok(())
     }
 
-    /// Whether the layer that is called is no more than its function.
+    /// Whether the call can be inlined: its layer has no weights or assets of its own. If not, adds a remark.
     fn is_free(&mut self, call: &CallOp) -> bool {
         let Some(layer) = call.layer.map(|id| &self.module[id]).filter(|l| l.data().next().is_some()) else {
             return true;
         };
         let what = if layer.weights.is_empty() { "assets" } else { "weights" };
-        let text = format!("the nested model `{}` has {what} of its own and stays a call", layer.name);
+        let text = format!("the nested model `{}` has {what} of its own, so it is not inlined", layer.name);
         self.remarks.push((Loc::Unknown, text));
         false
     }
 
     fn remark_arguments(&mut self, op: &Op, call: &CallOp) {
-        let lost = self.dialects.plain_arguments(call);
+        let lost = self.dialects.plain_arguments(self.module, call);
         let names: Vec<String> = lost.iter().map(|name| format!("`{name}`")).collect();
         if !names.is_empty() {
             let text = format!("the call's arguments {} do not reach the layers inside", names.join(", "));
@@ -181,12 +182,12 @@ impl Inliner<'_> {
     }
 }
 
-/// Where inlined ops come from.
+/// Maps locations in a callee to locations in its caller.
 struct Place<'a> {
     call: &'a Loc,
-    /// Whether the callee's locations say the whole path.
+    /// Whether the callee's locations already contain the whole path.
     whole: bool,
-    /// How often the callee calls the layer at each path.
+    /// The number of times the callee calls the layer at each path.
     calls: BTreeMap<&'a Name, u32>,
 }
 
@@ -202,8 +203,8 @@ impl<'a> Place<'a> {
         Self { call, whole: callee.is_fused(), calls }
     }
 
-    /// The location of an op of the callee that is at `inner` there: below the path of the call, which is said once, and
-    /// with calls of the call before counted first.
+    /// The location in the caller for an op at `inner` in the callee. Prefixes the path of the call, unless it is there
+    /// already, and counts the layer's calls by earlier calls of the callee first.
     fn within(&self, inner: &Loc) -> Loc {
         if self.whole {
             return inner.clone();
@@ -225,10 +226,10 @@ impl<'a> Place<'a> {
 }
 
 fn misfit(op: &Op, error: InferError) -> PassError {
-    PassError::because(format!("the op at {} does not fit what its function is called with", op.loc), error)
+    PassError::because(format!("the op at {} does not fit the operands of the call", op.loc), error)
 }
 
-/// The layers that come into a function which has another of the same name, with the names that they get.
+/// New names for layers that are inlined into a function with another layer of the same name.
 fn new_layer_names(module: &Module, funcs: &[Func]) -> Vec<(LayerId, Name)> {
     let mut names = UniqueNames::without(module.layers.iter().map(|l| l.name.clone()));
     let mut renamed: BTreeMap<LayerId, Name> = BTreeMap::new();

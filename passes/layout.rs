@@ -1,17 +1,17 @@
-//! Brings convolutions and poolings to one layout, with as few transposes as there can be.
+//! Converts convolutions and poolings to one layout with as few transposes as possible.
 //!
-//! A value of rank 3 or more may be held in two orders of its axes: as the program has it, or *moved*, as the wanted
-//! layout has it. A convolution or pooling of the other layout is computed on what is moved. Whatever computes the same
-//! in either order, such as a sum or a concatenation, may be computed in either; everything else, parameters and results
-//! included, stands as it is. Where what a value is held in is not what a reader wants, there is a transpose, one for all
-//! such readers.
+//! A value of rank 3 or more can have its axes in two orders: as in the program, or *moved*, as in the wanted layout. A
+//! convolution or pooling of the other layout is computed on moved values. An op that computes the same in either
+//! order, such as an addition or a concatenation, may be computed in either. All other values, parameters and results
+//! included, stay as they are. If a value and a reader have different orders, there is a transpose, one for all such
+//! readers.
 //!
-//! Which ops are computed moved so that transposes move the fewest bytes, is the cut of least weight between those that
-//! must be and those that cannot: `plan` makes the graph, and `cut` the cut. A transpose that the program has already
-//! is such an edge too: what it reads in one order is what it gives in the other. Of cuts that weigh the same the one
-//! that moves most is taken: what follows a convolution is then next to it, for `fuse`.
+//! Layout assignment is a minimum cut: it chooses the moved ops so that transposes move the fewest bytes. One side has
+//! the ops that must be moved, the other side those that cannot. `plan` builds the graph and `cut` finds the cut. A
+//! transpose of the program is an edge too: its operand in one order is its result in the other. Among minimum cuts,
+//! the one that moves the most ops is taken. It keeps the ops after a convolution next to it, where `fuse` finds them.
 //!
-//! Only data moves. A reduction is moved where it meets the elements in the same order as before.
+//! The pass only moves data. A reduction is moved only if it meets the elements in the same order as before.
 
 mod cut;
 mod emit;
@@ -31,20 +31,20 @@ use plan::Plan;
 /// `layout` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "layout",
-    summary: "Compute convolutions and poolings channels last, or channels first, with the fewest transposes.",
-    help: "Makes every `conv`, `max_pool` and `avg_pool` one of the wanted layout, and puts transposes where tensors change \
-           their order of axes: where they move the fewest bytes. Elementwise ops, `concat`, `pad`, `slice`, reductions \
-           and what else computes the same in either order is computed in the wanted one if that saves transposes; those \
-           that the program has are cancelled too. The parameters and results of functions stay as they are.\n\n\
-           netc's executor computes channels last. It transposes around each convolution and pooling that is channels \
-           first, so `layout` makes such networks faster: `@simplify,layout,fold-const,fuse`.\n\n\
-           Constants are transposed by ops, which `fold-const` computes. Functions that `fuse` made stay as they are. \
-           Extents that are not known count as 32.",
+    summary: "Convert convolutions and poolings to channels last or channels first with the fewest transposes.",
+    help: "Converts every `conv`, `max_pool` and `avg_pool` to the wanted layout, and places transposes where they move the \
+           fewest bytes. Elementwise ops, `concat`, `pad`, `slice`, reductions and other ops that compute the same in \
+           either layout change to the wanted one if that saves transposes. Transposes of the program are cancelled too. \
+           Parameters and results of functions keep their layout.\n\n\
+           netc's executor computes channels last. It transposes around each channels-first convolution and pooling, so \
+           `layout` makes such networks faster: `@simplify,layout,fold-const,fuse`.\n\n\
+           Constants are transposed by ops, which `fold-const` evaluates. Functions made by `fuse` do not change. Unknown \
+           extents count as 32.",
     fidelity: Fidelity::Exact,
     options: &[OptionInfo {
         name: "to",
         kind: OptionKind::Choice { of: &["channels-last", "channels-first"], default: "channels-last" },
-        help: "The layout that convolutions and poolings get.",
+        help: "The wanted layout.",
     }],
     build: |options| {
         let first = options.choice("to") == "channels-first";
@@ -62,7 +62,7 @@ impl Pass for Transform {
         for id in module.func_ids().filter(|id| !module[*id].is_fused()).collect::<Vec<_>>() {
             let plan = plan::plan(&module[id], self.order, &mut context.fuel);
             for op in &plan.unranked {
-                let note = "stays as it is: the rank of what it reads is not known";
+                let note = "not converted: the rank of its input is unknown";
                 context.remark(INFO.name, module[id][*op].loc.clone(), note);
             }
             if !plan.is_empty() {
@@ -75,7 +75,7 @@ impl Pass for Transform {
     }
 }
 
-/// Tells what became of the transposes of a function.
+/// Reports what became of the transposes of a function.
 fn report(before: &Func, after: &Func, plan: &Plan, context: &mut Context<'_>) {
     let (old, left) = (transposes(before), transposes(after));
     let placed = 2 * plan.windows;
@@ -84,15 +84,16 @@ fn report(before: &Func, after: &Func, plan: &Plan, context: &mut Context<'_>) {
     context.count("transposes placed", placed);
     context.count("transposes cancelled", cancelled);
     context.count("transposes left", left);
-    let of_old = if old > 0 { format!("{old} there, ") } else { String::new() };
+    let of_old = if old > 0 { format!("{old} before, ") } else { String::new() };
     let text = format!(
-        "@{}: convolutions and poolings moved: {}; transposes: {of_old}{placed} placed, {cancelled} cancelled, {left} left",
+        "@{}: converted convolutions and poolings: {}; transposes: {of_old}{placed} added, {cancelled} cancelled, {left} \
+         left",
         before.name, plan.windows
     );
     context.remark(INFO.name, netc_ir::Loc::Unknown, text);
 }
 
-/// How many transposes move what is not constant.
+/// The number of transposes of values that are not constant.
 fn transposes(func: &Func) -> u64 {
     let constant = constant_values(func);
     let moves = |op: &&netc_ir::Op| {

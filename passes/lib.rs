@@ -1,7 +1,7 @@
 //! The passes, one file each, and the analyses that they share.
 //!
-//! A pass plans on a borrowed module and then applies its plan. It changes programs through the public API of the IR
-//! only, computes no tensors and knows no model format.
+//! A pass plans on a borrowed module and then applies its plan. Passes change programs only through the public API of
+//! the IR, compute no tensors and know no model format.
 
 pub mod analysis;
 mod bind;
@@ -34,7 +34,7 @@ use netc_pass::{NamedPipeline, PassInfo, Registry};
 pub use bind::bind;
 pub use prune::{Entry, remove_unused, sweep, unused};
 
-/// Every pass, in the order in which they are listed to users.
+/// All passes, in the order in which users see them.
 pub const PASSES: &[&PassInfo] = &[
     &split::INFO,
     &merge::INFO,
@@ -54,17 +54,17 @@ pub const PASSES: &[&PassInfo] = &[
     &dce::INFO,
 ];
 
-/// Every pipeline that has a name.
+/// All named pipelines.
 pub const PIPELINES: &[&NamedPipeline] = &[&SIMPLIFY];
 
-/// The algebra that makes a network smaller and faster.
+/// The pipeline that makes a network smaller and faster.
 pub const SIMPLIFY: NamedPipeline = NamedPipeline {
     name: "simplify",
-    summary: "Lower layers, fold batch normalization and constants, and drop what is redundant or dead.",
+    summary: "Lower layers, fold batch normalization and constants, and remove redundant and dead ops.",
     text: "lower,fix{max=4}(canonicalize,cse,fold-bn,fold-const,dce)",
 };
 
-/// The table of [`PASSES`] and [`PIPELINES`].
+/// The registry of [`PASSES`] and [`PIPELINES`].
 pub fn registry() -> Registry {
     Registry::new(PASSES, PIPELINES)
 }

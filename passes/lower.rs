@@ -1,4 +1,4 @@
-//! Replaces layers by the core ops that they mean.
+//! Lowers layers to core ops.
 
 mod masks;
 
@@ -18,12 +18,13 @@ use masks::Masks;
 /// `lower` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "lower",
-    summary: "Replace layers by the core ops that they mean.",
-    help: "Replaces every source op by the core ops that its dialect or a layer library gives for it, in every function.\n\
-           Value names and locations stay; types are inferred anew, so those that were not known get known.\n\n\
-           A layer that has no meaning stays as it is, and a remark says so: give it one with `--layers FILE.nir`.\n\n\
-           With `--fuel` each layer is a rewrite. Where layers make masks, which others find beside their tensors, all are \
-           one: a layer finds no mask of what is lowered already.",
+    summary: "Lower layers to core ops.",
+    help: "Replaces every source op by core ops, as its dialect or a layer library defines them, in every function. Value \
+           names and locations stay. Types are inferred again, so unknown types may become known.\n\n\
+           An unsupported layer stays as it is, and a remark says so. To run it, define it in a file and pass `--layers \
+           FILE.nir`.\n\n\
+           With `--fuel`, each layer is one rewrite. If the model has masks, all layers together are one rewrite, because a \
+           layer cannot find the mask of a layer that is already lowered.",
     fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(Lower)),
@@ -36,7 +37,7 @@ impl Pass for Lower {
         let dialects = context.dialects;
         let ops = Budget::unlimited().with(Resource::Steps, context.max_ops());
         let lowered = if dialects.makes_masks(module) {
-            // A layer finds no mask of a layer that is lowered: they go together, as one rewrite.
+            // A layer cannot find the mask of a layer that is already lowered, so all layers are one rewrite.
             let mut each = Fuel::unlimited();
             let lowered = Lowering::new(module, dialects, Goal::RUN, &mut each, &ops).run()?;
             if each.burnt() > 0 && !context.fuel.burn() {
@@ -48,13 +49,15 @@ impl Pass for Lower {
         };
         module.funcs = lowered.into_iter().map(|l| l.func).collect();
         if !context.fuel.is_left() {
-            // What stays may have a meaning.
+            // Layers that stay may be supported.
             return Ok(());
         }
         let mut told = BTreeSet::new();
         for layer in unknown_layers(module) {
             if told.insert(layer.class.clone()) {
-                let text = format!("{layer} has no meaning and stays as it is; give it one with `--layers FILE.nir`");
+                let text = format!(
+                    "{layer} is unsupported and stays as it is; to run it, define it in a file and pass `--layers FILE.nir`"
+                );
                 context.remark("lower", layer.loc, text);
             }
         }
@@ -62,14 +65,15 @@ impl Pass for Lower {
     }
 }
 
-/// The module with every source op replaced by what it means in `dialects`.
+/// Lowers every source op of the module with `dialects`.
 ///
-/// An op that is in none of them stays. An op whose class is known and whose configuration is not is an error.
+/// An op that no dialect knows stays as it is. Fails if a dialect knows an op's class but cannot lower it.
 pub fn lower_module(module: &Module, dialects: &Dialects) -> Result<Module> {
     lower_module_within(module, dialects, u64::MAX)
 }
 
-/// [`lower_module`] with at most `max_ops` ops in the result. Layers that compute step by step make many of a few.
+/// Like [`lower_module`], but fails if the result would have more than `max_ops` ops. Recurrent layers turn a few ops
+/// into many.
 pub fn lower_module_within(module: &Module, dialects: &Dialects, max_ops: u64) -> Result<Module> {
     let ops = Budget::unlimited().with(Resource::Steps, max_ops);
     let lowered = Lowering::new(module, dialects, Goal::RUN, &mut Fuel::unlimited(), &ops).run()?;
@@ -82,14 +86,14 @@ pub fn lower_module_within(module: &Module, dialects: &Dialects, max_ops: u64) -
     })
 }
 
-/// A layer that has no meaning.
+/// An unsupported layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownLayer {
     /// Dialect and class.
     pub class: Name,
-    /// The name of the declaration that is applied, where there is one.
+    /// The name of its declaration, if it has one.
     pub name: Option<Name>,
-    /// Where it is applied.
+    /// The location of its application.
     pub loc: Loc,
 }
 
@@ -102,7 +106,7 @@ impl std::fmt::Display for UnknownLayer {
     }
 }
 
-/// The source ops of `module`, in order: in a lowered module, the layers that have no meaning.
+/// The source ops of `module`, in order. In a lowered module these are the unsupported layers.
 pub fn unknown_layers(module: &Module) -> Vec<UnknownLayer> {
     let ops = module.funcs.iter().flat_map(Func::ops);
     let unknown = ops.filter_map(|(_, op)| match &op.kind {
@@ -116,16 +120,16 @@ pub fn unknown_layers(module: &Module) -> Vec<UnknownLayer> {
     unknown.collect()
 }
 
-/// What becomes of an op that cannot be lowered although its class is known.
+/// What to do with an op whose class is known but that cannot be lowered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OnError {
-    /// It is an error.
+    /// Fail.
     Fail,
-    /// It stays as it is.
+    /// Keep it as it is.
     Keep,
 }
 
-/// What functions are lowered for.
+/// The goal of lowering functions.
 #[derive(Clone, Copy)]
 struct Goal {
     on_error: OnError,
@@ -135,7 +139,7 @@ struct Goal {
 impl Goal {
     /// To run them.
     const RUN: Self = Self { on_error: OnError::Fail, purpose: Purpose::Run };
-    /// To look at types, masks and costs. Nothing fails.
+    /// To analyze types, masks and costs. Never fails.
     const LOOK: Self = Self { on_error: OnError::Keep, purpose: Purpose::Types };
 }
 
@@ -146,13 +150,13 @@ pub(crate) struct LoweredFunc {
     pub(crate) origin: Vec<OpId>,
     /// Which ops read masks.
     pub(crate) reads: Vec<MaskRead>,
-    /// New ops that stand for themselves several times.
+    /// New ops that represent several repetitions.
     pub(crate) repeats: Vec<Repeat>,
-    /// Whether an output carries a mask.
+    /// Whether an output has a mask.
     carries: bool,
 }
 
-/// Every function lowered to look at types, masks and costs, in the order of the module. Nothing fails.
+/// Lowers every function to analyze types, masks and costs, in the order of the module. Never fails.
 pub(crate) fn lower_funcs(module: &Module, dialects: &Dialects) -> Vec<LoweredFunc> {
     let (mut fuel, ops) = (Fuel::unlimited(), Budget::unlimited());
     Lowering::new(module, dialects, Goal::LOOK, &mut fuel, &ops).run().unwrap_or_default()
@@ -163,9 +167,9 @@ struct Lowering<'m> {
     dialects: &'m Dialects,
     goal: Goal,
     fuel: &'m mut Fuel,
-    /// The ops that may be made.
+    /// The budget of new ops.
     ops: &'m Budget,
-    /// Whether there are masks in the module.
+    /// Whether the module may have masks.
     masked: bool,
     done: Vec<Option<LoweredFunc>>,
 }
@@ -175,14 +179,14 @@ struct Body<'m> {
     copy: Copy<'m>,
     masks: Masks<'m>,
     repeats: Vec<Repeat>,
-    /// The op of the old function that is lowered, also while ops of what it calls are.
+    /// The current op of the old function; inside an inlined callee, the call.
     at: OpId,
-    /// Why ops of the new function cannot be run.
+    /// The unsupported ops of the new function, with the reasons.
     unknown: BTreeMap<OpId, PassError>,
 }
 
 impl Body<'_> {
-    /// Why nothing is known of a tensor that `op` reads: an op that it comes from has no meaning.
+    /// Why a tensor that `op` reads has no known type: it depends on an unsupported op.
     fn unknown_before(&self, op: &Op) -> Option<&PassError> {
         let func = self.copy.builder.func();
         let is_open = |x: &ValueId| func[*x].ty.dims.is_none() || func[*x].ty.elem == ElemType::Any;
@@ -236,10 +240,10 @@ impl<'m> Lowering<'m> {
     }
 
     fn order(&self, func: &Func) -> Vec<OpId> {
-        if self.masked { self.dialects.order(func) } else { func.op_ids().collect() }
+        if self.masked { self.dialects.run_order(self.module, func) } else { func.op_ids().collect() }
     }
 
-    /// Adds what `op` means. The ops that it made are counted when they are there: one layer makes a limited number.
+    /// Lowers `op`. Charges the new ops afterwards, which is safe because one layer adds a limited number.
     fn op(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<()> {
         let start = body.copy.builder.func().num_op_slots();
         self.meaning(body, op)?;
@@ -250,8 +254,8 @@ impl<'m> Lowering<'m> {
             let limit = thousands(exceeded.limit);
             let place = op.loc.path().map_or_else(|| format!("`{}`", op.kind.name()), |path| format!("layer `{path}`"));
             PassError::new(format!(
-                "{place} would make the program larger than {limit} ops: layers that compute step by step have the ops of \
-                 every step; allow more with --max-steps"
+                "{place} would make the program larger than {limit} ops, because recurrent layers add ops for every step; \
+                 allow more with --max-steps"
             ))
         })
     }
@@ -285,7 +289,7 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
-    /// What becomes of an op that cannot be lowered.
+    /// Handles an op that cannot be lowered: keeps it or fails.
     fn without_meaning(&self, body: &mut Body<'m>, op: &Op, error: &LowerError) -> Result<()> {
         let known = !matches!(error, LowerError::Unknown { .. });
         if self.goal.on_error == OnError::Fail && known {
@@ -322,11 +326,11 @@ impl<'m> Lowering<'m> {
             return Ok(meaning);
         }
         let (found, expected) = (meaning.results.len(), op.results.len());
-        Err(LowerError::Operands(format!("its meaning yields {found} tensors, the call has {expected}")))
+        Err(LowerError::Operands(format!("its lowering yields {found} tensors, but the call has {expected}")))
     }
 
-    /// A nested model into which masks go, or out of which they come, is inlined. Stages are models by themselves,
-    /// between which no masks go.
+    /// Lowers a call. Inlines a nested model if masks cross its boundary. Stages are separate models, so no masks pass
+    /// between them.
     fn call(&mut self, body: &mut Body<'m>, call: &CallOp, op: &'m Op, operands: &[ValueId]) -> Result<()> {
         let carries = self.done[call.callee.index()].as_ref().is_some_and(|l| l.carries);
         let masked = carries || op.operands.iter().any(|v| body.masks.of(*v).is_some());
@@ -350,7 +354,7 @@ impl<'m> Lowering<'m> {
         Ok(())
     }
 
-    /// The results of a call have the types of the lowered callee's outputs, as far as those say more.
+    /// Copies a call. Its results get the output types of the lowered callee, as far as these are more precise.
     fn called(&self, copy: &mut Copy<'m>, call: &CallOp, op: &Op, operands: &[ValueId]) -> Vec<ValueId> {
         let callee = self.done[call.callee.index()].as_ref().map_or(&self.module[call.callee], |l| &l.func);
         let declared = copy.declared(op, operands);
@@ -362,7 +366,7 @@ impl<'m> Lowering<'m> {
 }
 
 fn at(module: &Module, op: &Op, error: &LowerError) -> PassError {
-    // A core op's error names the op already.
+    // The error of a core op already names the op.
     let class = if matches!(op.kind, OpKind::Core(_)) { String::new() } else { format!(" ({})", op.kind.name()) };
     let place = match (op.loc.path(), op.kind.layer()) {
         (Some(_), _) => format!("layer `{}`{class}", op.loc),

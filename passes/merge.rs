@@ -1,11 +1,11 @@
-//! Makes one model of the stages that a split left.
+//! Merges the stages of a split into one model.
 //!
-//! `merge(split(m)) = canonical(m)` for every module `m` and every cut: [`canonical`] leaves out the ops that no output
-//! needs, and puts the others in [the order that the graph gives](crate::analysis::canonical_order). A model of layers
-//! that was imported or built is canonical already, so that it is restored as it was. Of a program of other ops the order
-//! may change, and weights and constants that nothing tells apart become one.
+//! `merge(split(m)) = canonical(m)` for every module `m` and every cut. [`canonical`] removes the ops that no output
+//! needs and puts the others in [the order that the graph determines](crate::analysis::canonical_order). A model of
+//! layers that was imported or built is canonical already, so it is restored exactly. In other programs the order of
+//! ops may change, and identical weights and constants are merged.
 //!
-//! Stages that were read from files each have declarations of their own. Those of one layer are joined again.
+//! Stages read from files each have their own declarations. The declarations of one layer are joined again.
 
 mod join;
 
@@ -27,12 +27,12 @@ use join::Joined;
 /// `merge` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "merge",
-    summary: "Make one model of the stages that a split left.",
-    help: "The inverse of `split`: puts the ops of the stages that `@main` calls in the place of the calls, and in the \
-           order in which the model had them.\n\n\
-           Weights and constants that several stages read are there once again, and so is a layer that several stages \
-           apply: `merge` fails where two stages have a layer of the same name with another configuration or other \
-           weights. The input layers that a split made for what crosses go. Ops that no output needs are dropped.\n\n\
+    summary: "Merge the stages of a split into one model.",
+    help: "The inverse of `split`: replaces the calls in `@main` by the ops of the stages, in the original order of the \
+           model.\n\n\
+           Weights, constants and layers that several stages have become one again. `merge` fails if two stages have a \
+           layer of the same name with different configurations or weights. The input layers that `split` made for \
+           crossing tensors are removed. Ops that no output needs are dropped.\n\n\
            `netc merge out/manifest.json -o FILE` does this with files.",
     fidelity: Fidelity::Exact,
     options: &[],
@@ -62,13 +62,13 @@ fn summary(module: &Module, stages: &[FuncId], joined: &Joined) -> String {
     let layers: BTreeSet<&str> = joined.layers.values().map(|id| &*module[*id].name).collect();
     let again = match layers.len() {
         0 => String::new(),
-        1 => "; 1 layer that several of them have is one again".into(),
-        n => format!("; {n} layers that several of them have are one again each"),
+        1 => "; joined 1 shared layer".into(),
+        n => format!("; joined {n} shared layers"),
     };
     format!("merged {}{again}", counted(stages.len() as u64, "stage"))
 }
 
-/// Puts `merged` in the place of `@main` and removes what it needs no longer.
+/// Replaces `@main` by `merged` and removes what is no longer needed.
 fn apply(module: &mut Module, main: FuncId, merged: Func, stages: &[FuncId], joined: &Joined) {
     let prefixes: BTreeSet<String> = stages.iter().map(|id| format!("{}/", module[*id].name)).collect();
     let mut funcs = module.funcs.clone();
@@ -78,7 +78,7 @@ fn apply(module: &mut Module, main: FuncId, merged: Func, stages: &[FuncId], joi
     let is_inside = |id: &FuncId| own_name(&module[*id].name, &prefixes).is_some();
     let keep = reachable(&funcs, module.func_ids().filter(|id| !gone(id) && !is_inside(id)));
     replace_funcs(module, funcs, &keep);
-    // A function of a stage's file has the stage's name before its own.
+    // The name of a function from a stage's file begins with the stage's name.
     let mut names = UniqueNames::without(module.funcs.iter().map(|f| f.name.clone()));
     for func in &mut module.funcs {
         if let Some(own) = own_name(&func.name, &prefixes) {
@@ -87,14 +87,14 @@ fn apply(module: &mut Module, main: FuncId, merged: Func, stages: &[FuncId], joi
     }
 }
 
-/// What a function was called in the file of the stage that it came from, if it came from one.
+/// The name of a function in the file of its stage, if it came from one.
 fn own_name<'n>(name: &'n str, prefixes: &BTreeSet<String>) -> Option<&'n str> {
     let mut ends = name.match_indices('/').map(|(at, _)| at + 1);
     ends.find(|end| prefixes.contains(&name[..*end])).map(|end| &name[end..])
 }
 
-/// `func` without the ops that no output needs, in the order that the graph gives. Weights and constants that are alike
-/// and have no names are one.
+/// Copies `func` without the ops that no output needs, in the order that the graph determines. Merges weights and
+/// constants with the same kind, location and name.
 pub fn canonical(module: &Module, func: &Func) -> Func {
     let mut copy = Copy::new(module, func, func.name.clone());
     func.params.iter().for_each(|p| copy.param(p));
@@ -113,7 +113,7 @@ pub fn canonical(module: &Module, func: &Func) -> Func {
     canonical
 }
 
-/// The weights and constants of a new function, by what they are, where they come from, and what they are called.
+/// The weights and constants of a new function, by kind, location and name.
 #[derive(Default)]
 struct Constants<'a>(BTreeMap<ConstantKey<'a>, ValueId>);
 
@@ -128,7 +128,7 @@ impl<'a> Constants<'a> {
         self.0.get(&Self::key(func, op)).copied()
     }
 
-    /// Notes that `op`, if it is a weight or a constant, defines the value `new`.
+    /// Records that `op` defines the value `new`, if it is a weight or a constant.
     fn add(&mut self, func: &'a Func, op: &'a Op, new: Vec<ValueId>) {
         if is_constant(&op.kind) {
             self.0.extend(new.into_iter().map(|value| (Self::key(func, op), value)));
@@ -136,14 +136,14 @@ impl<'a> Constants<'a> {
     }
 }
 
-/// Puts stages together.
+/// Builds the merged function.
 struct Merger<'m> {
     module: &'m Module,
     joined: &'m Joined,
 }
 
 impl<'m> Merger<'m> {
-    /// The function that the stages are which `main` calls.
+    /// Merges the stages that `main` calls.
     fn func(&self, main: &'m Func) -> Result<Func> {
         let kept = main.params.iter().filter_map(|p| main[p.value].name.clone());
         let mut splice = Splice::new(self.module, main.name.clone(), kept);
@@ -183,14 +183,14 @@ impl<'m> Merger<'m> {
                 continue;
             }
             let renewed = Op { kind: self.joined.kind(&op.kind), ..op.clone() };
-            let misfit = |e| PassError::because(format!("`@{}` does not fit what it is called with", stage.name), e);
+            let misfit = |e| PassError::because(format!("`@{}` does not fit the operands of its call", stage.name), e);
             splice.op(body, &renewed, op.loc.clone()).map_err(misfit)?;
             constants.add(stage, op, body.get_all(&op.results));
         }
         Ok(())
     }
 
-    /// The model's facts; where `@main` has none, what the first stage says of them.
+    /// The attributes of the model, taken from `@main` or else from the first stage.
     fn attrs(&self, main: &Func) -> Attrs {
         if !main.attrs.is_empty() {
             return main.attrs.clone();
@@ -203,8 +203,8 @@ impl<'m> Merger<'m> {
     }
 }
 
-/// Lets the results of layers and calls have the types that a later stage knows them by, as far as those say more. The
-/// types of what core ops compute from them would have to change too, so what those read stays as it is.
+/// Refines the types of results of layers and calls by the types that later stages have for them. Skips values that a
+/// core op makes or reads: its own type would have to change too.
 fn refine(func: &mut Func, known: &[(ValueId, &Type)]) {
     let uses = Uses::of(func);
     let is_core = |func: &Func, op: OpId| matches!(func[op].kind, OpKind::Core(_));

@@ -1,4 +1,4 @@
-//! Parts of a function as functions of their own: what `split` and `extract` make.
+//! Turns parts of a function into functions, for `split` and `extract`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,18 +17,18 @@ pub(crate) struct Part<'m> {
     pub(crate) whole: &'m Func,
     /// The names of its ops.
     pub(crate) names: &'m OpNames<'m>,
-    /// Its ops in order, those for the weights and constants that it reads included.
+    /// Its ops in order, including those for the weights and constants that it reads.
     pub(crate) ops: Vec<OpId>,
-    /// What it reads and does not compute, in the order of its parameters.
+    /// The values that it reads but does not compute, in the order of its parameters.
     pub(crate) inputs: &'m [ValueId],
-    /// What it returns.
+    /// The values that it returns.
     pub(crate) outputs: &'m [ValueId],
-    /// Whether it returns outputs of the whole and nothing else: then it returns them in the whole's structure.
+    /// Whether it returns only outputs of the whole. It then returns them in the structure of the whole.
     pub(crate) ends: bool,
 }
 
 impl Part<'_> {
-    /// The part as the function `name`. Where the whole has a name in its framework, the part's has `suffix` behind it.
+    /// Builds the function `name` from the part. If the whole has a model name, the part's is that name with `suffix`.
     pub(crate) fn func(&self, name: Name, suffix: &str) -> Func {
         let mut copy = PartCopy::new(self.module, self.whole, name);
         let mut names = UniqueNames::without(self.reserved_param_names());
@@ -44,15 +44,15 @@ impl Part<'_> {
         func
     }
 
-    /// What a crossing tensor's parameter must not be called: an input layer that is made for it must differ from the
-    /// part's other layers, such as a shared layer of which the tensor is a result.
+    /// Names that a crossing tensor's parameter must not have. The input layer made for it must have another name than
+    /// the part's layers, such as a shared layer that computes the tensor.
     fn reserved_param_names(&self) -> impl Iterator<Item = Name> {
         let params = self.whole.params.iter().map(|p| p.name.clone());
         let layers = self.ops.iter().filter_map(|op| self.whole[*op].kind.layer());
         params.chain(layers.map(|id| self.module[id].name.clone()))
     }
 
-    /// The whole's outputs under their names, what crosses under the name of the tensor.
+    /// The outputs with their names: those of the whole keep their names, crossing tensors get the name of the tensor.
     fn named_outputs(&self) -> Vec<(Name, ValueId)> {
         let mut names: BTreeMap<ValueId, Name> = BTreeMap::new();
         for output in self.whole.outputs.iter().rev() {
@@ -66,7 +66,7 @@ impl Part<'_> {
         named.collect()
     }
 
-    /// The attributes of the whole model, with the structures of inputs and outputs reduced to those of the part.
+    /// The attributes of the whole model, with the structures of inputs and outputs reduced to the part.
     fn attrs(&self, suffix: &str) -> Attrs {
         let mut attrs = self.whole.attrs.clone();
         let params: Vec<ValueId> = self.whole.params.iter().map(|p| p.value).collect();
@@ -84,8 +84,8 @@ impl Part<'_> {
     }
 }
 
-/// What `tree`, a structure of `all` values, is for `own`, some of them in the same order: a dict without the other keys.
-/// `None` if it is none, as for a list that lacks some.
+/// Reduces `tree`, a structure of the values `all`, to `own`, a subsequence of them. Dicts lose the other keys. `None`
+/// if that is impossible, as for a list with missing items.
 fn structure_of(tree: &Attr, all: &[ValueId], own: &[ValueId]) -> Option<Attr> {
     let places: BTreeMap<ValueId, u32> = own.iter().copied().zip(0..).collect();
     let tree = restricted(tree, &|i| places.get(all.get(*i as usize)?).copied())?;
@@ -95,7 +95,7 @@ fn structure_of(tree: &Attr, all: &[ValueId], own: &[ValueId]) -> Option<Attr> {
     leaves.into_iter().eq(0..own.len() as u32).then_some(tree)
 }
 
-/// The tree with new leaves, without dict entries that have none.
+/// Renumbers the leaves of the tree and removes dict entries without leaves.
 fn restricted(tree: &Attr, index: &impl Fn(&u32) -> Option<u32>) -> Option<Attr> {
     match tree {
         Attr::Operand(i) => index(i).map(Attr::Operand),
@@ -111,12 +111,12 @@ fn restricted(tree: &Attr, index: &impl Fn(&u32) -> Option<u32>) -> Option<Attr>
     }
 }
 
-/// A value that goes into a part or out of one.
+/// A value that enters or leaves a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crossing {
     /// The value.
     pub value: ValueId,
-    /// How the program's text spells it.
+    /// Its name in the text of the program.
     pub name: String,
     /// Its type.
     pub ty: Type,
@@ -133,7 +133,7 @@ impl fmt::Display for Crossing {
         write!(f, "{} {}", self.name, self.ty)?;
         match self.ty.bytes_per_example() {
             Some(bytes) => write!(f, " ({} bytes per example)", thousands(bytes)),
-            None => f.write_str(" (size not known)"),
+            None => f.write_str(" (unknown size)"),
         }
     }
 }

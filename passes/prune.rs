@@ -1,11 +1,11 @@
-//! Removing what nothing refers to any more.
+//! Removes functions, layers, weights and files that nothing refers to.
 
 use std::collections::BTreeSet;
 
 use netc_ir::{FileId, Func, FuncId, Layer, LayerId, Loc, MAIN, Module, OpId, OpKind, WeightData, WeightId, callees};
 
-/// Whether each function is among `roots` or used by one of them, directly or through others, by id. A function uses what
-/// it calls and what attributes of its source ops name.
+/// Marks the functions, by id, that `roots` reach, themselves included. A function reaches the functions that it calls
+/// and those that attributes of its source ops name.
 pub(crate) fn reachable(funcs: &[Func], roots: impl IntoIterator<Item = FuncId>) -> Vec<bool> {
     let mut reached = vec![false; funcs.len()];
     let mut open: Vec<FuncId> = roots.into_iter().collect();
@@ -17,8 +17,8 @@ pub(crate) fn reachable(funcs: &[Func], roots: impl IntoIterator<Item = FuncId>)
     reached
 }
 
-/// Makes `funcs` the functions of `module`, without those that `keep` leaves out, by index; nothing that stays may call
-/// those. Layers and weights that were referred to and are not any more go too.
+/// Replaces the functions of `module` by those of `funcs` that are marked in `keep`. These must not call the others.
+/// Also removes layers and weights that lose their last reference.
 pub(crate) fn replace_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]) {
     let before = Referred::by(module);
     retain_funcs(module, funcs, keep);
@@ -26,8 +26,7 @@ pub(crate) fn replace_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]
     remove_weights(module, &before.weights);
 }
 
-/// Removes the functions that `@main` does not call, directly or through others, and the layers, weights and files that
-/// nothing refers to then.
+/// Removes the functions that `@main` does not reach, and then the layers, weights and files that nothing refers to.
 pub fn sweep(module: &mut Module) {
     let keep = reachable(&module.funcs, module.func_named(MAIN));
     let funcs = std::mem::take(&mut module.funcs);
@@ -52,7 +51,7 @@ pub enum Entry {
     File(FileId),
 }
 
-/// The entries of `module` that no other refers to, but for `@main`.
+/// The entries of `module` that nothing refers to, except `@main`.
 pub fn unused(module: &Module) -> Vec<Entry> {
     let called: BTreeSet<FuncId> = module.funcs.iter().flat_map(callees).chain(module.func_named(MAIN)).collect();
     let referred = Referred::by(module);
@@ -64,7 +63,7 @@ pub fn unused(module: &Module) -> Vec<Entry> {
     funcs.chain(layers).chain(weights).chain(of(files).map(|i| Entry::File(FileId::new(i)))).collect()
 }
 
-/// Removes entries that no other refers to.
+/// Removes `entries`, which nothing may refer to.
 pub fn remove_unused(module: &mut Module, entries: &[Entry]) {
     let mut keep = vec![true; module.funcs.len()];
     let (mut layers, mut weights) = (vec![false; module.layers.len()], vec![false; module.weights.len()]);
@@ -84,7 +83,7 @@ pub fn remove_unused(module: &mut Module, entries: &[Entry]) {
     remove_files(module, &files);
 }
 
-/// Makes `funcs` the functions of `module`, without those that `keep` leaves out, by index.
+/// Replaces the functions of `module` by those of `funcs` that are marked in `keep`.
 fn retain_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]) {
     let new_ids = Renumbering::of(keep);
     module.funcs = funcs.into_iter().zip(keep).filter_map(|(func, keep)| keep.then_some(func)).collect();
@@ -93,7 +92,7 @@ fn retain_funcs(module: &mut Module, funcs: Vec<Func>, keep: &[bool]) {
     });
 }
 
-/// Which layers functions apply, and which weights layers and functions have, or attributes name.
+/// The layers and weights that something refers to.
 struct Referred {
     layers: Vec<bool>,
     weights: Vec<bool>,
@@ -116,7 +115,7 @@ impl Referred {
     }
 }
 
-/// Removes the layers that are among `before` and that no function applies.
+/// Removes the layers marked in `before` that no function applies.
 fn remove_layers(module: &mut Module, before: &[bool]) {
     let after = Referred::by(module).layers;
     let keep: Vec<bool> = before.iter().zip(after).map(|(before, after)| after || !before).collect();
@@ -131,7 +130,7 @@ fn remove_layers(module: &mut Module, before: &[bool]) {
     });
 }
 
-/// Removes the weights that are among `before` and that nothing has.
+/// Removes the weights marked in `before` that nothing refers to.
 fn remove_weights(module: &mut Module, before: &[bool]) {
     let after = Referred::by(module).weights;
     let keep: Vec<bool> = before.iter().zip(after).map(|(before, after)| after || !before).collect();
@@ -142,7 +141,7 @@ fn remove_weights(module: &mut Module, before: &[bool]) {
     for_each_kind(&mut module.funcs, |kind| kind.for_each_weight_mut(renew));
 }
 
-/// Of which files something is in a weight or at a location.
+/// Marks the files that a weight or a location refers to.
 fn used_files(module: &Module) -> Vec<bool> {
     let mut used = vec![false; module.files.len()];
     for weight in &module.weights {
@@ -161,7 +160,7 @@ fn used_files(module: &Module) -> Vec<bool> {
     used
 }
 
-/// Removes the files that are among `before` and of which nothing is used.
+/// Removes the files marked in `before` that nothing refers to.
 fn remove_files(module: &mut Module, before: &[bool]) {
     let keep: Vec<bool> = before.iter().zip(used_files(module)).map(|(before, used)| used || !before).collect();
     let new_ids = Renumbering::of(&keep);
@@ -194,7 +193,7 @@ fn retain<T>(table: &mut Vec<T>, keep: &[bool]) {
     table.retain(|_| keep.next().copied().unwrap_or(true));
 }
 
-/// Shows what each op computes to `edit`.
+/// Calls `edit` on the kind of each op.
 fn for_each_kind(funcs: &mut [Func], mut edit: impl FnMut(&mut OpKind)) {
     for func in funcs {
         let ops: Vec<OpId> = func.op_ids().collect();
@@ -202,7 +201,7 @@ fn for_each_kind(funcs: &mut [Func], mut edit: impl FnMut(&mut OpKind)) {
     }
 }
 
-/// The new index of each entry of a table that some entries are taken out of.
+/// The new index of each entry of a table after removing some.
 struct Renumbering(Vec<usize>);
 
 impl Renumbering {

@@ -1,12 +1,12 @@
-//! Rewriting by rules that the user writes, after they were tried.
+//! Rewrites by user-written rules, which are tested first.
 //!
-//! Ops are visited once, in their order. Where a rule applies, what it puts in is visited in turn, each op before what
-//! reads it; so what an op reads is rewritten by then, and a rule need not look at readers. A rule that undoes another
-//! would go on forever: at one op of the program no more than `MOST` rules apply.
+//! Ops are visited once, in order. If a rule applies, its new ops are visited in turn, each before its readers. So the
+//! operands of an op are already rewritten, and rules need not look at readers. Rules that undo each other would go on
+//! forever, so at most `MOST` rules apply at one op of the program.
 //!
-//! Rules that replace several values together apply to what those of one value leave, in rounds, of which there are no
-//! more than `MOST` either, and no more often than there are ops in the program: what a rule puts in may match twice as
-//! often. Then those of one value apply to what they leave in turn.
+//! Then rules that replace several values together apply, in at most `MOST` rounds. They apply no more often than there
+//! are ops in the program, because the new ops of a rule may match twice as often. Finally, rules for one value apply
+//! again to the result.
 
 mod together;
 
@@ -20,33 +20,29 @@ use netc_rules::{Bindings, Graph, Replacement, Rule};
 
 use crate::copy::{Copy, named};
 
-/// How many rules apply at one op of the program.
+/// The maximum number of rules applied at one op of the program, and of rounds.
 const MOST: usize = 64;
 
-/// The numbers that rules are tried with.
+/// The random seed for testing rules.
 const SEED: u64 = 1;
 
 /// `rewrite` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "rewrite",
-    summary: "Rewrite core ops by rules of your own, read from a file.",
+    summary: "Rewrite core ops by your own rules, read from a file.",
     help: "Reads rules such as\n\n\
            ```text\n\
            ; -(a - b) = b - a, up to the sign of zero.\n\
            neg-sub rounding: neg(sub(?a, ?b)) => sub(?b, ?a)\n\
            ```\n\n\
-           and applies them wherever they match, the first that does first, until none does. Before it is used each rule \
-           is tried on random programs that it matches: one that changes what is computed is refused, with the program. \
-           A rule keeps every bit, or says `rounding` after its name.\n\n\
-           The language of rules is described in `docs/rules.md`. Rules that replace several values together apply behind \
-           those of one value, where none of the values is needed to compute another's replacement; then those of one \
-           value apply once more.",
+           and applies them wherever they match, until none does. If several rules match, the first in the file applies. \
+           Each rule is first tested on random programs. A rule that changes values is rejected with a program that shows \
+           it. A rule must preserve every bit, unless it says `rounding` after its name.\n\n\
+           `docs/reference/rules.md` describes the language of rules. Rules that replace several values together apply after the \
+           rules for one value, and only if no value is needed to compute the replacement of another. Then the rules for \
+           one value apply again.",
     fidelity: Fidelity::Rounding,
-    options: &[OptionInfo {
-        name: "rules",
-        kind: OptionKind::Text { value: "FILE" },
-        help: "The file with the rules.",
-    }],
+    options: &[OptionInfo { name: "rules", kind: OptionKind::Text { value: "FILE" }, help: "The file of rules." }],
     build: |options| Ok(Box::new(Rewrite { file: RuleFile::read(options.text("rules"))? })),
 };
 
@@ -57,20 +53,24 @@ pub(crate) struct RuleFile {
 }
 
 impl RuleFile {
-    /// The file at `path`.
+    /// Reads the file at `path`.
     pub(crate) fn read(path: &str) -> Result<Self> {
         let text = fs::read_to_string(path)
-            .map_err(|e| PassError::because(format!("cannot read the file of rewrite rules {path}"), e))?;
-        let rules = netc_rules::parse(&text).map_err(|e| PassError::because(path, e))?;
+            .map_err(|e| PassError::because(format!("cannot read the rewrite rules in `{path}`"), e))?;
+        let rules = netc_rules::parse(&text)
+            .map_err(|e| PassError::because(format!("cannot read the rewrite rules in `{path}`"), e))?;
         Ok(Self { path: path.into(), rules })
     }
 
-    /// Tries the rules; the first that is not true is an error.
+    /// Tests the rules. Fails with the first that is not true.
     pub(crate) fn check(&self, context: &Context<'_>) -> Result<()> {
-        let nothing = || PassError::new("rules cannot be tried: nothing computes constants here");
+        let nothing = || PassError::new("cannot test the rules: the context has no evaluator of constants");
         let consts = context.consts().ok_or_else(nothing)?;
         let check = |rule| netc_rules::check(rule, consts, SEED);
-        self.rules.iter().try_for_each(check).map_err(|e| PassError::because(&self.path, e))
+        self.rules
+            .iter()
+            .try_for_each(check)
+            .map_err(|e| PassError::because(format!("cannot use the rewrite rules in `{}`", self.path), e))
     }
 }
 
@@ -105,7 +105,7 @@ impl Pass for Rewrite {
     }
 }
 
-/// Which rules were applied, and how often.
+/// Formats which rules were applied, and how often.
 fn summary(rules: &[Rule], applied: &[u64]) -> String {
     let times = |count| if count == 1 { "once".to_string() } else { format!("{} times", thousands(count)) };
     let counted = rules.iter().zip(applied).filter(|(_, count)| **count > 0);
@@ -114,7 +114,7 @@ fn summary(rules: &[Rule], applied: &[u64]) -> String {
     texts.join(", ")
 }
 
-/// What `rules` make of `func`, a function of `module`, and how often each of them was applied.
+/// Applies `rules` to `func`, a function of `module`. Returns the new function and how often each rule was applied.
 fn rewrite_func(module: &Module, func: &Func, rules: &[Rule], context: &mut Context<'_>) -> (Func, Vec<u64>) {
     let mut applied = vec![0; rules.len()];
     let func = rewrite_singles(module, func, rules, &mut applied, context);
@@ -137,7 +137,7 @@ fn rewrite_singles(
     rewriter.finish()
 }
 
-/// What rules that replace several values make of `func`, if one applies.
+/// Applies the rules that replace several values to `func`. `None` if none applies.
 fn rewrite_together(
     module: &Module,
     func: &Func,
@@ -157,7 +157,7 @@ fn rewrite_together(
         merged = Some(together::apply(module, func, matches));
     }
     let note = format!(
-        "@{}: rules that replace several values applied in {}, and more may: do they undo each other, or repeat?",
+        "@{}: rules that replace several values applied in {} and still match: do they undo each other, or repeat?",
         func.name,
         counted(rounds as u64, "round")
     );
@@ -165,10 +165,10 @@ fn rewrite_together(
     merged
 }
 
-/// How many rules may still apply at one op of the program.
+/// The number of rules that may still apply at one op of the program.
 struct Budget {
     left: usize,
-    /// Whether one more would.
+    /// Whether another rule would have applied.
     is_short: bool,
 }
 
@@ -178,7 +178,7 @@ struct Rewriter<'m> {
     copy: Copy<'m>,
     /// Which new values depend on no parameter, by id.
     constant: Vec<bool>,
-    /// The new ops that rules put others in place of.
+    /// The new ops that rules have replaced.
     gone: Vec<OpId>,
     /// How often each rule was applied.
     applied: &'m mut [u64],
@@ -207,14 +207,14 @@ impl<'m> Rewriter<'m> {
                 self.copy.set(*old, result);
                 if budget.is_short {
                     let note =
-                        format!("{MOST} rules applied one after the other, and more would: do they undo each other?");
+                        format!("{MOST} rules applied one after the other and still match: do they undo each other?");
                     context.remark(INFO.name, op.loc.clone(), note);
                 }
             }
         }
     }
 
-    /// Whether what defines `value`, in the new function, depends on no parameter.
+    /// Whether `value`, in the new function, depends on no parameter.
     fn reads_constants(&self, value: ValueId) -> bool {
         let func = self.copy.builder.func();
         let fixed = func[value].ty.num_bytes().is_some();
@@ -222,7 +222,7 @@ impl<'m> Rewriter<'m> {
         fixed && operands.is_some_and(|operands| operands.iter().all(|v| self.constant[v.index()]))
     }
 
-    /// What stands in place of `value`, which no op reads yet, after every rule that applies.
+    /// Applies rules to `value`, which no op reads yet, and returns the value that replaces it.
     fn rewrite(&mut self, value: ValueId, loc: &Loc, budget: &mut Budget, context: &mut Context<'_>) -> ValueId {
         let Some((rule, replacement)) = self.find(value) else { return value };
         budget.is_short |= budget.left == 0;
@@ -243,7 +243,7 @@ impl<'m> Rewriter<'m> {
         replacement.results.first().map_or(value, |source| source.resolve(&new, |value| value))
     }
 
-    /// The place of the first rule that applies, and what it puts in place of `value`.
+    /// The index of the first rule that applies to `value`, with its replacement.
     fn find(&self, value: ValueId) -> Option<(usize, Replacement<ValueId>)> {
         let graph = FuncGraph { func: self.copy.builder.func(), constant: &self.constant };
         self.rules.iter().enumerate().filter(|(_, rule)| rule.from.len() == 1).find_map(|(i, rule)| {
@@ -298,8 +298,8 @@ mod tests {
 
     use super::*;
 
-    /// What the rules make of a function of `%x: f32[N,4]` that returns `%y`: its ops, one a line, and how often they
-    /// were applied.
+    /// Rewrites a function of `%x: f32[N,4]` that returns `%y`. Returns its ops, one per line, the number of rewrites,
+    /// and the remarks.
     fn rewrite(rules: &str, ops: &str, fuel: Fuel) -> (String, u64, Vec<String>) {
         let rules = netc_rules::parse(rules).unwrap();
         let text = format!("netc 1\nweight w0 \"w\" : f32[4] = 0.5\nfunc @main(%x: f32[N,4]) -> (%y) {{\n{ops}\n}}");
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_rule_puts_in_is_rewritten_in_turn() {
+    fn replacements_are_rewritten_in_turn() {
         let rules = "a: neg(neg(?x)) => ?x  b: sub(?a, ?b) => add(?a, neg(?b))";
         let ops = "%n = neg(%x) : f32[N,4]\n%y = sub(%x, %n) : f32[N,4]";
         let (after, rewrites, _) = rewrite(rules, ops, Fuel::unlimited());
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_are_known_also_where_a_rule_makes_them() {
+    fn ops_made_by_rules_can_match_as_constants() {
         let rules = "a: neg(?c: const) => abs(?c)  b: exp(?c) => neg(?c)";
         let ops = "%w = weight w0() : f32[4]\n%e = exp(%w) : f32[4]\n%f = neg(%x) : f32[N,4]\n\
                    %y = add(%f, %e) : f32[N,4]";
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_undo_each_other_come_to_an_end() {
+    fn rules_that_undo_each_other_stop_with_a_remark() {
         let rules = "a: add(?a, ?b) => add(?b, ?a)";
         let (after, rewrites, remarks) =
             rewrite(rules, "%n = neg(%x) : f32[N,4]\n%y = add(%x, %n) : f32[N,4]", Fuel::unlimited());
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_of_rules_that_come_to_an_end_themselves() {
+    fn rules_that_stop_by_themselves_get_no_remark() {
         let steps = |count: usize| {
             let step = |i: usize| format!("r{i}: add(?x, {i}.0) => add(?x, {}.0)", i + 1);
             let rules = (0..count).map(step).collect::<Vec<_>>().join("\n");
@@ -364,14 +364,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_what_it_is_in_the_type_of_the_constant() {
+    fn a_number_is_rounded_to_the_type_of_the_constant() {
         let ops = "%c = constant() {value = 0.1} : f32[]\n%y = mul(%x, %c) : f32[N,4]";
         let (after, ..) = rewrite("a: mul(?x, 0.1) => neg(?x)", ops, Fuel::unlimited());
         assert!(after.ends_with("%y = neg(%x) : f32[N,4]"), "{after}");
     }
 
     #[test]
-    fn a_number_that_others_are_repeated_for_is_no_scalar() {
+    fn a_constant_that_other_operands_broadcast_to_is_not_a_scalar() {
         let rule = "s rounding: reduce_sum(mul(?x, 2.0)) {..?c} => mul(reduce_sum(?x) {..?c}, 2.0)";
         let ops = |part: &str, ty: &str| {
             format!(

@@ -1,9 +1,9 @@
-//! Equality saturation: everything that rules say a program is equal to, and of that what costs least.
+//! Equality saturation: collects the programs that rules prove equal, and picks the cheapest.
 //!
-//! A function becomes classes of equal values (`classes`, an e-graph over the core ops). Rules ([`rules`]) add ways to
-//! compute them (`search`), and extraction (`extract`) chooses one for each class that is needed. Rules that merge
-//! products of one value make classes that match them again with all the others, so they are applied in the first
-//! iteration alone; what is extracted is saturated again as long as that makes it cheaper.
+//! A function becomes an e-graph over the core ops (`classes`). Rules ([`rules`]) add nodes to its classes (`search`),
+//! and extraction (`extract`) chooses a node for each class that is needed. Rules that merge products of one value
+//! create classes that match again with all others, so they apply only in the first iteration. The extracted function
+//! is saturated again as long as that makes it cheaper.
 
 mod classes;
 mod descent;
@@ -24,48 +24,52 @@ use crate::rewrite::RuleFile;
 use classes::Classes;
 use search::Limits;
 
-/// How often what was extracted is saturated again, at most.
+/// The maximum number of times that a function is saturated.
 const ROUNDS: usize = 4;
 
-/// What a round must make cheaper, as a part of the whole, to count: costs are not known better.
+/// The minimum relative saving to accept a change. Costs are not known more precisely.
 const WORTHWHILE: f64 = 0.01;
 
 /// `saturate` as users see it.
 pub const INFO: PassInfo = PassInfo {
     name: "saturate",
-    summary: "Search all that algebra says a program is equal to for what costs least.",
-    help: "Equality saturation: adds to each value all other ways to compute it that the rules know, until they know no \
-           more or a limit is reached, and then chooses the ways that cost least together, where what is read several \
-           times costs once. The rules are those of `docs/rules.md`, and those of your own files.\n\n\
-           It works on core ops, best on what `@simplify` leaves: `--pipeline '@simplify,saturate,@simplify'`. Limits are \
-           iterations and nodes, never time: with the costs that are counted, results repeat. A remark says why it \
-           stopped.\n\n\
-           With measured costs, what was found is run on random inputs beside what was there, and is not taken if it is \
-           no faster; where that does not run, costs alone decide.",
+    summary: "Find the cheapest program among those that algebraic rules prove equal.",
+    help: "Equality saturation: collects for each value all other ways to compute it that the rules know, until they find \
+           nothing new or a limit is reached. Then chooses the ways with the least total cost; a value that is read \
+           several times costs once. The rules are those listed in `docs/reference/rules.md` and those of your own files.\n\n\
+           Works on core ops, best on the result of `@simplify`: `--pipeline '@simplify,saturate,@simplify'`. The limits \
+           are iterations and nodes, never time, so with portable costs the result is reproducible. A remark says why the \
+           search stopped.\n\n\
+           With measured costs, the old and the new program run on random inputs, and the new one is kept only if it is \
+           faster. If they cannot run, the costs decide.",
     fidelity: Fidelity::Rounding,
     options: &[
-        OptionInfo { name: "iters", kind: OptionKind::Count { default: 6 }, help: "The most iterations of all rules." },
+        OptionInfo {
+            name: "iters",
+            kind: OptionKind::Count { default: 6 },
+            help: "Maximum number of iterations over all rules.",
+        },
         OptionInfo {
             name: "nodes",
             kind: OptionKind::Count { default: 10_000 },
-            help: "The most ways to compute values, beside those of the program.",
+            help: "Maximum number of ways to compute values, in addition to those of the program.",
         },
         OptionInfo {
             name: "extract",
             kind: OptionKind::Choice { of: &["descent", "exact"], default: "descent" },
-            help: "How ways are chosen: by changes from the program that each make it cheaper, or by an integer program \
-                   that begins there, whose choice is the best of all where the remark says so; it is not asked where \
-                   it would be too large.",
+            help: "How to choose the ways. `descent` starts from the program and makes changes that each make it cheaper. \
+                   `exact` improves that result by integer programming, unless the problem is too large; the remark says \
+                   whether the result is optimal.",
         },
         OptionInfo {
             name: "costs",
             kind: OptionKind::Choice { of: &["portable", "measured"], default: "portable" },
-            help: "What ops cost: counted from multiply-accumulates and bytes, or measured on this machine.",
+            help: "How to determine the cost of ops: from multiply-accumulates and bytes, or by measuring on this machine.",
         },
         OptionInfo {
             name: "rules",
             kind: OptionKind::OptionalList { value: "FILE" },
-            help: "Files with rules of your own, which are tried first.",
+            help: "Files with your own rules. They are tested before use.",
         },
     ],
     build: |options| {
@@ -80,10 +84,13 @@ pub const INFO: PassInfo = PassInfo {
     },
 };
 
-/// The rules of the pass: arithmetic, moving elements, and products.
+/// The built-in rules of the pass: for arithmetic, for moving elements, and for products.
 pub fn rules() -> Result<&'static [Rule]> {
     static RULES: LazyLock<Result<Vec<Rule>>> = LazyLock::new(|| {
-        let parse = |(name, text)| netc_rules::parse(text).map_err(|e| PassError::because(name, e));
+        let parse = |(name, text)| {
+            netc_rules::parse(text)
+                .map_err(|e| PassError::because(format!("cannot read the rewrite rules in `{name}`"), e))
+        };
         let files = [
             ("arithmetic.rules", include_str!("saturate/arithmetic.rules")),
             ("shape.rules", include_str!("saturate/shape.rules")),
@@ -111,7 +118,7 @@ impl Pass for Saturate {
         let costs = match (self.measured, context.costs()) {
             (false, _) => &PortableCosts as &dyn OpCosts,
             (true, Some(measured)) => measured,
-            (true, None) => return Err(PassError::new("nothing measures ops here: use the portable costs")),
+            (true, None) => return Err(PassError::new("measured costs are not available here: use `costs=portable`")),
         };
         for id in module.func_ids() {
             let mut before = None;
@@ -133,7 +140,7 @@ impl Pass for Saturate {
 }
 
 impl Saturate {
-    /// What the function is after one round, if that is worthwhile.
+    /// Saturates the function once. Returns the result if it is worthwhile.
     fn round(
         &self,
         module: &Module,
@@ -155,25 +162,25 @@ impl Saturate {
     }
 }
 
-/// Whether the function `id` of the module runs in less time than `before`, as far as that can be measured: a sum of what
-/// ops take by themselves does not know what they take one after the other.
+/// Whether the function `id` of the module runs faster than `before`, or cannot be measured. The times of single ops do
+/// not predict their time in sequence.
 fn is_faster(module: &Module, id: FuncId, before: &Func, costs: &dyn OpCosts, context: &mut Context<'_>) -> bool {
     let mut old = module.clone();
     old[id] = before.clone();
     let [old, new] = [&old, module].map(|module| folded(module, id, context));
     let Some(ratio) = costs.compare(&old, &new, id) else { return true };
     let faster = ratio < 1.0 - WORTHWHILE;
-    let end = if faster { "" } else { ", so it stays as it was" };
+    let end = if faster { "" } else { ", so the old function is kept" };
     context.remark(INFO.name, Loc::Unknown, format!("@{}: runs in {ratio:.3} of the time{end}", before.name));
     faster
 }
 
-/// How large the graph became, and what was found in it.
+/// Formats the size of the graph and the cost of the result.
 fn report(classes: &Classes<'_>, extraction: &emit::Extraction) -> String {
     let (nodes, size) = (classes.graph.total_size(), classes.graph.number_of_classes());
     let (before, after) = (extraction.before * 1e3, extraction.after * 1e3);
-    let among = if extraction.exact { " of all" } else { "" };
-    format!("{nodes} nodes in {size} classes; the cheapest{among} costs {after:.3} ms of {before:.3} ms")
+    let kind = if extraction.exact { "optimal" } else { "best" };
+    format!("{nodes} nodes in {size} classes; the {kind} cost is {after:.3} ms, before {before:.3} ms")
 }
 
 #[cfg(test)]
@@ -184,7 +191,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts what ops cost, and says that what is found takes such a part of the time.
+    /// Portable costs, with a fixed ratio of running times.
     struct Trial(Option<f64>);
 
     impl OpCosts for Trial {
@@ -198,7 +205,7 @@ mod tests {
         }
     }
 
-    /// Saturates the program with measured costs, where a trial gives the ratio; with what was remarked.
+    /// Saturates the program with measured costs and a fixed ratio of running times. Returns the remarks too.
     fn saturated(text: &str, ratio: Option<f64>) -> (Module, Vec<String>) {
         let mut module = netc_ir::parse(text).unwrap();
         let (dialects, trial) = (Dialects::new(), Trial(ratio));
@@ -209,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_as_cheap_is_not_run() {
+    fn a_function_that_is_not_cheaper_is_not_timed() {
         let text = "netc 1\nfunc @main(%x: f32[N,4]) -> (%y) { %y = relu(%x) : f32[N,4] }";
         let (module, remarks) = saturated(text, Some(0.5));
         assert_eq!(module, netc_ir::parse(text).unwrap());
@@ -217,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_faster_when_it_is_run_is_not_taken() {
+    fn a_cheaper_function_that_runs_no_faster_is_not_kept() {
         let text = "netc 1
             func @main(%x: f32[N,4]) -> (%y) {
               %a = transpose(%x) {perm = [1, 0]} : f32[4,N]  %b = relu(%a) : f32[4,N]
@@ -225,8 +232,8 @@ mod tests {
             }";
         for (ratio, ops, remark) in [
             (Some(0.5), 1, "@main: runs in 0.500 of the time"),
-            (Some(1.2), 3, "@main: runs in 1.200 of the time, so it stays as it was"),
-            (None, 1, "cheapest costs"),
+            (Some(1.2), 3, "@main: runs in 1.200 of the time, so the old function is kept"),
+            (None, 1, "the best cost is"),
         ] {
             let (module, remarks) = saturated(text, ratio);
             assert_eq!(module[module.func_named(MAIN).unwrap()].ops().count(), ops, "{remarks:?}");

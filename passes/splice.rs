@@ -1,4 +1,4 @@
-//! Putting the body of a function in place of a call of it.
+//! Replaces a call by the body of the called function.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,9 +6,9 @@ use std::collections::btree_map::Entry;
 use netc_ir::extents::Symbols;
 use netc_ir::{Builder, Func, InferError, Loc, Module, Name, Op, OpKind, Output, Type, UniqueNames, ValueId};
 
-/// A function that is built from the bodies of others.
+/// A new function, built from the bodies of others.
 pub(crate) struct Splice<'m> {
-    /// The new function. Its values get their names when it is finished.
+    /// The new function. Its values get their names at the end.
     pub(crate) builder: Builder<'m>,
     names: BTreeMap<ValueId, Name>,
     taken: UniqueNames,
@@ -16,17 +16,17 @@ pub(crate) struct Splice<'m> {
     symbols: BTreeMap<Name, ValueId>,
 }
 
-/// A body on its way into the new function.
+/// A body that is being copied into the new function.
 pub(crate) struct Body<'a> {
     func: &'a Func,
-    /// Whether its names are its own: they were kept for it.
+    /// Whether its values keep their names, which are reserved for it.
     keeps_names: bool,
     symbols: Symbols,
     new_of: Vec<Option<ValueId>>,
 }
 
 impl<'m> Splice<'m> {
-    /// Starts the function `name`. The names in `kept` are for the body of [`Self::outer`].
+    /// Starts the function `name`. The names in `kept` are reserved for the body of [`Self::outer`].
     pub(crate) fn new(module: &'m Module, name: Name, kept: impl IntoIterator<Item = Name>) -> Self {
         Self {
             builder: Builder::new(module, name),
@@ -36,7 +36,7 @@ impl<'m> Splice<'m> {
         }
     }
 
-    /// Begins the body of `outer`, the function that the others are put into: it gives the parameters.
+    /// Begins the body of `outer`, the function that the others are inlined into, and adds its parameters.
     pub(crate) fn outer<'a>(&mut self, outer: &'a Func) -> Body<'a> {
         self.symbols = outer.symbols();
         self.builder.reserve_symbols(self.symbols.keys().cloned());
@@ -49,14 +49,14 @@ impl<'m> Splice<'m> {
         body
     }
 
-    /// Begins the body of `callee`, called on `arguments` by `call`, an op of `outer`.
+    /// Begins the body of `callee`, called with `arguments` by `call`, an op of `outer`.
     pub(crate) fn body<'a>(&mut self, callee: &'a Func, arguments: &[ValueId], outer: &Func, call: &Op) -> Body<'a> {
         let mut symbols = Symbols::called(callee, arguments.iter().map(|v| self.builder.ty(*v)));
         for (symbol, outer_name) in outer_names(callee, outer, call) {
             if symbols.knows(&symbol) {
                 continue;
             }
-            // What the outer function has before the call, or for another symbol, is another number.
+            // A name that the outer function uses before the call, or for another symbol, stands for another extent.
             let is_own = self.symbols.get(&outer_name).is_some_and(|first| call.results.contains(first));
             let name = if is_own { outer_name.clone() } else { self.builder.take_symbol(&outer_name) };
             self.symbols.remove(&outer_name);
@@ -67,7 +67,7 @@ impl<'m> Splice<'m> {
         body
     }
 
-    /// Adds `op`, an op of the body, at `loc`. The types of core ops are inferred from what they read here.
+    /// Adds `op`, an op of the body, at `loc`. The types of core ops are inferred from their new operands.
     pub(crate) fn op(&mut self, body: &mut Body<'_>, op: &Op, loc: Loc) -> Result<(), InferError> {
         let operands = body.get_all(&op.operands);
         self.builder.at(loc);
@@ -89,7 +89,7 @@ impl<'m> Splice<'m> {
         Ok(())
     }
 
-    /// Makes `new`, which has just been defined, stand for `old`, a value of the body, and gives it its name.
+    /// Maps `old`, a value of the body, to the newly defined `new`, and names it.
     fn define(&mut self, body: &mut Body<'_>, old: ValueId, new: ValueId) {
         if body.keeps_names {
             self.names.extend(body.func[old].name.clone().map(|name| (new, name)));
@@ -97,8 +97,8 @@ impl<'m> Splice<'m> {
         self.stand_for(body, old, new);
     }
 
-    /// Makes `new` stand for `old`, a value of the body. Where it has no name yet, it gets the old one; where that is
-    /// taken, with a number.
+    /// Maps `old`, a value of the body, to `new`. If `new` has no name yet, it gets the old name, with a number if that
+    /// is taken.
     pub(crate) fn stand_for(&mut self, body: &mut Body<'_>, old: ValueId, new: ValueId) {
         if let Some(name) = &body.func[old].name
             && let Entry::Vacant(entry) = self.names.entry(new)
@@ -108,7 +108,7 @@ impl<'m> Splice<'m> {
         body.set(old, new);
     }
 
-    /// Returns the named values and ends the function.
+    /// Finishes the function with the named values as outputs.
     pub(crate) fn finish(self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
         let Self { builder, mut names, .. } = self;
         let mut func = builder.finish(outputs);
@@ -119,7 +119,7 @@ impl<'m> Splice<'m> {
     }
 }
 
-/// Symbols of `callee` with what `outer` calls them in the types of the results of `call`.
+/// Symbols of `callee`, each with its name in `outer` according to the result types of `call`.
 fn outer_names(callee: &Func, outer: &Func, call: &Op) -> Vec<(Name, Name)> {
     let mut names = Vec::new();
     for (inner, result) in callee.outputs.iter().zip(&call.results) {
@@ -136,17 +136,17 @@ fn outer_names(callee: &Func, outer: &Func, call: &Op) -> Vec<(Name, Name)> {
 }
 
 impl Body<'_> {
-    /// The new values for those of the body. In a verified function each has one by the time it is read.
+    /// The new values for `old`. In a verified function every operand is defined before its reader.
     pub(crate) fn get_all(&self, old: &[ValueId]) -> Vec<ValueId> {
         old.iter().filter_map(|v| self.new_of[v.index()]).collect()
     }
 
-    /// Makes `new` stand for `old`.
+    /// Maps `old` to `new`.
     fn set(&mut self, old: ValueId, new: ValueId) {
         self.new_of[old.index()] = Some(new);
     }
 
-    /// What the body returns, by name.
+    /// The outputs of the body, with their names.
     pub(crate) fn outputs(&self) -> Vec<(Name, ValueId)> {
         let new = |o: &Output| Some((o.name.clone(), self.new_of[o.value.index()]?));
         self.func.outputs.iter().filter_map(new).collect()

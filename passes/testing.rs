@@ -1,4 +1,4 @@
-//! What the tests of this crate share: running a pass on text, random functions and cuts.
+//! Shared helpers for the tests of this crate: running a pass on text, random functions and cuts.
 
 mod rewriting;
 
@@ -16,12 +16,12 @@ use crate::copy::{Copy, named};
 
 pub(crate) use rewriting::{check_fuel, rewrite};
 
-/// The text after the pass `call`, and the remarks.
+/// Runs the pass `call` on a program. Returns the text after it, and the remarks.
 pub(crate) fn run(text: &str, call: &str) -> Result<(String, Vec<String>), String> {
     run_with(text, call, &Dialects::new())
 }
 
-/// The text after the pass `call` with the layers of `dialects`, and the remarks.
+/// Like [`run`], with the layers of `dialects`.
 pub(crate) fn run_with(text: &str, call: &str, dialects: &Dialects) -> Result<(String, Vec<String>), String> {
     let mut module = parse(text).map_err(|e| e.to_string())?;
     verify(&module).map_err(|e| e.to_string())?;
@@ -33,15 +33,16 @@ pub(crate) fn run_with(text: &str, call: &str, dialects: &Dialects) -> Result<(S
     Ok((printed, context.remarks.iter().map(ToString::to_string).collect()))
 }
 
-/// A module whose `@main` adds, rectifies, reads weights and constants, and applies three shared layers at random.
-/// Every value has a name; some ops are dead.
+/// A random module. `@main` has `add`, `relu`, weights, constants, and applications of three shared layers. Every value
+/// has a name; some ops are dead.
 pub(crate) fn random_module() -> impl Strategy<Value = Module> {
     let ops = prop::collection::vec((any::<Index>(), any::<Index>(), 0..8u8), 1..24);
     let outputs = prop::collection::vec(any::<Index>(), 1..4);
     (1..4usize, ops, outputs).prop_map(|(params, ops, outputs)| build(params, &ops, &outputs))
 }
 
-/// [`random_module`] lowered: weights stand as ops, once per application of a layer or shared. Every value has a name.
+/// A lowered [`random_module`]. Weight ops occur once per application of a layer, or are shared. Every value has a
+/// name.
 pub(crate) fn random_lowered() -> impl Strategy<Value = Module> {
     random_module().prop_map(|module| {
         let mut module = crate::lower::lower_module(&module, &dialects()).unwrap();
@@ -95,7 +96,7 @@ fn build(params: usize, ops: &[(Index, Index, u8)], outputs: &[Index]) -> Module
     module
 }
 
-/// Three layers with a kernel, with 1, 10 and 100 further elements, and with a bias.
+/// Three layers, each with a kernel, a bias, and 1, 10 or 100 further elements.
 fn layers() -> Module {
     let mut module = Module::new();
     for (i, extra) in [1, 10, 100].into_iter().enumerate() {
@@ -111,10 +112,14 @@ fn layers() -> Module {
     module
 }
 
-/// Gives `t.Two` a meaning: the first operand times the kernel, and the second operand. The layer `two2` has none.
+/// Lowers `t.Two` to the first operand times the kernel, and the second operand. Does not support the layer `two2`.
 pub(crate) struct TestDialect;
 
 impl Dialect for TestDialect {
+    fn owns(&self, class: &str) -> bool {
+        class.starts_with("t.")
+    }
+
     fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> LowerResult<Meaning> {
         match (&*context.op.name, context.layer, context.operands) {
             ("t.Two", Some(layer), [x, y]) if &*layer.name != "two2" => {
@@ -141,7 +146,7 @@ pub(crate) fn dialects() -> Dialects {
     dialects
 }
 
-/// The names of up to three places of the live part of `@main`, on both sides of ops.
+/// The names of cuts before or after random live ops of `@main`.
 pub(crate) fn cuts(module: &Module, places: &[(Index, bool)]) -> Vec<String> {
     let main = module.main().unwrap();
     let (live, names) = (live_ops(main), OpNames::of(module, main));
@@ -156,9 +161,9 @@ pub(crate) fn cuts(module: &Module, places: &[(Index, bool)]) -> Vec<String> {
     places.iter().map(name).collect()
 }
 
-/// What does not depend on the order of the ops: each op with what it reads, as text, sorted; and the outputs.
+/// The function independent of the order of its ops: each op with its operands as text, sorted, and the outputs.
 ///
-/// Every value has a name, so an op is known by its results.
+/// Every value has a name, so its results identify an op.
 pub(crate) fn structure(func: &Func) -> (Vec<String>, Vec<String>) {
     let name = |v: &ValueId| func[*v].name.as_deref().unwrap_or("without a name").to_string();
     let list = |vs: &[ValueId]| vs.iter().map(name).collect::<Vec<_>>().join(" ");
@@ -169,7 +174,7 @@ pub(crate) fn structure(func: &Func) -> (Vec<String>, Vec<String>) {
     (ops, func.outputs.iter().map(|o| format!("{} = {}", o.name, name(&o.value))).collect())
 }
 
-/// `func` with its dead ops removed.
+/// Copies `func` without dead ops.
 pub(crate) fn without_dead_ops(module: &Module, func: &Func) -> Func {
     let live = live_ops(func);
     let mut copy = Copy::new(module, func, func.name.clone());

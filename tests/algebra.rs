@@ -1,7 +1,8 @@
-//! What folding affine chains keeps, on random chains, models and networks: the values nearly, whatever the fuel. What
-//! all passes keep is in `properties.rs`.
+//! Tests that folding affine chains keeps values up to rounding, with any fuel, on random chains, models and networks.
+//! `properties.rs` tests what all passes have in common.
 //!
-//! `NETC_PROPERTY_CASES=5000 cargo test -p netc-tests --test algebra` tries more cases, `NETC_PROPERTY_SEED=7` others.
+//! `NETC_PROPERTY_CASES=5000 cargo test -p netc-tests --test algebra` tries more cases, `NETC_PROPERTY_SEED=7` tries
+//! others.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
 
@@ -21,7 +22,7 @@ use proptest::prelude::*;
 const LAYERS: usize = 10;
 
 #[test]
-fn folding_affine_chains_keeps_values_nearly() {
+fn folding_affine_chains_keeps_values_up_to_rounding() {
     check(300, Affine::strategy(), |affine| {
         let (module, dialects) = (affine.build(), Dialects::new());
         let call = "fix(canonicalize,fold-bn,fold-const,dce)";
@@ -36,7 +37,7 @@ fn folding_affine_chains_keeps_values_nearly() {
 }
 
 #[test]
-fn models_are_simplified_to_nearly_the_same() {
+fn simplifying_models_keeps_values_up_to_rounding() {
     check(64, KerasRecipe::strategy(LAYERS), |recipe| {
         let (model, dialects) = (recipe.build(), dialects());
         let (after, _) = rewritten(&model, "@simplify", Fuel::unlimited(), &dialects)?;
@@ -63,11 +64,11 @@ fn a_simplified_inception_has_no_normalization_left() {
     }
     let count = |name: &str| main.ops().filter(|(_, op)| op.kind.name() == name).count();
     assert_eq!((count("conv"), count("matmul"), biases), (94, 1, 95));
-    assert_eq!(count("weight") + count("constant"), 2 * 95, "a kernel and a bias each, computed");
+    assert_eq!(count("weight") + count("constant"), 2 * 95, "a folded kernel and a folded bias each");
 }
 
 #[test]
-fn a_simplified_network_computes_nearly_the_same() {
+fn simplifying_a_network_keeps_values_up_to_rounding() {
     let module = netc_zoo::find("mobilenet_v2").map(|model| (model.build)(0)).unwrap().unwrap();
     let dialects = dialects();
     let (lowered, _) = rewritten(&module, "lower", Fuel::unlimited(), &dialects).unwrap();
@@ -82,14 +83,14 @@ fn is_constant(func: &Func, value: ValueId) -> bool {
     func.producer(value).is_some_and(|op| matches!(func[op].kind.name(), "weight" | "constant"))
 }
 
-/// The module after the pipeline, which verifies after each pass, and the rewrites done.
+/// Runs the pipeline, verifying after each pass. Returns the module and the number of rewrites.
 fn rewritten(module: &Module, call: &str, fuel: Fuel, dialects: &Dialects) -> Result<(Module, u64), Wrong> {
     let subject = Subject { pipeline: call, registry: &netc_passes::registry(), dialects };
     let (after, record) = subject.apply(module, fuel)?;
     Ok((after, record.rewrites))
 }
 
-/// A product, with affine steps before and after it, as plain data.
+/// A product with affine steps before and after it, as plain data.
 #[derive(Clone, Debug)]
 struct Affine {
     /// 0 for a matrix product, else the number of spatial axes.
@@ -105,7 +106,8 @@ struct Affine {
     after: Vec<Step>,
 }
 
-/// A function with a constant: which, on which side, and whether of one number or one per channel.
+/// A binary op with a constant: which op, whether the constant is on the left, and whether it is a scalar or has a
+/// number per channel.
 type Step = (u8, bool, bool);
 
 impl Affine {
@@ -185,14 +187,14 @@ impl Affine {
     }
 }
 
-/// A weight of random numbers that can be divided by.
+/// Adds a weight of random numbers far from 0.
 fn weight(module: &mut Module, dims: &[u64]) -> WeightId {
     let data = WeightData::Random { seed: 5, low: F64::new(0.5), high: F64::new(2.0) };
     let name = format!("w{}", module.weights.len()).into();
     module.add_weight(Weight { name, ty: Type::fixed(ElemType::F64, dims), data })
 }
 
-/// Runs the property on `cases` values, or as many as the environment says.
+/// Checks the property on `cases` values, or as many as the environment asks for.
 #[track_caller]
 fn check<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, property: impl Fn(T) -> Result<(), Wrong>) {
     property::check(cases, strategy, property).unwrap();

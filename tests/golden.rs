@@ -1,5 +1,5 @@
-//! Layers and operations compute what Keras 3 did (`golden/`, made by `interop/goldens.py`): those that the tests against
-//! the real Keras go through, without it.
+//! Tests layers and operations against recorded results of Keras 3 (`golden/`, made by `interop/goldens.py`). The cases
+//! are those of the tests against the real Keras, which these tests do not need.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use netc_passes::bind;
 
 use super::{TOLERANCE, read, run};
 
-/// A model, and what Keras computed with it.
+/// A model with inputs and the outputs that Keras computed.
 #[derive(Default)]
 struct Case {
     expression: String,
@@ -18,7 +18,7 @@ struct Case {
     outputs: Vec<Tensor>,
 }
 
-/// The cases in a file, which are one after the other.
+/// Reads the cases of a file, which are in order.
 fn cases(kind: &str) -> Vec<Case> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(kind).with_extension("npz");
     let mut cases: Vec<Case> = Vec::new();
@@ -38,7 +38,7 @@ fn cases(kind: &str) -> Vec<Case> {
     cases
 }
 
-/// Whether the elements are the same, or differ by a small part of the largest.
+/// Whether the elements are equal up to a tolerance relative to the largest.
 fn is_near(found: &Tensor, expected: &Tensor) -> bool {
     let [numbers, expected_numbers] = [found, expected].map(Tensor::to_f64s);
     let largest = expected_numbers.iter().filter(|x| x.is_finite()).fold(0.0, |most: f64, x| most.max(x.abs()));
@@ -48,7 +48,7 @@ fn is_near(found: &Tensor, expected: &Tensor) -> bool {
     found.ty() == expected.ty() && numbers.iter().zip(&expected_numbers).all(near)
 }
 
-/// The `count` models of a file compute what they did.
+/// Checks that the `count` models of a file compute the recorded outputs.
 #[track_caller]
 fn check(kind: &str, count: usize) {
     let folder = tempfile::tempdir().unwrap();
@@ -60,7 +60,7 @@ fn check(kind: &str, count: usize) {
         let extents: Vec<Vec<u64>> = case.inputs.iter().map(|x| x.dims().to_vec()).collect();
         let outputs = run(&bind(&read(&path), &extents), &case.inputs);
         let near = outputs.len() == case.outputs.len() && outputs.iter().zip(&case.outputs).all(|(a, b)| is_near(a, b));
-        assert!(near, "{}: {outputs:?}, but Keras computed {:?}", case.expression, case.outputs);
+        assert!(near, "{}: found {outputs:?}, expected {:?} as in Keras", case.expression, case.outputs);
     }
 }
 

@@ -1,5 +1,5 @@
-//! What `layout` leaves: every window in the wanted layout, and transposes that move no more bytes than two around each
-//! window would. That values stay is in `properties.rs`.
+//! Tests the results of `layout`: every window has the requested layout, and the transposes move at most as many bytes
+//! as a pair around each window would. `properties.rs` tests that values are kept.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
 
@@ -14,7 +14,7 @@ const PIPELINES: [(&str, Layout); 2] =
     [("layout", Layout::ChannelsLast), ("layout=channels-first", Layout::ChannelsFirst)];
 
 #[test]
-fn transposes_move_no_more_than_they_would_around_each_window() {
+fn transposes_move_at_most_as_much_as_pairs_around_each_window() {
     for (pipeline, wanted) in PIPELINES {
         let property = |recipe: CoreRecipe| {
             let module = recipe.build();
@@ -26,33 +26,34 @@ fn transposes_move_no_more_than_they_would_around_each_window() {
 }
 
 #[test]
-fn a_network_is_transposed_once_and_back_again() {
+fn a_network_needs_one_transpose_and_none_on_the_way_back() {
     let module = netc_zoo::find("inception_v3").map(|model| (model.build)(0)).unwrap().unwrap();
     let first = rewritten(&module, "lower,layout=channels-first", &dialects()).unwrap();
     assert_eq!(windows(first.main().unwrap(), Layout::ChannelsLast).count(), 0);
     assert_eq!(
         transposed(first.main().unwrap()).count(),
         1,
-        "its input; what takes the mean at the end has no channels"
+        "only the input is transposed; the global mean removes the spatial axes"
     );
     let last = rewritten(&first, "layout", &dialects()).unwrap();
     assert_eq!(transposed(last.main().unwrap()).count(), 0);
 }
 
-/// What holds of a function before and after.
+/// Compares a function before and after the pass.
 fn compare(before: &Func, after: &Func, wanted: Layout) -> Result<(), Wrong> {
     let other = if wanted == Layout::ChannelsLast { Layout::ChannelsFirst } else { Layout::ChannelsLast };
     let ranked = |values: &[ValueId]| values.iter().all(|v| before[*v].ty.rank().is_some());
     if windows(before, other).all(|(x, y)| ranked(&[x, y])) && windows(after, other).next().is_some() {
-        return Err("a window of the other layout is left".into());
+        return Err("a window still has the other layout".into());
     }
     let there: u64 = transposed(before).map(|v| bytes(&before[v].ty)).sum();
     let around: u64 = windows(before, other).map(|(x, y)| bytes(&before[x].ty) + bytes(&before[y].ty)).sum();
     let left: u64 = transposed(after).map(|v| bytes(&after[v].ty)).sum();
-    if left <= there + around { Ok(()) } else { Err(format!("moves {left} bytes, there were {there} and {around}")) }
+    let limit = there + around;
+    if left <= limit { Ok(()) } else { Err(format!("transposes move {left} bytes, expected at most {limit}")) }
 }
 
-/// What the windows of the layout read and give.
+/// The inputs and results of the windows with the layout.
 fn windows(func: &Func, layout: Layout) -> impl Iterator<Item = (ValueId, ValueId)> + '_ {
     func.ops().filter_map(move |(_, op)| match &op.kind {
         OpKind::Core(CoreOp::Conv { window, .. } | CoreOp::Pool { window, .. }) if window.layout == layout => {
@@ -62,7 +63,7 @@ fn windows(func: &Func, layout: Layout) -> impl Iterator<Item = (ValueId, ValueI
     })
 }
 
-/// What transposes read that depends on parameters: the others are computed once.
+/// The operands of transposes that depend on parameters. Transposes of constants fold away.
 fn transposed(func: &Func) -> impl Iterator<Item = ValueId> + '_ {
     let mut constant = vec![false; func.num_values()];
     for (_, op) in func.ops().filter(|(_, op)| matches!(op.kind, OpKind::Core(_))) {
@@ -73,7 +74,7 @@ fn transposed(func: &Func) -> impl Iterator<Item = ValueId> + '_ {
     transposes.map(|(_, op)| op.operands[0]).filter(move |v| !constant[v.index()])
 }
 
-/// The bytes of a tensor whose open extents are 32.
+/// The bytes of a tensor, counting symbols and unknown extents as 32.
 fn bytes(ty: &Type) -> u64 {
     let extent = |d: &Dim| d.substitute(&|_| Some(Dim::Known(32))).known().unwrap_or(32);
     ty.dims.iter().flatten().map(extent).fold(ty.elem.size(), u64::saturating_mul)

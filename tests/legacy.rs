@@ -1,5 +1,5 @@
-//! Models in HDF5 files as Keras 2 saved them (`legacy/`, made by `interop/legacy_models.py`), and Keras 1 (made by
-//! `interop/keras1_models.py`): they compute what Keras 2 computed, and lose nothing on the way into a `.keras` file.
+//! Tests models saved by Keras 2 (`legacy/`, made by `interop/legacy_models.py`) and Keras 1 (made by
+//! `interop/keras1_models.py`): they compute what Keras 2 computed, and converting them to `.keras` loses nothing.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -20,7 +20,7 @@ use netc_pass::{Context, Manager, Pipeline};
 
 const OF_KERAS_1: [&str; 3] = ["keras1_image", "keras1_text", "keras1_nested"];
 
-/// Elements may differ by this part of the largest.
+/// Allowed difference of elements, relative to the largest.
 const TOLERANCE: f64 = 1e-5;
 
 fn file(name: &str) -> PathBuf {
@@ -46,7 +46,7 @@ fn run(module: &Module, inputs: &[Tensor]) -> Vec<Tensor> {
     plan.run(inputs).unwrap()
 }
 
-/// The inputs and outputs that Keras 2 had.
+/// The inputs and outputs recorded with Keras 2.
 fn recorded(name: &str) -> [Vec<Tensor>; 2] {
     let tensors = npz::read(&file(&format!("{name}.npz"))).unwrap();
     ["in", "out"].map(|kind| tensors.iter().filter(|(key, _)| key.starts_with(kind)).map(|(_, t)| t.clone()).collect())
@@ -63,7 +63,7 @@ fn assert_near(found: &[Tensor], expected: &[Tensor], name: &str) {
     }
 }
 
-/// What a `.keras` file has otherwise than the model.
+/// The writer's notes about changes from the model to a `.keras` file.
 fn changes(module: &Module) -> Vec<String> {
     let notes = netc_keras::KERAS.writer.unwrap().notes(module, &[]);
     notes.into_iter().map(|note| note.text).collect()
@@ -79,7 +79,7 @@ fn models_compute_what_keras_2_computed() {
 }
 
 #[test]
-fn archives_with_older_groups_compute_the_same_as_keras_2() {
+fn archives_with_older_weight_groups_compute_what_keras_2_computed() {
     for name in ["groups_2_13", "groups_2_14"] {
         let [inputs, outputs] = recorded(name);
         assert_near(&run(&read(&file(&format!("{name}.keras"))), &inputs), &outputs, name);
@@ -87,7 +87,7 @@ fn archives_with_older_groups_compute_the_same_as_keras_2() {
 }
 
 #[test]
-fn a_keras_3_file_of_them_computes_the_same_bits() {
+fn converting_to_keras_3_keeps_the_bits() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["nested", "spread_names", "chain", "bare_list", "recurrent", "slashes", "keras1_image"] {
         let [inputs, _] = recorded(name);
@@ -103,7 +103,7 @@ fn a_keras_3_file_of_them_computes_the_same_bits() {
 }
 
 #[test]
-fn names_lose_their_slashes_and_stay_apart() {
+fn slashes_in_names_are_replaced_and_names_stay_unique() {
     let module = read(&file("slashes.h5"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("modern.keras");
@@ -120,36 +120,33 @@ fn names_lose_their_slashes_and_stay_apart() {
 }
 
 #[test]
-fn what_is_changed_in_configurations_is_listed() {
+fn changes_of_configurations_are_listed() {
     for (name, listed) in [
         (
             "recurrent",
-            "`batch_input_shape` is called `batch_shape` (`tokens`), `batch_input_shape` is left out (`embedding`), \
-             `time_major` is left out (`both` and 1 more)",
+            "`batch_input_shape` becomes `batch_shape` (`tokens`), `batch_input_shape` is dropped (`embedding`), \
+             `time_major` is dropped (`both` and 1 more)",
         ),
         (
             "functions",
-            "`batch_input_shape` is called `batch_shape` (`x`), `ThresholdedReLU` is called `ReLU` (`threshold`), \
-             `theta` is called `threshold` (`threshold`)",
+            "`batch_input_shape` becomes `batch_shape` (`x`), `ThresholdedReLU` becomes `ReLU` (`threshold`), \
+             `theta` becomes `threshold` (`threshold`)",
         ),
         (
             "keras1_text",
-            "`batch_input_shape` is called `batch_shape` (`embedding_input`), `batch_input_shape` is left out \
-             (`embedding`), `reset_after = false` is said (`gru_1`)",
+            "`batch_input_shape` becomes `batch_shape` (`embedding_input`), `batch_input_shape` is dropped \
+             (`embedding`), `reset_after = false` is added (`gru_1`)",
         ),
-        (
-            "slashes",
-            "`batch_input_shape` is called `batch_shape` (`image` and 1 more), `axis` is written as `3` (`conv1/bn`)",
-        ),
+        ("slashes", "`batch_input_shape` becomes `batch_shape` (`image` and 1 more), `axis` becomes `3` (`conv1/bn`)"),
     ] {
         let changes = changes(&read(&file(&format!("{name}.h5"))));
-        let (_, found) = changes[0].split_once("as Keras 3 has them: ").unwrap();
+        let (_, found) = changes[0].split_once("to Keras 3: ").unwrap();
         assert_eq!(found, listed, "{name}");
     }
 }
 
 #[test]
-fn no_weight_is_left_over() {
+fn every_weight_belongs_to_a_layer() {
     for (name, count) in [("nested", 20), ("chain", 12), ("functions", 4), ("recurrent", 14), ("slashes", 10)] {
         let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
         assert_eq!((imported.notes, imported.module.weights.len()), (Vec::new(), count), "{name}");
@@ -157,12 +154,12 @@ fn no_weight_is_left_over() {
 }
 
 #[test]
-fn models_of_keras_1_are_declared_as_in_keras_2() {
+fn keras_1_models_are_converted_to_keras_2_declarations() {
     let folder = tempfile::tempdir().unwrap();
     for (name, count) in OF_KERAS_1.into_iter().zip([12, 21, 10]) {
         let imported = netc_keras::read(&file(&format!("{name}.h5")), &dialects()).unwrap();
         let notes: Vec<&str> = imported.notes.iter().map(|note| &*note.text).collect();
-        assert_eq!(notes, ["it is of Keras 1: its layers are declared as Keras 2 has them"], "{name}");
+        assert_eq!(notes, ["the file is from Keras 1: its layers are converted to Keras 2"], "{name}");
         assert_eq!(imported.module.weights.len(), count, "{name}");
         let (module, path) = (imported.module, folder.path().join(name));
         let own = file(&format!("{name}.h5"));
@@ -172,7 +169,7 @@ fn models_of_keras_1_are_declared_as_in_keras_2() {
                 .module;
         let [inputs, _] = recorded(name);
         assert_eq!(run(&module, &inputs), run(&given, &inputs), "{name}");
-        // As a file of Keras 2 it is the same model.
+        // Written as a Keras 2 file, it is the same model.
         let main = module.func_named(MAIN).unwrap();
         netc_keras::write_hdf5(&module, main, &Store::open(&module).unwrap(), File::create(&path).unwrap()).unwrap();
         assert_eq!(run(&module, &inputs), run(&read(&path), &inputs), "{name}");
@@ -181,7 +178,7 @@ fn models_of_keras_1_are_declared_as_in_keras_2() {
 }
 
 #[test]
-fn weights_of_layers_in_layers_have_the_places_of_keras_3() {
+fn weights_of_inner_layers_get_keras_3_paths() {
     let module = read(&file("recurrent.h5"));
     let places = |name: &str| {
         let layer = module.layers.iter().find(|l| &*l.name == name).unwrap();
@@ -194,7 +191,7 @@ fn weights_of_layers_in_layers_have_the_places_of_keras_3() {
 }
 
 #[test]
-fn the_types_of_sequences_of_any_length_are_known() {
+fn types_of_variable_length_sequences_are_inferred() {
     let module = read(&file("open_steps.h5"));
     let main = module.main().unwrap();
     let types = main.ops().flat_map(|(_, op)| op.results.iter().map(|v| main[*v].ty.to_string())).collect::<Vec<_>>();
@@ -202,7 +199,7 @@ fn the_types_of_sequences_of_any_length_are_known() {
     assert_eq!(types, expected);
 }
 
-/// The declaration of a layer with `hard_sigmoid` at such keys, and so in its own layers.
+/// Sets the given keys to `hard_sigmoid` in the declaration of a layer and of its inner layers.
 fn with_gates(object: &Attrs, keys: &[&str]) -> Attrs {
     let mut config = object.get("config").and_then(Attr::as_map).unwrap().clone();
     for key in keys.iter().filter(|key| config.get(key).is_some()).collect::<Vec<_>>() {
@@ -216,14 +213,14 @@ fn with_gates(object: &Attrs, keys: &[&str]) -> Attrs {
     object.clone().with("config", config)
 }
 
-/// The layer as an `Activation` by `hard_sigmoid`.
+/// Turns the layer into an `Activation` with `hard_sigmoid`.
 fn as_activation(layer: &mut Layer) {
     let config = Attrs::new().with("name", &*layer.name).with("activation", "hard_sigmoid");
     layer.class = "keras.Activation".into();
     layer.config = layer.config.clone().with("class_name", "Activation").with("config", config);
 }
 
-/// The module with `hard_sigmoid` at such keys of every layer of some classes.
+/// Reads a model and sets the given keys to `hard_sigmoid` in every layer of the given classes.
 fn gated(name: &str, keys: &[&str], classes: &[&str]) -> Module {
     let mut module = read(&file(name));
     for layer in module.layers.iter_mut().filter(|layer| classes.contains(&&*layer.class)) {
@@ -232,7 +229,7 @@ fn gated(name: &str, keys: &[&str], classes: &[&str]) -> Module {
     module
 }
 
-/// The module as a `.keras` file in the folder has it, or why it is not written.
+/// Writes the module as `.keras` and reads it back; the error is the reason why it cannot be written.
 fn written(module: &Module, folder: &Path) -> Result<Module, String> {
     let path = folder.join("m.keras");
     let main = module.func_named(MAIN).unwrap();
@@ -242,7 +239,7 @@ fn written(module: &Module, folder: &Path) -> Result<Module, String> {
 }
 
 #[test]
-fn the_hard_sigmoid_of_before_is_said_with_that_of_keras_3() {
+fn the_hard_sigmoid_of_keras_2_is_expressed_in_keras_3() {
     let (activation, gates) = (["activation"], ["recurrent_activation"]);
     let wrapped = ["keras.Bidirectional", "keras.TimeDistributed"];
     let folder = tempfile::tempdir().unwrap();
@@ -266,7 +263,7 @@ fn the_hard_sigmoid_of_before_is_said_with_that_of_keras_3() {
         assert_near(&found, &expected, name);
         let elements = |tensors: &[Tensor]| tensors.iter().flat_map(Tensor::to_f64s).collect::<Vec<f64>>();
         let far = elements(&expected).iter().zip(elements(&outputs)).any(|(a, b)| (a - b).abs() > 1e-3);
-        assert_eq!(far, !keys.is_empty(), "{name}: other functions give other values");
+        assert_eq!(far, !keys.is_empty(), "{name}: replacing the activations changes the values");
         let changes = changes(&module);
         let said = |what: &str| changes.iter().filter(|change| change.contains(what)).count();
         assert_eq!(said("times 1.2"), 1, "{name}: {changes:?}");
@@ -275,16 +272,16 @@ fn the_hard_sigmoid_of_before_is_said_with_that_of_keras_3() {
 }
 
 #[test]
-fn what_keras_3_computes_differently_is_not_written() {
+fn models_that_keras_3_would_compute_differently_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |name, classes: &[&str]| written(&gated(name, &["activation"], classes), folder.path()).unwrap_err();
     let why = "its `hard_sigmoid` is clip(0.2 * x + 0.5, 0, 1), and Keras 3 computes clip(x / 6 + 0.5, 0, 1)";
-    // An LSTM applies its function to its state too.
+    // An LSTM applies its activation to its state too.
     assert_eq!(refused("recurrent.h5", &["keras.Bidirectional"]), format!("layer `both`: {why}"));
 }
 
 #[test]
-fn a_model_says_which_keras_saved_it() {
+fn the_keras_version_is_recorded() {
     let version = |name: &str| {
         let module = read(&file(name));
         module.attrs.get("keras_version").and_then(Attr::as_str).map(str::to_string)
@@ -294,7 +291,7 @@ fn a_model_says_which_keras_saved_it() {
 }
 
 #[test]
-fn damage_is_an_error_with_a_place() {
+fn errors_of_damaged_files_name_the_place() {
     let bytes = fs::read(file("functions.h5")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.h5");
@@ -312,15 +309,15 @@ fn damage_is_an_error_with_a_place() {
     };
     assert_eq!(
         error(&without("model_config")),
-        "it is HDF5 without the attribute `model_config`, which a model that Keras saved has"
+        "it is HDF5 without the attribute `model_config`, so Keras did not save it as a model"
     );
-    assert_eq!(error(&bytes[..bytes.len() / 2]), "file: it is cut off: it ends after 8412 bytes of 16824");
+    assert_eq!(error(&bytes[..bytes.len() / 2]), "file: it is truncated: it has 8412 of 16824 bytes");
     let renamed = error(&without("gate/kernel:0"));
-    assert_eq!(renamed, "model_weights/gate: lists the weight `Xate/kernel:0`, which is not there, or is listed twice");
+    assert_eq!(renamed, "model_weights/gate: lists the weight `Xate/kernel:0`, which is missing or listed twice");
 }
 
 #[test]
-fn a_file_that_is_written_as_it_was_is_read_back_the_same() {
+fn keras_2_files_round_trip() {
     for name in ["nested", "spread_names", "chain", "bare_list", "functions", "recurrent", "open_steps", "slashes"] {
         let module = read(&file(&format!("{name}.h5")));
         oracle::round_trip_hdf5(&module, &dialects()).unwrap_or_else(|wrong| panic!("{name}: {wrong}"));

@@ -1,7 +1,7 @@
-//! What holds of every program: random modules, random cuts, random damage.
+//! Properties of all programs, tested on random modules, random cuts and random damage.
 //!
-//! Runs repeat: the seed is fixed. `NETC_PROPERTY_CASES=5000 cargo test -p netc-tests --test properties` tries more
-//! cases, `NETC_PROPERTY_SEED=7` others.
+//! Runs are reproducible: the seed is fixed. `NETC_PROPERTY_CASES=5000 cargo test -p netc-tests --test properties`
+//! tries more cases, `NETC_PROPERTY_SEED=7` tries others.
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -21,15 +21,15 @@ const CORE_OPS: usize = 24;
 const LAYERS: usize = 10;
 
 #[test]
-fn programs_print_and_parse_back() {
+fn programs_round_trip_through_text() {
     check(400, CoreRecipe::strategy(CORE_OPS), |recipe| {
-        let what_does_not_run = recipe.features.with(Feature::Abstract);
-        oracle::print_parse(&recipe.with_features(what_does_not_run).build())
+        let with_abstract = recipe.features.with(Feature::Abstract);
+        oracle::print_parse(&recipe.with_features(with_abstract).build())
     });
 }
 
 #[test]
-fn programs_that_break_a_rule_are_refused() {
+fn verifier_rejects_programs_that_break_a_rule() {
     let recipes = (CoreRecipe::strategy(CORE_OPS), KerasRecipe::strategy(LAYERS), any::<u64>());
     check(60, recipes, |(core, keras, seed)| {
         oracle::verifier_rejects(&core.build(), seed)?;
@@ -38,7 +38,7 @@ fn programs_that_break_a_rule_are_refused() {
 }
 
 #[test]
-fn stages_of_a_program_compute_the_same() {
+fn stages_of_a_program_compute_what_the_program_computes() {
     check(600, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
         let module = recipe.build();
         oracle::split_compose(&module, &cuts.names(&module)).map(drop)
@@ -46,7 +46,7 @@ fn stages_of_a_program_compute_the_same() {
 }
 
 #[test]
-fn passes_keep_values_and_have_nothing_left_to_do() {
+fn passes_keep_values_and_are_idempotent() {
     for_each_pass(oracle::EXACT, 400, CoreRecipe::strategy(CORE_OPS), |subject, recipe| {
         let module = recipe.build();
         oracle::keeps_values(&module, subject)?;
@@ -55,7 +55,7 @@ fn passes_keep_values_and_have_nothing_left_to_do() {
 }
 
 #[test]
-fn passes_are_right_after_any_number_of_rewrites_and_in_stages() {
+fn passes_can_stop_after_any_rewrite_and_commute_with_split() {
     let recipes = (CoreRecipe::strategy(CORE_OPS), Cuts::strategy());
     for_each_pass(oracle::EXACT, 100, recipes, |subject, (recipe, cuts)| {
         let module = recipe.build();
@@ -65,7 +65,7 @@ fn passes_are_right_after_any_number_of_rewrites_and_in_stages() {
 }
 
 #[test]
-fn simplified_programs_compute_nearly_the_same() {
+fn rounding_pipelines_keep_values_of_programs_within_bounds() {
     let recipes = (CoreRecipe::strategy(CORE_OPS), Cuts::strategy());
     for_each_pass(oracle::ROUNDING, 100, recipes, |subject, (recipe, cuts)| {
         let module = recipe.build();
@@ -76,7 +76,7 @@ fn simplified_programs_compute_nearly_the_same() {
 }
 
 #[test]
-fn programs_run_and_give_the_same_each_time() {
+fn programs_lower_and_run_reproducibly() {
     check(100, CoreRecipe::strategy(CORE_OPS), |recipe| oracle::lower_exec(&recipe.build(), &Dialects::new()));
     check(60, KerasRecipe::strategy(LAYERS), |recipe| oracle::lower_exec(&recipe.build(), &dialects()));
 }
@@ -91,7 +91,7 @@ fn passes_in_any_order_keep_values() {
 }
 
 #[test]
-fn types_and_costs_of_layers_of_many_steps_are_those_of_the_steps_that_run() {
+fn types_and_costs_of_recurrent_layers_match_the_unrolled_program() {
     let shorter = Cell::new(0);
     check(400, KerasRecipe::strategy(LAYERS), |mut recipe| {
         let of_steps = [KerasClass::Recurrent, KerasClass::Bidirectional, KerasClass::ConvRecurrent];
@@ -101,16 +101,16 @@ fn types_and_costs_of_layers_of_many_steps_are_those_of_the_steps_that_run() {
         shorter.set(shorter.get() + oracle::types_and_costs_match_the_unrolled_program(&recipe.build(), &dialects())?);
         Ok(())
     });
-    assert!(shorter.get() > 100, "{} layers are fewer ops", shorter.get());
+    assert!(shorter.get() > 100, "only {} layers have repeated steps", shorter.get());
 }
 
 #[test]
-fn models_print_and_parse_back() {
+fn models_round_trip_through_text() {
     check(100, KerasRecipe::strategy(LAYERS), |recipe| oracle::print_parse(&recipe.build()));
 }
 
 #[test]
-fn models_survive_their_files() {
+fn models_round_trip_through_files() {
     check(100, KerasRecipe::strategy(LAYERS), |recipe| files::round_trip_keras(&recipe.build(), &dialects()));
     check(100, KerasRecipe::strategy(LAYERS), |recipe| files::round_trip_hdf5(&recipe.build(), &dialects()));
     check(100, KerasRecipe::strategy(LAYERS), |recipe| files::round_trip_json(&recipe.build(), &dialects()));
@@ -118,12 +118,12 @@ fn models_survive_their_files() {
 }
 
 #[test]
-fn models_with_layers_that_nobody_knows_survive_files_and_splits() {
+fn models_with_abstract_features_round_trip_and_merge() {
     check(200, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
         let features = recipe.features.with(Feature::Abstract);
         let model = recipe.with_features(features).build();
         oracle::print_parse(&model)?;
-        // Its file does not say all that the generator does, as how many results a call has.
+        // A file lacks some of what the generator makes, such as the number of results of a call.
         let (model, _folder) = files::through_file(&model, main_of(&model)?, &dialects())?;
         files::round_trip_keras(&model, &dialects())?;
         files::round_trip_hdf5(&model, &dialects())?;
@@ -132,21 +132,17 @@ fn models_with_layers_that_nobody_knows_survive_files_and_splits() {
 }
 
 #[test]
-fn layers_without_a_meaning_survive_their_files() {
+fn unsupported_layers_are_written_unchanged() {
     check(64, KerasRecipe::strategy(LAYERS), |recipe| {
         let model = recipe.build();
         let (unknown, _folder) = through_file(&model)?;
         let bytes = |m| files::file_bytes(m, main_of(m)?);
-        if bytes(&model)? == bytes(&unknown)? {
-            Ok(())
-        } else {
-            Err(format!("written differently:\n{}", print(&unknown)))
-        }
+        if bytes(&model)? == bytes(&unknown)? { Ok(()) } else { Err(format!("the files differ:\n{}", print(&unknown))) }
     });
 }
 
 #[test]
-fn stages_of_a_model_compute_the_same() {
+fn stages_of_a_model_compute_what_the_model_computes() {
     check(100, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
         let model = recipe.build();
         files::split_compose_keras(&model, &cuts.names(&model), &dialects()).map(drop)
@@ -154,7 +150,7 @@ fn stages_of_a_model_compute_the_same() {
 }
 
 #[test]
-fn stages_cut_inside_nested_models_compute_the_same() {
+fn stages_cut_inside_nested_models_compute_what_the_model_computes() {
     let done = Cell::new(0);
     check(1000, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
         let model = recipe.build();
@@ -164,11 +160,11 @@ fn stages_cut_inside_nested_models_compute_the_same() {
         }
         Ok(())
     });
-    assert!(done.get() > 20, "{} models were cut inside a model", done.get());
+    assert!(done.get() > 20, "only {} models were cut inside a nested model", done.get());
 }
 
 #[test]
-fn cuts_are_the_places_that_split_takes() {
+fn cuts_lists_exactly_the_cuts_that_split_accepts() {
     let (listed, inside) = (Cell::new(0), Cell::new(0));
     check(1000, KerasRecipe::strategy(LAYERS), |recipe| {
         let model = recipe.build();
@@ -188,16 +184,16 @@ fn cuts_are_the_places_that_split_takes() {
 }
 
 #[test]
-fn cuts_of_architectures_are_the_places_that_split_takes() {
+fn cuts_of_zoo_models_are_the_cuts_that_split_accepts() {
     for name in ["tiny", "siamese", "squeezenet", "bert", "nasnet_a"] {
         let module = (netc_zoo::find(name).unwrap().build)(0).unwrap();
         let cuts = oracle::cuts_are_those_of_split(&module, &dialects()).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert!(cuts > 2, "{name} has {cuts} cuts");
+        assert!(cuts > 2, "{name} has only {cuts} cuts");
     }
 }
 
 #[test]
-fn models_with_layers_without_a_meaning_are_split() {
+fn models_with_unsupported_layers_are_split() {
     check(64, (KerasRecipe::strategy(LAYERS), Cuts::strategy()), |(recipe, cuts)| {
         let (unknown, _folder) = through_file(&recipe.build())?;
         files::split_compose_keras(&unknown, &cuts.names(&unknown), &dialects()).map(drop)
@@ -205,7 +201,7 @@ fn models_with_layers_without_a_meaning_are_split() {
 }
 
 #[test]
-fn passes_over_models_keep_values_and_have_nothing_left_to_do() {
+fn passes_over_models_keep_values_and_are_idempotent() {
     let recipes = (KerasRecipe::strategy(LAYERS), Cuts::strategy());
     for_each_pass(oracle::OVER_LAYERS, 64, recipes, |subject, (recipe, cuts)| {
         let module = recipe.build();
@@ -217,7 +213,7 @@ fn passes_over_models_keep_values_and_have_nothing_left_to_do() {
 }
 
 #[test]
-fn simplified_models_compute_nearly_the_same() {
+fn rounding_pipelines_keep_values_of_models_within_bounds() {
     let recipes = (KerasRecipe::strategy(LAYERS), Cuts::strategy());
     for_each_pass(oracle::ROUNDING, 64, recipes, |subject, (recipe, cuts)| {
         let module = recipe.build();
@@ -228,7 +224,7 @@ fn simplified_models_compute_nearly_the_same() {
 }
 
 #[test]
-fn merging_undoes_a_split() {
+fn merge_undoes_split() {
     check(150, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
         let module = recipe.build();
         oracle::split_merge(&module, &cuts.names(&module))
@@ -241,7 +237,7 @@ fn merging_undoes_a_split() {
 }
 
 #[test]
-fn parts_compute_what_the_whole_computes_there() {
+fn extracted_parts_compute_what_the_whole_computes() {
     check(60, (CoreRecipe::strategy(CORE_OPS), Cuts::strategy()), |(recipe, cuts)| {
         let module = recipe.build();
         let parts = oracle::parts(&cuts.names(&module));
@@ -269,21 +265,21 @@ fn inlining_keeps_values_and_leaves_no_calls() {
 }
 
 #[test]
-fn damaged_text_is_no_reason_to_panic() {
+fn damaged_text_does_not_panic() {
     check(200, (CoreRecipe::strategy(8), damage()), |(recipe, damage)| {
         oracle::parse_ir(&damaged(print(&recipe.build()).into_bytes(), &damage))
     });
 }
 
 #[test]
-fn damaged_pipelines_are_no_reason_to_panic() {
+fn damaged_pipelines_do_not_panic() {
     check(200, (prop::collection::vec(any::<u8>(), 0..8), damage()), |(passes, damage)| {
         oracle::pipeline_text(&damaged(oracle::random_pipeline(&Module::new(), &passes).into_bytes(), &damage))
     });
 }
 
 #[test]
-fn damaged_files_are_no_reason_to_panic() {
+fn damaged_files_do_not_panic() {
     check(200, (KerasRecipe::strategy(3), damage()), |(recipe, damage)| {
         let model = recipe.build();
         let file = files::file_bytes(&model, main_of(&model)?)?;
@@ -293,7 +289,7 @@ fn damaged_files_are_no_reason_to_panic() {
     });
 }
 
-/// Runs the property with each of `passes`, on `cases` values each.
+/// Checks the property for each of `passes`, on `cases` values each.
 #[track_caller]
 fn for_each_pass<T: Debug>(
     passes: &[&str],
@@ -308,13 +304,13 @@ fn for_each_pass<T: Debug>(
     }
 }
 
-/// Runs the property on `cases` values, or as many as the environment says.
+/// Checks the property on `cases` values, or as many as the environment asks for.
 #[track_caller]
 fn check<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, property: impl Fn(T) -> Result<(), Wrong>) {
     property::check(cases, strategy, property).unwrap();
 }
 
-/// The model as it is read where only Keras's own layers are known.
+/// Writes the model and reads it back with the layers of Keras only, so that custom layers are unsupported.
 fn through_file(model: &netc_ir::Module) -> Result<(netc_ir::Module, tempfile::TempDir), Wrong> {
     let mut keras = Dialects::new();
     keras.push(KerasDialect);
@@ -325,7 +321,7 @@ fn main_of(module: &netc_ir::Module) -> Result<netc_ir::FuncId, Wrong> {
     module.func_named(MAIN).ok_or_else(|| "there is no @main".into())
 }
 
-/// One damage: where, by part of the length, and what.
+/// One damage: the position as a fraction of the length in 1/65536, and what happens there.
 type Damage = (u16, Hit);
 
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
-//! The pages that are made from tables: `docs/passes.md`, the functions of rules in `docs/rules.md`, and what runs in
-//! `docs/layers.md`.
+//! Tests the pages that are generated from tables: `docs/reference/passes.md`, the functions in `docs/reference/rules.md`, and the
+//! supported layers in `docs/reference/layers.md`.
 //!
-//! `UPDATE_DOCS=1 cargo test --workspace --test reference` writes them anew.
+//! `UPDATE_DOCS=1 cargo test --workspace --test reference` regenerates them.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
 
@@ -14,12 +14,12 @@ use netc_passes::{PASSES, PIPELINES};
 use netc_rules::FUNCTIONS;
 
 #[test]
-fn the_page_of_passes_is_what_the_table_says() {
+fn the_page_of_passes_matches_the_table() {
     check("passes.md", |_| page());
 }
 
 #[test]
-fn the_page_of_rules_has_every_function() {
+fn the_page_of_rules_lists_every_function() {
     const START: &str = "| function | gives |\n|---|---|\n";
     check("rules.md", |found| {
         let argument = |i: usize| ["a", "b", "c"][i];
@@ -32,7 +32,7 @@ fn the_page_of_rules_has_every_function() {
     });
 }
 
-/// The first versions of Keras with a layer, where it is not 1: by the classes in its packages.
+/// The first version of Keras that has a layer, if it is not 1. Taken from the classes in its packages.
 const LAYERS_SINCE: &[(&str, &[&str])] = &[
     (
         "2.0",
@@ -126,7 +126,7 @@ const LAYERS_SINCE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The first versions of Keras with an operation, where it is not 3.0.
+/// The first version of Keras that has an operation, if it is not 3.0.
 const OPS_SINCE: &[(&str, &[&str])] = &[
     ("3.1", &["DivideNoNan", "HardSilu", "Normalize"]),
     ("3.6", &["Trunc"]),
@@ -139,7 +139,7 @@ const OPS_SINCE: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn the_page_of_layers_has_all_that_run() {
+fn the_page_of_layers_lists_every_supported_layer() {
     let since = |class: &str, table: &[(&'static str, &[&str])], first| {
         table.iter().find(|(_, classes)| classes.contains(&class)).map_or(first, |(version, _)| *version)
     };
@@ -160,22 +160,22 @@ fn the_page_of_layers_has_all_that_run() {
     });
 }
 
-/// The page with `rows` between `start` and the end that follows it.
+/// Replaces the text between `start` and the next end mark of the page by `rows`.
 fn between(page: &str, start: &str, rows: &str) -> String {
     let (before, rest) = page.split_once(start).unwrap();
     let (_, after) = rest.split_once("<!-- end -->").unwrap();
     format!("{before}{start}{rows}<!-- end -->{after}")
 }
 
-/// The page is what `made` makes of it; it is written so if the environment says so.
+/// Checks that `made` leaves the page unchanged, or writes its result if `UPDATE_DOCS` is set.
 fn check(name: &str, made: impl Fn(&str) -> String) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference").join(name);
     let found = fs::read_to_string(&path).unwrap();
     let page = made(&found);
     if env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&path, &page).unwrap();
     } else {
-        assert!(found == page, "docs/{name} is not what the tables say: run with UPDATE_DOCS=1");
+        assert!(found == page, "docs/{name} is out of date: run with UPDATE_DOCS=1");
     }
 }
 
@@ -190,7 +190,7 @@ fn every_pass_is_documented() {
 
 fn page() -> String {
     let mut out = String::from(
-        "# Passes\n\nMade from the table of passes; `netc passes` prints the same.\n\n\
+        "# Passes\n\nGenerated from the table of passes; `netc passes` prints the same.\n\n\
          | pass | values | what it does |\n|---|---|---|\n",
     );
     for pass in PASSES {
@@ -201,8 +201,8 @@ fn page() -> String {
         out.push_str(&format!("| `@{}` | {} | `{}` |\n", pipeline.name, pipeline.summary, pipeline.text));
     }
     out.push_str(
-        "\nAfter an *exact* pass a model computes the same bits, after a *rounding* one the same but for rounding; *other* \
-         passes change what it computes.\n",
+        "\nAn *exact* pass keeps the computed bits. A *rounding* pass may change rounding. *Other* passes change what \
+         the model computes.\n",
     );
     PASSES.iter().for_each(|pass| out.push_str(&section(pass)));
     out

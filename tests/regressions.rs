@@ -1,4 +1,4 @@
-//! Files that a reader once answered wrongly, as the fuzz targets found them: `regressions/READER/WHAT`.
+//! Inputs on which a reader once failed, found by the fuzz targets: `regressions/READER/FILE`.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -9,17 +9,17 @@ use std::{env, fs};
 
 use netc_testgen::oracle::Reader;
 
-/// The address space that answering a file may take: each has a few kilobytes.
+/// Address space that reading one file may take. Each file has a few kilobytes.
 const MAX_KILOBYTES: u64 = 100_000;
 
-/// The allocator reserves address space for each thread, unless this is 1.
+/// Environment variable of the allocator. Unless it is 1, the allocator reserves address space for each thread.
 const ARENAS: &str = "MALLOC_ARENA_MAX";
 
 #[test]
-fn files_that_were_answered_wrongly_are_answered_right() {
+fn former_failures_are_read_correctly() {
     if env::var_os(ARENAS).is_none() {
         let mut itself = Command::new(env::current_exe().unwrap());
-        itself.args(["--exact", "files_that_were_answered_wrongly_are_answered_right", "--nocapture"]);
+        itself.args(["--exact", "former_failures_are_read_correctly", "--nocapture"]);
         assert!(itself.env(ARENAS, "1").status().unwrap().success());
         return;
     }
@@ -29,12 +29,12 @@ fn files_that_were_answered_wrongly_are_answered_right() {
             let answer = reader(&fs::read(&path).unwrap());
             assert_eq!(answer, Ok(()), "{}", path.display());
             let taken = peak() - before;
-            assert!(taken < MAX_KILOBYTES, "{} takes {taken} kilobytes", path.display());
+            assert!(taken < MAX_KILOBYTES, "{} takes {taken} kB of address space", path.display());
         }
     }
 }
 
-/// The most address space that this process has had, in kilobytes.
+/// The peak address space of this process, in kilobytes.
 fn peak() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:")).unwrap();
@@ -45,10 +45,10 @@ fn peak() -> u64 {
 fn every_folder_is_named_after_a_reader() {
     let readers: BTreeSet<PathBuf> = readers().map(|(name, _)| folder(name)).collect();
     let odd: Vec<PathBuf> = listing("").into_iter().filter(|path| !readers.contains(path)).collect();
-    assert!(odd.is_empty(), "{odd:?}");
+    assert!(odd.is_empty(), "folders without a reader: {odd:?}");
 }
 
-/// Every reader, with the name of its folder.
+/// All readers and the names of their folders.
 fn readers() -> impl Iterator<Item = &'static (&'static str, Reader)> {
     netc_testgen::oracle::READERS.iter().chain(netc_keras_testgen::oracle::READERS)
 }
@@ -57,7 +57,7 @@ fn folder(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("regressions").join(name)
 }
 
-/// What is in the folder of a reader, in order; nothing if there is none.
+/// The entries in the folder of a reader, in order; none if the folder does not exist.
 fn listing(name: &str) -> BTreeSet<PathBuf> {
     fs::read_dir(folder(name)).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
 }

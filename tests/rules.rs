@@ -1,4 +1,4 @@
-//! The rules of `saturate` are true, and the trial of rules finds those that are not.
+//! Tests that the rules of `saturate` are true, and that checking rules on random programs finds false ones.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -21,21 +21,21 @@ use proptest::sample::Index;
 fn rules_of_saturate_are_true() {
     let rules = netc_passes::saturate::rules().unwrap();
     let names: BTreeSet<&str> = rules.iter().map(|rule| &*rule.name).collect();
-    assert_eq!(names.len(), rules.len(), "a name stands for one rule");
+    assert_eq!(names.len(), rules.len(), "names are unique");
     assert!(names.iter().filter(|name| !name.ends_with("-back")).count() >= 60);
     let untrue: Vec<String> =
         rules.iter().filter_map(|rule| check(rule, &Consts, 7).err()).map(|e| e.to_string()).collect();
     assert!(untrue.is_empty(), "{}", untrue.join("\n"));
 }
 
-/// What the trial says of one rule.
+/// Checks the rules in `text` on random programs.
 fn trial(text: &str) -> Result<(), Untrue> {
     let rules = parse(text).unwrap();
     rules.iter().try_for_each(|rule| check(rule, &Consts, 7))
 }
 
 #[test]
-fn rules_that_change_values_are_refused() {
+fn rules_that_change_values_are_rejected() {
     for text in [
         "r: sub(?a, ?b) => sub(?b, ?a)",
         "r: add(?x, 0.0) => ?x",
@@ -49,15 +49,15 @@ fn rules_that_change_values_are_refused() {
         "r: concat(?a, ?b) {axis = ?i} => concat(?b, ?a) {axis = ?i}",
         "r rounding: reduce_mean(mul(?x, ?s: [])) {..?c} => mul(reduce_sum(?x) {..?c}, ?s)",
         "r: cast(cast(?x) {elem = ?t}) {elem = elem(?x)} => ?x where elem(?x) == elem(?x)",
-        // Large numbers: where functions level off, and where integers wrap around.
+        // False only for large numbers: where functions saturate, and where integers wrap.
         "r rounding: min(relu(?x: float), 6.0) => relu(?x)",
         "r rounding: min(max(?x: float, 0.0), 500.0) => max(?x, 0.0)",
         "r: div(mul(?x: int, 2.0), 2.0) => ?x",
         "r: max(?x: int, add(?x, 1.0)) => add(?x, 1.0)",
         "r: neg(neg(abs(?x: i16))) => relu(abs(?x))",
-        // Extents of 0: the least number is the largest of none.
+        // False only for extents of 0: the maximum of no elements is the lowest number.
         "r: reduce_max(relu(?x)) {..?c} => relu(reduce_max(?x) {..?c})",
-        // Only an axis that is made two shows that the order changes.
+        // False only if `reshape` splits an axis.
         "r: reverse(reshape(?x) {..?c}) {axes = [0]} => reshape(reverse(?x) {axes = [0]}) {..?c} where rank(?x) == 1",
     ] {
         check_differs(text);
@@ -65,13 +65,13 @@ fn rules_that_change_values_are_refused() {
 }
 
 #[test]
-fn rules_are_tried_in_every_element_type() {
+fn rules_are_checked_in_every_element_type() {
     for elem in ["bool", "u8", "u32", "i16", "i32", "i64", "f16", "bf16", "f32", "f64"] {
         check_differs(&format!("r: add(?a, ?b) => ?b where elem(?a) == \"{elem}\""));
     }
 }
 
-/// The trial of the rule makes the sides different numbers.
+/// Checks that the two sides of the rule are found to compute different values.
 #[track_caller]
 fn check_differs(text: &str) {
     let error = trial(text).expect_err(text);
@@ -79,14 +79,14 @@ fn check_differs(text: &str) {
 }
 
 #[test]
-fn rules_that_hardly_apply_are_refused() {
+fn rules_that_never_apply_are_rejected() {
     for text in [
         "r: add(?a: f32[2], ?b: i32[2]) => ?a",
         "r: relu(?x: f32[2]) => concat(?x, ?x) {axis = 0}",
         "r: relu(?x) => ?x where rank(?x) == 7",
-        // A quotient by zero cannot be computed.
+        // Integer division by zero fails.
         "r: div(?x: i32[2], 0.0) => ?x",
-        // What has no element shows nothing.
+        // Without elements there is nothing to compare.
         "r: relu(?x: f32[0]) => ?x",
     ] {
         assert!(matches!(trial(text), Err(Untrue::TooFew { compared: 0, .. })), "{text}");
@@ -94,17 +94,15 @@ fn rules_that_hardly_apply_are_refused() {
 }
 
 #[test]
-fn a_counterexample_can_be_read() {
+fn a_counterexample_is_a_valid_program() {
     let error = trial("negated: sub(?a: i32[1], ?b: i32[1]) => sub(?b, ?a)").unwrap_err().to_string();
-    let program = error.split_once("in\n").unwrap().1;
+    let program = error.split_once("program:\n").unwrap().1;
     netc_ir::verify(&netc_ir::parse(program).unwrap()).unwrap();
-    assert!(
-        error.starts_with("line 1: the rule `negated` changes what is computed: element 0 of `%from0` is "),
-        "{error}"
-    );
+    assert!(error.starts_with("line 1: rule `negated` changes values: element 0 is "), "{error}");
+    assert!(error.contains(" in `%from0` and "), "{error}");
 }
 
-/// What gives the bits of the function `name` of `a`, or of `a` and `b`.
+/// An expression with the same bits as the op `name` of `a`, or of `a` and `b`.
 fn same_bits(name: &str, [a, b]: [&str; 2], operands: usize) -> String {
     match (name, operands) {
         ("add" | "mul", _) => format!("{name}({b}, {a})"),
@@ -115,8 +113,8 @@ fn same_bits(name: &str, [a, b]: [&str; 2], operands: usize) -> String {
     }
 }
 
-/// A rule that replaces some functions that `@main` computes of which none needs another; those that read what the first
-/// does share it.
+/// A rule that replaces several independent ops of `@main` at once. Ops with the first operand of the first op share a
+/// hole.
 fn several(module: &Module, picks: &[Index]) -> Option<String> {
     let main = module.main()?;
     let uses = Uses::of(main);
@@ -143,7 +141,7 @@ fn several(module: &Module, picks: &[Index]) -> Option<String> {
     (picked.len() > 1).then(|| format!("several: {} => {}\n", from.join(", "), to.join(", ")))
 }
 
-/// The name of what `op` computes of each element.
+/// The name of `op` if it is a unary or binary op.
 fn function(op: &Op) -> Option<&str> {
     match &op.kind {
         OpKind::Core(core @ (CoreOp::Unary(_) | CoreOp::Binary(_))) => Some(core.name()),
@@ -152,7 +150,7 @@ fn function(op: &Op) -> Option<&str> {
 }
 
 #[test]
-fn rules_that_replace_several_values_keep_them_wherever_they_apply() {
+fn rules_that_replace_several_values_keep_values() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("several.rules");
     let pipeline = format!("rewrite={}", file.display());
@@ -169,5 +167,5 @@ fn rules_that_replace_several_values_keep_them_wherever_they_apply() {
         oracle::fuel(&module, subject)
     })
     .unwrap();
-    assert!(applied.get() >= 30, "in {} programs", applied.get());
+    assert!(applied.get() >= 30, "the rules apply in only {} programs", applied.get());
 }

@@ -1,6 +1,6 @@
-//! Runs the examples of `ir-spec/`, the law of the IR.
+//! Runs the examples of `ir-spec/`, the specification of the IR.
 //!
-//! The info string of a fenced block says what must hold:
+//! The info string of a fenced block selects the check:
 //!
 //! | block | the module in it |
 //! |---|---|
@@ -9,9 +9,9 @@
 //! | `nir fails C2` | breaks the op's constraint C2 (rule V2) and nothing else |
 //! | `nir fails V5` | breaks rule V5 and nothing else |
 //! | `nir rejects TEXT` | does not parse, and the error contains TEXT |
-//! | `eval` | is the `nir` block before it: `%x = ...` gives an input, `-> %y = ...` an output to the bit |
+//! | `eval` | is the preceding `nir` block: `%x = ...` gives an input, `-> %y = ...` the exact bits of an output |
 //!
-//! In `eval`, `~> %y = ...` allows a relative difference of 1e-6, and `-> error` says that running fails.
+//! In `eval`, `~> %y = ...` allows a relative difference of 1e-6, and `-> error` expects the run to fail.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -23,11 +23,11 @@ use netc_data::Store;
 use netc_exec::{Plan, Tensor};
 use netc_ir::{CORE_OPS, ElemType, MAIN, Module, Number, Violations, WeightData, parse, print, verify};
 
-/// Relative difference that `~>` allows.
+/// Relative difference allowed by `~>`.
 const TOLERANCE: f64 = 1e-6;
 
 #[test]
-fn every_example_does_what_it_says() {
+fn every_example_passes_its_check() {
     let mut wrong = Vec::new();
     let mut count = 0;
     for page in pages("") {
@@ -39,7 +39,7 @@ fn every_example_does_what_it_says() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{} of {count} examples are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {count} examples fail:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn every_core_op_has_a_page() {
 }
 
 #[test]
-fn every_constraint_has_an_example_that_breaks_it() {
+fn every_constraint_has_a_failing_example() {
     for (page, _) in op_pages() {
         let numbered = page.text.lines().filter_map(|l| Some(l.strip_prefix("- (")?.split_once(')')?.0.to_string()));
         let numbered: BTreeSet<String> = numbered.collect();
@@ -69,11 +69,11 @@ fn every_constraint_has_an_example_that_breaks_it() {
 }
 
 #[test]
-fn the_index_of_ops_is_fresh() {
+fn the_index_of_ops_is_up_to_date() {
     let list: String = CORE_OPS.iter().map(|(name, summary)| format!("- [{name}]({name}.md): {summary}\n")).collect();
     let fresh = format!(
-        "# Core ops\n\nOne page per op. This list is `netc_ir::CORE_OPS`; `UPDATE_SPEC=1 cargo test -p netc-tests --test \
-         spec` writes it.\nWhat holds for all ops is in [types.md](../types.md#arithmetic).\n\n{list}"
+        "# Core ops\n\nOne page per op. `UPDATE_SPEC=1 cargo test -p netc-tests --test spec` generates this list from \
+         `netc_ir::CORE_OPS`.\nThe rules common to all ops are in [types.md](../types.md#arithmetic).\n\n{list}"
     );
     let path = spec_dir().join("ops/README.md");
     if std::env::var_os("UPDATE_SPEC").is_some() {
@@ -83,7 +83,7 @@ fn the_index_of_ops_is_fresh() {
     assert_eq!(found, fresh, "ir-spec/ops/README.md is stale: run with UPDATE_SPEC=1 to write it");
 }
 
-/// Whether an example does what its info string says. `module` is the one that `eval` runs.
+/// Runs the check that the info string of an example selects. `module` is the module for `eval`.
 fn check(example: &Example, module: &mut Option<Module>) -> Result<(), String> {
     let (kind, rest) = example.info.split_once(' ').unwrap_or((&example.info, ""));
     let (verb, what) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -101,9 +101,9 @@ fn check(example: &Example, module: &mut Option<Module>) -> Result<(), String> {
             let constraint = broken_constraint(&example.info).map_or_else(String::new, |c| format!("{c}: "));
             check_rejects(&example.text, what.strip_prefix(&*constraint).unwrap_or(what))
         }
-        ("eval", "") => check_eval(module.as_ref().ok_or("no `nir` block before it")?, &example.text),
+        ("eval", "") => check_eval(module.as_ref().ok_or("there is no `nir` block before it")?, &example.text),
         ("text" | "ebnf" | "json", "") => Ok(()),
-        _ => Err("not a kind of block that this test knows".into()),
+        _ => Err("unknown kind of block".into()),
     }
 }
 
@@ -111,13 +111,13 @@ fn check_module(text: &str) -> Result<Module, String> {
     let module = parse(text).map_err(|e| e.to_string())?;
     verify(&module).map_err(|e| e.to_string())?;
     let printed = print(&module);
-    let again = parse(&printed).map_err(|e| format!("does not parse as printed: {e}\n{printed}"))?;
-    if again == module { Ok(module) } else { Err(format!("parses differently as printed:\n{printed}")) }
+    let again = parse(&printed).map_err(|e| format!("the printed text does not parse: {e}\n{printed}"))?;
+    if again == module { Ok(module) } else { Err(format!("the printed text parses to another module:\n{printed}")) }
 }
 
 fn check_fails(text: &str, what: &str) -> Result<(), String> {
-    let module = parse(text).map_err(|e| format!("expected a module that parses, found: {e}"))?;
-    let Err(Violations(found)) = verify(&module) else { return Err("verifies".into()) };
+    let module = parse(text).map_err(|e| format!("does not parse: {e}"))?;
+    let Err(Violations(found)) = verify(&module) else { return Err("verifies, expected a violation".into()) };
     let (rule, note) = match what.split_at(1) {
         ("C", number) => ("2", format!("breaks constraint C{number}:")),
         (_, number) => (number, String::new()),
@@ -128,7 +128,7 @@ fn check_fails(text: &str, what: &str) -> Result<(), String> {
 
 fn check_rejects(text: &str, what: &str) -> Result<(), String> {
     match parse(text) {
-        Ok(_) => Err("parses".into()),
+        Ok(_) => Err("parses, expected an error".into()),
         Err(e) if e.to_string().contains(what) => Ok(()),
         Err(e) => Err(format!("found: {e}")),
     }
@@ -159,13 +159,13 @@ fn check_eval(module: &Module, text: &str) -> Result<(), String> {
         let fits = wanted.ty() == found.ty() && wanted.numbers().zip(found.numbers()).all(|(a, b)| alike(a, b));
         if !fits {
             let numbers: Vec<_> = found.numbers().collect();
-            return Err(format!("%{} = {}, found {} {numbers:?}", output.name, expected.value, found.ty()));
+            return Err(format!("expected %{} = {}, found {} {numbers:?}", output.name, expected.value, found.ty()));
         }
     }
     Ok(())
 }
 
-/// Whether two numbers are the same bits; all NaNs are one.
+/// Whether two numbers have the same bits; all NaNs are equal.
 fn same_number(a: Number, b: Number) -> bool {
     match (a, b) {
         (Number::Float(a), Number::Float(b)) => a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan()),
@@ -194,7 +194,7 @@ fn statements(text: &str) -> Vec<Statement> {
     lines.collect()
 }
 
-/// The tensor that nested lists of numbers spell. The IR's own parser reads the numbers.
+/// Parses nested lists of numbers as a tensor, using the IR's parser for the numbers.
 fn tensor(elem: ElemType, text: &str) -> Result<Tensor, String> {
     let mut chars = text.chars().filter(|c| !c.is_whitespace()).peekable();
     let dims =
@@ -205,7 +205,7 @@ fn tensor(elem: ElemType, text: &str) -> Result<Tensor, String> {
     Tensor::new(elem, &dims, literal.bytes.to_vec()).map_err(|e| e.to_string())
 }
 
-/// The extents of nested lists; `None` where lists of one level differ in length.
+/// The extents of nested lists; `None` if lists of the same level differ in length.
 fn shape(chars: &mut std::iter::Peekable<impl Iterator<Item = char>>) -> Option<Vec<u64>> {
     if chars.next_if_eq(&'[').is_none() {
         while chars.next_if(|c| !matches!(c, ',' | ']')).is_some() {}
@@ -229,7 +229,7 @@ fn same(what: &str, found: &str, expected: &str) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what} differs, found:\n{found}")) }
 }
 
-/// The constraint that an example breaks, on purpose.
+/// The constraint that an example deliberately breaks.
 fn broken_constraint(info: &str) -> Option<&str> {
     let what = info.strip_prefix("nir fails ").or_else(|| info.strip_prefix("nir rejects "))?;
     Some(what.split(':').next().unwrap_or(what)).filter(|c| c.starts_with('C'))
@@ -246,7 +246,7 @@ impl Page {
     }
 }
 
-/// A fenced block: its info string, text, and the line where it begins.
+/// A fenced block: its info string, its text and its first line.
 struct Example {
     info: String,
     line: usize,
@@ -271,7 +271,7 @@ fn spec_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../ir-spec")
 }
 
-/// The pages in a folder of the specification and, for the specification itself, in `ops/`, in order.
+/// The pages in a folder of the specification, in order. The empty folder stands for all pages.
 fn pages(folder: &str) -> Vec<Page> {
     let mut found = BTreeMap::new();
     let folders = if folder.is_empty() { vec!["", "ops"] } else { vec![folder] };

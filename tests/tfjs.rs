@@ -1,4 +1,5 @@
-//! Layers-models of TensorFlow.js (`tfjs/`, made by `interop/tfjs_models.mjs`): they compute what TensorFlow.js computed.
+//! Tests layers models of TensorFlow.js (`tfjs/`, made by `interop/tfjs_models.mjs`): they compute what TensorFlow.js
+//! computed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +22,7 @@ fn model(name: &str) -> Module {
     read(&folder(name).join("model.json"))
 }
 
-/// The inputs and outputs that TensorFlow.js had, as the model takes them.
+/// The inputs and outputs recorded with TensorFlow.js. The inputs have the types of the model's parameters.
 fn recorded(name: &str, module: &Module) -> [Vec<Tensor>; 2] {
     let values: Value = serde_json::from_slice(&fs::read(folder(name).join("values.json")).unwrap()).unwrap();
     let main = module.main().unwrap();
@@ -48,7 +49,7 @@ fn models_compute_what_tensorflow_js_computed() {
 }
 
 #[test]
-fn they_become_files_of_keras_2_that_compute_the_same_bits() {
+fn converting_to_keras_2_keeps_the_bits() {
     let folder = tempfile::tempdir().unwrap();
     for name in MODELS {
         let module = model(name);
@@ -62,7 +63,7 @@ fn they_become_files_of_keras_2_that_compute_the_same_bits() {
 }
 
 #[test]
-fn weights_stay_in_their_shards_unless_they_are_cut_or_quantised() {
+fn weights_stay_in_their_shards_unless_split_or_quantised() {
     let in_files = |name: &str| {
         let module = model(name);
         let places = module.weights.iter().map(|w| match &w.data {
@@ -79,7 +80,7 @@ fn weights_stay_in_their_shards_unless_they_are_cut_or_quantised() {
 }
 
 #[test]
-fn damage_is_an_error_with_a_place() {
+fn errors_of_damaged_files_name_the_place() {
     let temporary = tempfile::tempdir().unwrap();
     let (json, shard) = (temporary.path().join("model.json"), temporary.path().join("group1-shard1.bin"));
     let text = fs::read_to_string(folder("nested").join("model.json")).unwrap();
@@ -103,7 +104,7 @@ fn damage_is_an_error_with_a_place() {
         ("[5,5],\"dtype\"", "[5,4000000000],\"dtype\"", "weight `hidden/kernel`: its bytes begin at 0 of 168"),
         ("[5,5],\"dtype\"", "[5,-5],\"dtype\"", "weight `hidden/kernel`: its `shape` is not a list of extents"),
         ("[5,5],\"dtype\"", "[5,4],\"dtype\"", "weightsManifest[0]: its files have 168 bytes, its weights 148"),
-        ("[5,5],\"dtype\":\"float32\"", "[5,5],\"dtype\":\"string\"", "the dtype `string` are not known"),
+        ("[5,5],\"dtype\":\"float32\"", "[5,5],\"dtype\":\"string\"", "its dtype `string` is not supported"),
         ("layers-model", "graph-model", "it is a graph model of TensorFlow.js"),
         ("\"weightsManifest\":[", "\"weights\":[", "weightsManifest: expected a list"),
     ] {
@@ -117,20 +118,20 @@ fn damage_is_an_error_with_a_place() {
     assert!(error(&text, Some(&[])).contains("its bytes begin at 0 of 0"));
 }
 
-/// Writes the model into the folder as TensorFlow.js has it.
+/// Writes the model into the folder as a TensorFlow.js model.
 fn write(module: &Module, folder: &Path) -> Result<(), netc_keras::KerasError> {
     let store = netc_data::Store::open(module).unwrap();
     let create = |name: &str| fs::File::create(folder.join(name));
     netc_keras::write_tfjs(module, module.func_named(MAIN).unwrap(), &store, create).map(drop)
 }
 
-/// Every file of the folder with its bytes.
+/// The bytes of every file in the folder.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(path).unwrap())).collect()
 }
 
-/// The program without the places of its weights, and their bytes.
+/// The text of the program without positions of weights, and the bytes of the weights.
 fn without_places(mut module: Module) -> (String, Vec<Vec<u8>>) {
     let store = netc_data::Store::open(&module).unwrap();
     let bytes = module.weights.iter().map(|weight| store.read(weight).unwrap()).collect();
@@ -143,7 +144,7 @@ fn without_places(mut module: Module) -> (String, Vec<Vec<u8>>) {
 }
 
 #[test]
-fn what_is_written_is_read_back_the_same() {
+fn written_models_round_trip() {
     for name in MODELS {
         let module = model(name);
         let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
@@ -160,7 +161,7 @@ fn what_is_written_is_read_back_the_same() {
 }
 
 #[test]
-fn weights_have_the_names_that_tensorflow_js_gives_them() {
+fn weights_are_named_as_in_tensorflow_js() {
     for name in ["branches", "nested", "recurrent"] {
         let folder_of_copy = tempfile::tempdir().unwrap();
         write(&model(name), folder_of_copy.path()).unwrap();
@@ -174,7 +175,7 @@ fn weights_have_the_names_that_tensorflow_js_gives_them() {
 }
 
 #[test]
-fn weights_are_cut_into_shards_of_4_mb() {
+fn weights_are_split_into_shards_of_4_mb() {
     let mut module = model("nested");
     let [kernel, out] = [0, 2].map(|i| module.weights[i].name.clone());
     for weight in &mut module.weights {
@@ -198,7 +199,7 @@ fn weights_are_cut_into_shards_of_4_mb() {
 }
 
 #[test]
-fn what_tensorflow_js_does_not_have_is_refused() {
+fn models_that_tensorflow_js_cannot_represent_are_rejected() {
     let refused = |module: &Module, part: &str| {
         let folder = tempfile::tempdir().unwrap();
         let netc_keras::KerasError::Write { source, .. } = write(module, folder.path()).unwrap_err() else { panic!() };
@@ -212,7 +213,7 @@ fn what_tensorflow_js_does_not_have_is_refused() {
         netc_ir::parse(&changed).unwrap()
     };
     refused(&changed("\"LSTM\"", "\"Wrapper\""), "TensorFlow.js has no layer `Wrapper`");
-    refused(&changed("keras.LSTM", "custom.LSTM"), "which those of custom layers have not");
+    refused(&changed("keras.LSTM", "custom.LSTM"), "does not record for custom layers");
     refused(&changed("return_state = false", "reset_after = true"), "does not compute `LSTM` with its `reset_after`");
     refused(&changed("keras_version = \"2.15.0\"", "keras_version = \"3.1.0\""), "clip(x / 6 + 0.5, 0, 1)");
     let twice = netc_ir::print(&model("nested")).replace("\"hidden\"", "\"out\"").replace("tower/hidden", "tower/out");

@@ -1,7 +1,7 @@
-//! No text makes layer libraries panic, where they are read and where their layers are applied.
+//! No text makes parsing a layer library or applying its layers panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use netc_testgen::oracle;
 
-fuzz_target!(|bytes: &[u8]| oracle::layers_text(bytes).expect("a library answers"));
+fuzz_target!(|bytes: &[u8]| oracle::layers_text(bytes).expect("the library type-checks or fails"));

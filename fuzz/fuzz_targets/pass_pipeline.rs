@@ -1,4 +1,4 @@
-//! Any passes over any program keep what it computes.
+//! Any pipeline keeps the values of any program.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use netc_testgen::{CoreRecipe, oracle};

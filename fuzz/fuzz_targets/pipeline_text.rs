@@ -1,7 +1,7 @@
-//! No text makes the reader of pipelines panic, nor the passes that it names.
+//! No text makes the parser of pipelines or the named passes panic.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use netc_testgen::oracle;
 
-fuzz_target!(|bytes: &[u8]| oracle::pipeline_text(bytes).expect("a pipeline reads back and runs"));
+fuzz_target!(|bytes: &[u8]| oracle::pipeline_text(bytes).expect("the pipeline round-trips and runs"));

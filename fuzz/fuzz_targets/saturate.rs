@@ -1,4 +1,4 @@
-//! Equality saturation keeps what any program computes.
+//! Equality saturation keeps the values of any program.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! The verifier refuses every program that breaks a rule.
+//! The verifier rejects every program that breaks a rule.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,5 +6,6 @@ use netc_testgen::{CoreRecipe, oracle};
 
 fuzz_target!(|bytes: &[u8]| {
     let module = CoreRecipe::from_bytes(bytes.get(1..).unwrap_or_default()).build();
-    oracle::verifier_rejects(&module, bytes.first().copied().unwrap_or(0).into()).expect("rules hold");
+    oracle::verifier_rejects(&module, bytes.first().copied().unwrap_or(0).into())
+        .expect("the verifier reports every broken rule");
 });

@@ -1,11 +1,11 @@
-//! What holds of core ops: which commute, and which compute constants.
+//! Algebraic properties of core ops: which commute, and which compute constants.
 
 use netc_ir::{Binary, Compare, CoreOp, ElemType, Func, OpId, OpKind};
 
-/// Whether `op`, of two operands with elements of the type `elem`, is the same with its operands exchanged.
+/// Whether `op`, a binary op on elements of type `elem`, is commutative.
 ///
-/// The larger of 0 and -0 is the second, so `max` and `min` of floats are not. Which NaN a sum of two NaNs is, is not
-/// defined.
+/// `max` and `min` of floats are not: for 0 and -0 they return the second operand. The payload of a NaN result is
+/// unspecified, so it does not matter.
 pub(crate) fn commutes(op: &CoreOp, elem: ElemType) -> bool {
     if let CoreOp::Binary(f) = op {
         return match f {
@@ -17,14 +17,14 @@ pub(crate) fn commutes(op: &CoreOp, elem: ElemType) -> bool {
     matches!(op, CoreOp::Compare(Compare::Eq | Compare::Ne))
 }
 
-/// Which values, by id, core ops compute from weights and constants alone, with extents that are numbers.
+/// Marks the values, by id, that core ops compute only from weights and constants, with known extents.
 pub(crate) fn constant_values(func: &Func) -> Vec<bool> {
     let mut constant = vec![false; func.num_values()];
     func.op_ids().for_each(|op| note_constant(func, op, &mut constant));
     constant
 }
 
-/// Notes whether the result of `op` is constant, as it is noted of its operands.
+/// Records in `constant` whether the result of `op` is constant, given the entries of its operands.
 pub(crate) fn note_constant(func: &Func, op: OpId, constant: &mut [bool]) {
     let op = &func[op];
     if let (OpKind::Core(_), [result]) = (&op.kind, &op.results[..]) {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn constants_have_no_parameters_and_no_symbols() {
+    fn constants_depend_on_no_parameter_and_have_no_symbols() {
         let module = netc_ir::parse(
             "netc 1
              weight w0 \"w\" : f32[1] = 0.5

@@ -1,4 +1,4 @@
-//! What is below a place, which are the layers that it is computed with, and what is above it.
+//! The layers below a place, which it depends on, and the layers above it, which depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +9,19 @@ use super::flat::{Flat, Tensor};
 use super::models::{Models, NONE, Slot, callee};
 use super::names::{CutError, CutPart, Names};
 
-/// A layer of a model, or of a model inside it.
+/// A layer of a model or of a nested model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerPath {
-    /// The name, with the names of the nested models that it is in before it: `backbone/conv1`.
+    /// The path: the names of the nested models around it and its own, as in `backbone/conv1`.
     pub name: String,
     /// The declaration.
     pub layer: LayerId,
 }
 
-/// The layers that the place `spec` of `@main` is computed with, declarations of inputs included, in the order of the
-/// model. The name of a layer that is applied several times means all of its applications. A nested model is one layer,
-/// unless the place is inside it.
+/// The layers that the place `spec` of `@main` depends on, including input layers, in the order of the model. The name
+/// of a shared layer means all of its applications. A nested model counts as one layer unless the place is inside it.
+///
+/// Fails if `spec` names no place.
 pub fn layers_below(module: &Module, spec: &str, dialects: &Dialects) -> Result<Vec<LayerPath>, CutError> {
     let Some(sides) = Sides::of(module, spec, dialects)? else { return Ok(Vec::new()) };
     let Sides { models, flat, parts } = &sides;
@@ -35,8 +36,8 @@ pub fn layers_below(module: &Module, spec: &str, dialects: &Dialects) -> Result<
     Ok(paths(layers))
 }
 
-/// The layers at the place `spec` of `@main` and all that read what these give, directly or through others, in the order
-/// of the model; named as by [`layers_below`].
+/// The layers at the place `spec` of `@main` and all layers that depend on them, in the order of the model. Reads
+/// `spec` as [`layers_below`] does, and fails in the same cases.
 pub fn layers_above(module: &Module, spec: &str, dialects: &Dialects) -> Result<Vec<LayerPath>, CutError> {
     let Some(sides) = Sides::of(module, spec, dialects)? else { return Ok(Vec::new()) };
     let Sides { models, flat, parts } = &sides;
@@ -53,7 +54,7 @@ pub fn layers_above(module: &Module, spec: &str, dialects: &Dialects) -> Result<
     Ok(paths(sides.layers(|op| above[op as usize])))
 }
 
-/// A place in the graph that has the nested models on the way to it open.
+/// A place, in the graph in which the nested models around it are open.
 struct Sides<'m> {
     models: Models<'m>,
     flat: Flat,
@@ -78,7 +79,7 @@ impl<'m> Sides<'m> {
         Ok(Some(Self { models, flat, parts }))
     }
 
-    /// The layers that the ops apply for which `is_among` holds: the declarations on the way to each, and its path.
+    /// The layers applied by the ops that satisfy `is_among`: the declarations from the outermost in, and the path.
     fn layers(&self, is_among: impl Fn(u32) -> bool) -> BTreeMap<Vec<LayerId>, String> {
         let among = (0..self.flat.len() as u32).filter(|op| is_among(*op));
         among.filter_map(|op| self.layer(self.flat.slot(op))).collect()

@@ -2,7 +2,7 @@
 
 use netc_ir::{Func, FuncId, Module, OpKind, callees};
 
-/// Every function after those that it calls. The stack is explicit: a long chain of calls cannot overflow it.
+/// All functions, each after those that it calls. The stack is explicit, so long chains of calls cannot overflow it.
 pub fn callees_first(module: &Module) -> Vec<FuncId> {
     let mut order = Vec::new();
     let mut seen = vec![false; module.funcs.len()];
@@ -20,8 +20,8 @@ pub fn callees_first(module: &Module) -> Vec<FuncId> {
     order
 }
 
-/// The functions that `main` calls in order, if it is what a split leaves: every op is a call that applies no layer, of a
-/// function that is not fused. Else, none.
+/// The stages of `main` in order, if it is split: if every op is a call without a layer, of a function that is not
+/// fused. Otherwise empty.
 pub(crate) fn stages(module: &Module, main: &Func) -> Vec<FuncId> {
     let stages = main.ops().map(|(_, op)| match &op.kind {
         OpKind::Call(call) if call.layer.is_none() && !module[call.callee].is_fused() => Some(call.callee),

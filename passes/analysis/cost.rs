@@ -1,8 +1,8 @@
-//! What functions cost: parameters, and multiply-accumulates.
+//! The cost of functions: parameter counts and MACs.
 //!
-//! Multiply-accumulates are those of the convolutions and matrix products that the layers mean, for one example: the
-//! symbols of the parameters' first axes count as 1. Where a layer has no meaning, or a shape is not known, so is
-//! their number. A weight that is used several times is one weight.
+//! MACs are counted in the convolutions and matrix products of the lowered layers, per example: symbols in the first
+//! axes of parameters count as 1. The number is unknown if a layer is unsupported or a shape is unknown. A weight that
+//! is used several times counts once.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,14 @@ use super::calls::callees_first;
 use super::names::{model_layers, undeclared_inputs};
 use crate::lower::{LoweredFunc, lower_funcs};
 
-/// What a function or a part of it costs.
+/// The cost of a function or a part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
-    /// The elements of its weights.
+    /// The parameter count: the number of elements of its weights.
     pub params: u64,
-    /// Multiply-accumulates per example, if they are known.
+    /// MACs per example, if known.
     pub macs: Option<u64>,
-    /// The layers, as their framework counts them, or the ops where the model declares no layers.
+    /// The number of layers, as their framework counts them, or of ops if the model declares no layers.
     pub layers: usize,
 }
 
@@ -28,23 +28,23 @@ pub struct Cost {
 pub struct Costs<'m> {
     module: &'m Module,
     dialects: &'m Dialects,
-    /// By function, by op id.
+    /// MACs by function and op id.
     macs: Vec<Vec<Option<u64>>>,
-    /// The sum of `macs`, by function: a function that is called often is summed once.
+    /// The sum of `macs` by function, so that a function with many calls is summed once.
     total_macs: Vec<Option<u64>>,
     weights: WeightUse<'m>,
 }
 
-/// The weights that each function uses, itself and through calls.
+/// The weights that each function uses, directly and through calls.
 pub(super) struct WeightUse<'m> {
     module: &'m Module,
     by_func: Vec<BTreeSet<WeightId>>,
 }
 
 impl<'m> Costs<'m> {
-    /// Computes the costs of the ops of `module` from what they mean in `dialects`.
+    /// Computes the costs of the ops of `module` by lowering them with `dialects`.
     pub fn of(module: &'m Module, dialects: &'m Dialects) -> Self {
-        // Keeping what cannot be lowered leaves nothing to fail; if it did, nothing would be known.
+        // This lowering never fails. If it did, all costs would be unknown.
         let lowered = lower_funcs(module, dialects);
         let n = module.funcs.len();
         let (macs, total_macs) = (vec![Vec::new(); n], vec![None; n]);
@@ -70,17 +70,18 @@ impl<'m> Costs<'m> {
             layers: if func.layers().is_empty() {
                 func.num_ops()
             } else {
-                declared + undeclared_inputs(func, self.dialects)
+                declared + undeclared_inputs(self.module, func, self.dialects)
             },
         }
     }
 
-    /// The multiply-accumulates of an op of the function `id` per example, if they are known.
+    /// The MACs per example of an op of the function `id`, if known.
     pub fn macs(&self, id: FuncId, op: OpId) -> Option<u64> {
         self.macs[id.index()][op.index()]
     }
 
-    /// The weights that `op` uses: its layer's and all of the function that it calls, or the weight that it is.
+    /// The weights that `op` uses: its layer's weights, the weights that it names, and all weights of the functions
+    /// that it calls or names.
     pub fn weights(&self, op: &Op) -> Vec<WeightId> {
         self.weights.of_op(op)
     }
@@ -121,13 +122,14 @@ impl<'m> WeightUse<'m> {
         weights
     }
 
-    /// The weights that `op` uses: its layer's, those that it names, and all of the functions that it calls or names.
+    /// The weights that `op` uses: its layer's weights, the weights that it names, and all weights of the functions
+    /// that it calls or names.
     pub(super) fn of_op(&self, op: &Op) -> Vec<WeightId> {
         let funcs = op.kind.funcs().into_iter().flat_map(|id| self.by_func[id.index()].iter().copied());
         self.direct(op).chain(funcs).collect()
     }
 
-    /// The weights that `op` uses but for those of the function that it calls.
+    /// The weights that `op` uses, without those of functions that it calls.
     fn direct(&self, op: &Op) -> impl Iterator<Item = WeightId> + use<'m> {
         let layer = op.kind.layer().map_or(&[][..], |id| &self.module[id].weights);
         layer.iter().map(|(_, w)| *w).chain(op.kind.weights())
@@ -142,7 +144,7 @@ fn total(func: &Func, macs: &[Option<u64>]) -> Option<u64> {
     func.op_ids().try_fold(0u64, |n, op| Some(n.saturating_add(macs[op.index()]?)))
 }
 
-/// The weight that `op` is.
+/// The weight that `op` brings in, if it is a weight op.
 pub(super) fn weight_of(op: &Op) -> Option<WeightId> {
     match &op.kind {
         OpKind::Core(CoreOp::Weight(weight)) => Some(*weight),
@@ -150,7 +152,7 @@ pub(super) fn weight_of(op: &Op) -> Option<WeightId> {
     }
 }
 
-/// The symbols that stand for the number of examples.
+/// The symbols for the batch size.
 fn batch_symbols(func: &Func) -> BTreeSet<Name> {
     let first = func.params.iter().filter_map(|p| func[p.value].ty.dims.as_ref()?.first());
     first.filter_map(Dim::as_symbol).cloned().collect()
@@ -162,7 +164,7 @@ fn core_macs(func: &Func, core: &CoreOp, op: &Op, batch: &BTreeSet<Name>) -> Opt
     let operand = |i: usize| op.operands.get(i).and_then(|v| func[*v].ty.dims.as_deref());
     let out = || op.results.first().and_then(|v| dims(&func[*v].ty)).and_then(product);
     match core.class() {
-        // The kernel is `spatial..., in/groups, out`: each output element reads all but the last.
+        // The kernel has the shape `spatial..., in/groups, out`. Each output element reads all axes but the last.
         OpClass::Product if matches!(core, CoreOp::Conv { .. }) => {
             Some(out()?.saturating_mul(product(operand(1)?.split_last()?.1)?))
         }

@@ -1,4 +1,4 @@
-//! What the parts before and after one-tensor cuts cost: parameters, and multiply-accumulates.
+//! The parameter counts and MACs of the parts before and after one-tensor cuts.
 
 use netc_dialect::Dialects;
 use netc_ir::{Module, WeightId};
@@ -10,23 +10,25 @@ use super::one_tensor::{Cut, Graph, OneTensorCuts};
 use super::opened::Opened;
 use super::post_dominators::Node;
 
-/// A one-tensor cut with what the two parts cost.
+/// A one-tensor cut with the cost of its two parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutCost {
     /// The cut.
     pub cut: Cut,
-    /// The elements of the weights before the cut.
+    /// The parameter count before the cut.
     pub params_before: u64,
-    /// The elements of the weights after the cut. A weight that both parts use counts in both.
+    /// The parameter count after the cut. A weight that both parts use counts in both.
     pub params_after: u64,
-    /// Multiply-accumulates per example before the cut, if they are known.
+    /// MACs per example before the cut, if known.
     pub macs_before: Option<u64>,
-    /// Multiply-accumulates per example after the cut, if they are known.
+    /// MACs per example after the cut, if known.
     pub macs_after: Option<u64>,
 }
 
-/// The [one-tensor cuts](super::one_tensor_cuts) of `@main` with what the parts cost. Near-linear in the size of the model
-/// with its nested models opened, where one that is closed counts as many times as it has weights.
+/// The [one-tensor cuts](super::one_tensor_cuts) of `@main` with the costs of their parts.
+///
+/// Takes near-linear time in the size of the model with nested models opened; each closed one adds its number of
+/// weights.
 pub fn cut_costs(module: &Module, dialects: &Dialects) -> Vec<CutCost> {
     let Some(opened) = Opened::of(module, dialects) else { return Vec::new() };
     let cuts = OneTensorCuts::of(&opened, dialects);
@@ -40,7 +42,7 @@ pub fn cut_costs(module: &Module, dialects: &Dialects) -> Vec<CutCost> {
     cuts.found.iter().map(cost).collect()
 }
 
-/// The multiply-accumulates of each op where all models are opened.
+/// The MACs of each op of the graph with all models opened.
 fn macs(opened: &Opened<'_>, dialects: &Dialects) -> Vec<Option<u64>> {
     let costs = Costs::of(&opened.module, dialects);
     (0..opened.whole.len() as u32).map(|op| costs.macs(opened.opened_main, opened.op(op))).collect()
@@ -48,9 +50,9 @@ fn macs(opened: &Opened<'_>, dialects: &Dialects) -> Vec<Option<u64>> {
 
 /// Sums over the part before each node, which is its subtree, and over the whole.
 ///
-/// A weight counts once in a subtree however often it is used there: +1 at each use, and -1 where the paths of uses
-/// that are neighbours in depth-first order meet. It is in no other part if the subtree holds the node where all of
-/// its uses meet.
+/// A weight counts once per subtree, however often it is used there. To do that, each use counts +1, and the common
+/// ancestor of each two uses adjacent in depth-first order counts -1. A weight is used only within a subtree if the
+/// subtree contains the common ancestor of all its uses.
 struct Parts {
     macs: Vec<i128>,
     unknown: Vec<u64>,
@@ -107,8 +109,8 @@ impl Parts {
     }
 }
 
-/// For each weight the nodes that use it, in depth-first order of the tree. A weight op is no node: its readers use the
-/// weight, and the exit if it is only returned.
+/// The nodes that use each weight, in depth-first order of the tree. Weight ops are not nodes, so the readers of a
+/// weight op count as users, or the exit if it is only returned.
 fn weight_uses(graph: &Graph, models: &Models<'_>, weights: &WeightUse<'_>) -> Vec<(WeightId, Vec<Node>)> {
     let Graph { flat, tree, .. } = graph;
     let preorder = tree.preorder();
@@ -130,7 +132,7 @@ fn weight_uses(graph: &Graph, models: &Models<'_>, weights: &WeightUse<'_>) -> V
     uses.into_iter().enumerate().map(|(w, nodes)| (WeightId::new(w), nodes)).collect()
 }
 
-/// The weight that a tensor is.
+/// The weight of a tensor, if a weight op brings it in.
 fn weight(flat: &Flat, models: &Models<'_>, tensor: Tensor) -> Option<WeightId> {
     weight_of(models.op(flat.slot(flat.producer(tensor)?)))
 }

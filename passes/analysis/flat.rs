@@ -1,4 +1,4 @@
-//! The graph of `@main` with some of the models inside it opened, as inlining them would make it.
+//! The graph of `@main` with some nested models opened, as inlining would produce it.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use super::needed::is_constant;
 /// A tensor of the graph: the inputs of the model come first, then the results of the ops in order.
 pub(crate) type Tensor = u32;
 
-/// The graph. Its ops are numbered in the order in which inlining puts them.
+/// The graph. Its ops are numbered in the order in which inlining would put them.
 pub(crate) struct Flat {
     /// The slot of each op.
     slots: Vec<Slot>,
-    /// The ops and the opened calls, each when all of it is there.
+    /// The ops and the opened calls, each call after all of its ops.
     finished: Vec<Slot>,
     /// The op in each slot.
     op_in: Vec<u32>,
@@ -23,7 +23,7 @@ pub(crate) struct Flat {
     inputs: u32,
     outputs: Vec<Tensor>,
     reads: Vec<Tensor>,
-    /// Where in `reads` those of each op end.
+    /// The end of each op's entries in `reads`.
     reads_end: Vec<usize>,
     /// The first result of each op, and the number of tensors.
     first_result: Vec<Tensor>,
@@ -38,11 +38,11 @@ struct Opening {
     results: Vec<Tensor>,
 }
 
-/// A model whose ops are being put into the graph.
+/// A model whose ops are being added to the graph.
 struct Frame {
     model: u32,
     ops: std::vec::IntoIter<OpId>,
-    /// The tensors that its values are.
+    /// The tensor of each of its values.
     tensors: Vec<Tensor>,
 }
 
@@ -68,8 +68,8 @@ impl Frame {
 }
 
 impl Flat {
-    /// The graph with the models opened whose functions are among `open`, by id. The stack is explicit: models nest
-    /// deeper than the machine's.
+    /// Builds the graph with the models opened whose functions are marked in `open`, by id. The stack is explicit,
+    /// because models may nest deeper than the call stack allows.
     pub(crate) fn of(models: &Models<'_>, open: &[bool]) -> Self {
         let inputs = models.func(0).params.len() as u32;
         let mut flat = Self {
@@ -116,7 +116,7 @@ impl Flat {
         flat
     }
 
-    /// Adds an op, and gives its first result.
+    /// Adds an op and returns its first result.
     fn push(&mut self, slot: Slot, reads: &[Tensor], results: usize, constant: bool) -> Tensor {
         let (op, first) = (self.slots.len() as u32, self.producer.len() as Tensor);
         self.op_in[slot as usize] = op;
@@ -135,7 +135,7 @@ impl Flat {
         self.slots.len()
     }
 
-    /// The number of inputs of the model: they are the first tensors.
+    /// The number of inputs of the model, which are the first tensors.
     pub(crate) fn num_inputs(&self) -> u32 {
         self.inputs
     }
@@ -153,12 +153,12 @@ impl Flat {
         &self.finished
     }
 
-    /// The op in a slot; none if a model that it is in is closed, or it is the call of an opened one.
+    /// The op in a slot. `None` if it is inside a closed model, or is the call of an opened one.
     pub(crate) fn op_in(&self, slot: Slot) -> Option<u32> {
         Some(self.op_in[slot as usize]).filter(|op| *op != NONE)
     }
 
-    /// What the op in a slot gives, also if it is the call of an opened model.
+    /// The results of the op in a slot, also for the call of an opened model.
     pub(crate) fn results_in(&self, slot: Slot) -> Vec<Tensor> {
         match self.op_in(slot) {
             Some(op) => self.results(op).collect(),
@@ -166,13 +166,13 @@ impl Flat {
         }
     }
 
-    /// What the opened model that the op in a slot calls is called on.
+    /// The arguments of the call in a slot, if it calls an opened model; otherwise empty.
     pub(crate) fn arguments_in(&self, slot: Slot) -> Vec<Tensor> {
         self.opened.get(&slot).map_or_else(Vec::new, |opening| opening.arguments.clone())
     }
 
-    /// The op that computes what the op in a slot gives: that, the call of the closed model that it is inside of, or for
-    /// the call of an opened model the op of its first output.
+    /// The op that computes the results of the op in a slot: the op itself, the call of the closed model around it, or,
+    /// for the call of an opened model, the op of its first output.
     pub(crate) fn computing(&self, models: &Models<'_>, closed: &[Slot], slot: Slot) -> Option<u32> {
         let around = closed[models.place(slot).0 as usize];
         let slot = if around == NONE { slot } else { around };
@@ -188,17 +188,17 @@ impl Flat {
         self.first_result[op as usize]..self.first_result[op as usize + 1]
     }
 
-    /// The op that computes `tensor`, unless it is an input of the model.
+    /// The op that computes `tensor`; `None` for an input of the model.
     pub(crate) fn producer(&self, tensor: Tensor) -> Option<u32> {
         Some(self.producer[tensor as usize]).filter(|op| *op != NONE)
     }
 
-    /// The place of `tensor` among the results of its op.
+    /// The index of `tensor` among the results of its op.
     pub(crate) fn result_index(&self, tensor: Tensor) -> usize {
         self.producer(tensor).map_or(0, |op| (tensor - self.first_result[op as usize]) as usize)
     }
 
-    /// Whether the op only brings in a weight or a constant.
+    /// Whether the op is a weight or a constant.
     pub(crate) fn is_constant(&self, op: u32) -> bool {
         self.constant[op as usize]
     }
@@ -207,7 +207,7 @@ impl Flat {
         &self.outputs
     }
 
-    /// Which ops compute `tensors`, by op.
+    /// Marks the ops that `tensors` need.
     pub(crate) fn needed_by(&self, tensors: impl IntoIterator<Item = Tensor>) -> Vec<bool> {
         let mut read = vec![false; self.num_tensors()];
         tensors.into_iter().for_each(|tensor| read[tensor as usize] = true);
@@ -221,12 +221,12 @@ impl Flat {
         needed
     }
 
-    /// Which ops the outputs of the model need, by op.
+    /// Marks the ops that the outputs of the model need.
     pub(crate) fn live(&self) -> Vec<bool> {
         self.needed_by(self.outputs.iter().copied())
     }
 
-    /// For each model of `models`, the slot of the closed call that it is inside of; [`NONE`] if its ops are in the graph.
+    /// For each model of `models`, the slot of the closed call around it, or [`NONE`] if its ops are in the graph.
     pub(crate) fn closed_around(&self, models: &Models<'_>) -> Vec<Slot> {
         let mut closed = vec![NONE; models.len()];
         for model in 1..models.len() as u32 {

@@ -1,4 +1,4 @@
-//! A function as a petgraph graph: a view for drawing and for petgraph's algorithms, never the store.
+//! A function as a petgraph graph: a read-only view for drawing and for petgraph's algorithms.
 
 use std::fmt;
 
@@ -19,8 +19,8 @@ pub enum Node {
     Output(u32),
 }
 
-/// The parameters, ops and outputs of `func`, in this order, with an edge for every value from where it is defined to
-/// where it is read or returned.
+/// Builds the graph of `func`: nodes for its parameters, ops and outputs, in this order, and an edge from the
+/// definition of a value to each read or return of it.
 pub fn graph(func: &Func) -> DiGraph<Node, ValueId> {
     let mut graph = DiGraph::with_capacity(func.params.len() + func.num_ops() + func.outputs.len(), func.num_ops());
     let params: Vec<NodeIndex> = (0..func.params.len()).map(|i| graph.add_node(Node::Param(i as u32))).collect();
@@ -44,7 +44,7 @@ pub fn graph(func: &Func) -> DiGraph<Node, ValueId> {
     graph
 }
 
-/// `func`, a function of `module`, in the language of Graphviz.
+/// Formats `func`, a function of `module`, in the DOT language of Graphviz.
 pub fn dot(module: &Module, func: &Func) -> String {
     let names = OpNames::of(module, func);
     let graph = graph(func);
@@ -60,7 +60,7 @@ pub fn dot(module: &Module, func: &Func) -> String {
     format!("{dot:?}").replacen("digraph {", "digraph {\n    node [ shape = box ]", 1)
 }
 
-/// Text as Graphviz reads it.
+/// Quotes text for Graphviz.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {

@@ -1,13 +1,13 @@
-//! Layers where core ops are looked for.
+//! The remark of a pass on core ops that finds only layers.
 
 use netc_ir::{Loc, Module, OpKind};
 use netc_pass::Context;
 
-/// Says that the pass called `name`, which works on core ops, finds layers alone.
+/// Adds a remark that the pass `name`, which works on core ops, finds only layers, if that is so.
 pub(crate) fn note_layers_alone(module: &Module, name: &'static str, context: &mut Context<'_>) {
     let kinds = || module.funcs.iter().flat_map(|func| func.ops().map(|(_, op)| &op.kind));
     if !kinds().any(|kind| matches!(kind, OpKind::Core(_))) && kinds().any(|kind| matches!(kind, OpKind::Source(_))) {
-        let note = "finds layers, and works on what they compute: put `lower` or `@simplify` before it";
+        let note = "found layers but no core ops: put `lower` or `@simplify` before it";
         context.remark(name, Loc::Unknown, note);
     }
 }
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passes_say_that_they_find_layers_alone() {
+    fn passes_on_core_ops_remark_that_they_find_only_layers() {
         let layers = "netc 1\nfunc @main(%x: f32[N,4]) -> (%y) { %y = keras.Dropout(%x) : f32[N,4] }";
         let ops = "netc 1\nfunc @main(%x: f32[N,4]) -> (%y) { %y = relu(%x) : f32[N,4] }";
         for (text, said) in [(layers, 1), (ops, 0)] {

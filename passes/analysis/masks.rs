@@ -1,4 +1,4 @@
-//! Which ops must stay in one model: for the masks that travel beside values, and for the layers that layers hold.
+//! Finds ops that must stay in one model: makers and readers of implicit masks, and layers that share weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,38 +8,39 @@ use netc_ir::{LayerId, MAIN, Module, OpId, OpKind};
 use super::calls::callees_first;
 use crate::lower::{MaskRead, lower_funcs};
 
-/// The masks of `@main` that are read by other ops than made them, and the layers that others hold.
+/// The reads of masks in `@main`, and the layers that hold other layers.
 ///
-/// No call mentions masks, and models have no inputs for them: what makes a mask and what reads it must stay in one. So
-/// must a layer and one that holds it.
+/// Calls do not mention implicit masks, and models have no inputs for them, so the maker and the reader of a mask must
+/// stay in one model. So must a layer and another layer that holds it.
 pub(crate) struct MaskReads {
     masks: Vec<MaskRead>,
-    /// An op that applies a layer which holds another one, with an op that applies that.
+    /// Pairs of ops: one applies a layer that holds another layer, the other applies that layer.
     ties: Vec<(OpId, OpId)>,
 }
 
 impl MaskReads {
-    /// Finds them by lowering `module`, if there are masks in it.
+    /// Finds them by lowering `module`, if it has masks.
     pub(crate) fn of(module: &Module, dialects: &Dialects) -> Self {
         let ties = ties(module, dialects);
         if !dialects.makes_masks(module) {
             return Self { masks: Vec::new(), ties };
         }
-        // Keeping what cannot be lowered leaves nothing to fail.
+        // This lowering never fails.
         let lowered = lower_funcs(module, dialects);
         let main = module.func_named(MAIN).and_then(|id| lowered.into_iter().nth(id.index()));
         Self { masks: main.map_or_else(Vec::new, |lowered| lowered.reads), ties }
     }
 
-    /// The ops that make masks with those that are known to read them, and the ops of layers that others hold with theirs.
+    /// Pairs of ops that must stay together: makers of masks with their certain readers, and held layers with their
+    /// holders.
     pub(crate) fn certain(&self) -> impl Iterator<Item = (OpId, OpId)> + '_ {
         let certain = self.masks.iter().filter(|read| read.certain);
         let masks = certain.flat_map(|read| read.made_by.iter().map(|maker| (*maker, read.op)));
         masks.chain(self.ties.iter().map(|(holder, held)| (*held, *holder)))
     }
 
-    /// The first read, certain ones before others, whose op has another part than one that made the mask. Ops without
-    /// a part read nothing.
+    /// The first pair that is in two parts: certain reads first, then layers, then uncertain reads. Ops without a part
+    /// do not count.
     pub(crate) fn severed<P: PartialEq>(&self, part: impl Fn(OpId) -> Option<P>) -> Option<Severed> {
         let severed = |read: &MaskRead| {
             let reader = part(read.op)?;
@@ -56,10 +57,10 @@ impl MaskReads {
     }
 }
 
-/// The ops of `@main` that apply layers which hold others, with those that apply these. A nested model counts as an op that
-/// applies all layers in it.
+/// The pairs of ops of `@main` that apply a layer that holds another one, and that other layer. A nested model counts
+/// as an op that applies all layers in it.
 fn ties(module: &Module, dialects: &Dialects) -> Vec<(OpId, OpId)> {
-    let ties = dialects.ties(module);
+    let ties = dialects.weight_ties(module);
     let Some(main) = module.func_named(MAIN).filter(|_| !ties.is_empty()) else { return Vec::new() };
     let tied: BTreeSet<LayerId> = ties.iter().flat_map(|(holder, held)| [*holder, *held]).collect();
     let mut ops: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
@@ -83,7 +84,7 @@ fn ties(module: &Module, dialects: &Dialects) -> Vec<(OpId, OpId)> {
     let mut pairs = Vec::new();
     for (holder, held) in &ties {
         let (holders, held) = (of(holder), of(held));
-        // Those of either layer with one of the other: all must be in one part.
+        // All ops of both layers must be in one part, so each is paired with one op of the other layer.
         if let ([first, ..], [one, ..]) = (holders, held) {
             pairs.extend(holders.iter().map(|op| (*op, *one)).chain(held.iter().map(|op| (*first, *op))));
         }
@@ -92,17 +93,17 @@ fn ties(module: &Module, dialects: &Dialects) -> Vec<(OpId, OpId)> {
     pairs
 }
 
-/// That a mask is made in one part and read in another, or a layer and one that holds it are in two parts.
+/// A mask that is made in one part and read in another, or two layers that share weights in two parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Severed {
     pub(crate) maker: OpId,
     pub(crate) reader: OpId,
-    /// Whether the reader is known to read masks; a layer without a meaning may.
+    /// Whether the reader surely reads it. An unsupported layer only may.
     pub(crate) certain: bool,
     pub(crate) what: What,
 }
 
-/// What a cut severs.
+/// The kind of thing that a cut severs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     /// A mask from its reader.
@@ -112,7 +113,7 @@ pub(crate) enum What {
 }
 
 impl What {
-    /// In words: a cut severs it.
+    /// The object of "the cut severs ...".
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Mask => "a mask",
@@ -122,13 +123,13 @@ impl What {
 }
 
 impl Severed {
-    /// What is severed, in words. `name` gives the name of an op.
+    /// Describes what is severed. `name` returns the name of an op.
     pub(crate) fn text(self, name: impl Fn(OpId) -> String) -> String {
         let (reader, maker) = (name(self.reader), name(self.maker));
         if self.what == What::Layer {
             return format!("`{reader}` and `{maker}` share weights, which are saved only with `{maker}`");
         }
-        let reads = if self.certain { "reads" } else { "has no meaning to netc and may read" };
-        format!("`{reader}` {reads} the mask that `{maker}` attaches to its result, and no mask leaves a model")
+        let reads = if self.certain { "reads" } else { "is unsupported and may read" };
+        format!("`{reader}` {reads} the mask that `{maker}` attaches to its result, and masks cannot leave a model")
     }
 }

@@ -1,4 +1,4 @@
-//! What passes and reports ask about a function. Each analysis is computed, borrowed and dropped: none is stored.
+//! Analyses of functions, for passes and reports. Results are computed on demand and never stored.
 
 mod algebra;
 mod below;

@@ -1,8 +1,8 @@
-//! The models inside a model, each as often as it is called, and the places in them.
+//! The nested models of a model, one entry per call, and the places in them.
 //!
-//! A nested model is *opened* where its ops count as ops of `@main`: that is what `split` does to the models on the way
-//! to a cut. Opening is by function: all calls of a function are opened, or none. [`Models`] lists every call that could
-//! be opened; nothing is copied.
+//! A nested model is *open* if its ops count as ops of `@main`, as for the models that `split` dissolves around a cut.
+//! Opening is per function: either all calls of a function are open, or none. [`Models`] lists every call that can be
+//! opened, without copying anything.
 
 use std::collections::BTreeSet;
 
@@ -11,22 +11,21 @@ use netc_ir::{Func, FuncId, Module, Op, OpId, OpKind};
 use super::calls::callees_first;
 use crate::inline::MAX_OPS;
 
-/// No entry of a table.
+/// The index that means "no entry".
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// Nested deeper than any model; bounds the length of paths.
+/// The maximum nesting depth, deeper than any real model. Bounds the length of paths.
 const MAX_DEPTH: u32 = 512;
 
-/// An op of `@main` or of a model inside it, counted over all of them: a model that is called twice has two slots for
-/// each of its ops.
+/// The number of an op of `@main` or of a nested model. A model that is called twice has two slots for each of its ops.
 pub(crate) type Slot = u32;
 
-/// `@main` and the models inside it, as often as they are called.
+/// `@main` and its nested models, one entry per call.
 pub(crate) struct Models<'m> {
     pub(crate) module: &'m Module,
-    /// `@main` is the first; every other follows the one that calls it.
+    /// `@main` comes first; every other model follows its caller.
     all: Vec<Model>,
-    /// The model that the call in a slot calls.
+    /// The model called by the call in each slot, or [`NONE`].
     called: Vec<u32>,
 }
 
@@ -35,13 +34,13 @@ struct Model {
     func: FuncId,
     /// The slot of its first op.
     first: Slot,
-    /// The slot of the call; `@main` has none.
+    /// The slot of the call; [`NONE`] for `@main`.
     call: Slot,
     depth: u32,
 }
 
 impl<'m> Models<'m> {
-    /// `main`, and the models in it whose functions are among `open`, by id.
+    /// `main` and its nested models whose functions are marked in `open`, by id.
     pub(crate) fn of(module: &'m Module, main: FuncId, open: &[bool]) -> Self {
         let mut models = Self { module, all: Vec::new(), called: Vec::new() };
         models.add(main, NONE, 0);
@@ -60,7 +59,7 @@ impl<'m> Models<'m> {
         models
     }
 
-    /// `main`, and every model in it that can be opened.
+    /// `main` and all its nested models that can be opened.
     pub(crate) fn openable(module: &'m Module, main: FuncId) -> Self {
         Self::of(module, main, &openable(module, main))
     }
@@ -71,12 +70,12 @@ impl<'m> Models<'m> {
         self.all.push(Model { func, first, call, depth });
     }
 
-    /// The number of models, `@main` counted.
+    /// The number of models, including `@main`.
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// Which functions are opened, by id.
+    /// Marks the open functions, by id.
     pub(crate) fn open(&self) -> Vec<bool> {
         let mut open = vec![false; self.module.funcs.len()];
         self.all.iter().skip(1).for_each(|model| open[model.func.index()] = true);
@@ -96,12 +95,12 @@ impl<'m> Models<'m> {
         &self.module[self.func_id(model)]
     }
 
-    /// The slot of the call that `model` is called by; [`NONE`] for `@main`.
+    /// The slot of the call of `model`; [`NONE`] for `@main`.
     pub(crate) fn call(&self, model: u32) -> Slot {
         self.all[model as usize].call
     }
 
-    /// The model that has the slot, and the op in its function.
+    /// The model of the slot, and the op in its function.
     pub(crate) fn place(&self, slot: Slot) -> (u32, OpId) {
         let model = self.all.partition_point(|model| model.first <= slot) - 1;
         (model as u32, OpId::new((slot - self.all[model].first) as usize))
@@ -127,13 +126,13 @@ impl<'m> Models<'m> {
         (call != NONE).then(|| self.place(call).0)
     }
 
-    /// The functions on the way to `model`, `@main` left out.
+    /// The functions on the path to `model`, without `@main`.
     pub(crate) fn path(&self, model: u32) -> BTreeSet<FuncId> {
         let outwards = std::iter::successors(Some(model), |model| self.parent(*model));
         outwards.filter(|model| self.call(*model) != NONE).map(|model| self.func_id(model)).collect()
     }
 
-    /// The slot of `op`, which is reached from `@main` through `calls`; `None` if one of them is not opened.
+    /// The slot of `op`, reached from `@main` through `calls`. `None` if one of these is not open.
     pub(crate) fn find(&self, calls: &[OpId], op: OpId) -> Option<Slot> {
         let model = calls.iter().try_fold(0, |model, call| self.called(self.slot(model, *call)))?;
         Some(self.slot(model, op))
@@ -148,8 +147,8 @@ pub(crate) fn callee(op: &Op) -> Option<FuncId> {
     }
 }
 
-/// Whether each function, by id, is called from `main` by a layer that has weights or assets of its own: inlined, they
-/// would be lost.
+/// Marks the functions, by id, reached from `main` and called by a layer with weights or assets of its own. Inlining
+/// would lose these.
 pub(crate) fn sealed(module: &Module, main: FuncId) -> Vec<bool> {
     let mut sealed = vec![false; module.funcs.len()];
     let reached = crate::prune::reachable(&module.funcs, [main]);
@@ -164,8 +163,8 @@ pub(crate) fn sealed(module: &Module, main: FuncId) -> Vec<bool> {
     sealed
 }
 
-/// Which functions can be opened, by id: those that layers of the model apply and that are not [`sealed`]. The outermost
-/// come first, as long as all together have no more ops than a function may.
+/// Marks the functions, by id, that can be opened: those that layers of the model apply and that are not [`sealed`].
+/// Considers the outermost first, and stops at the maximum number of ops of a function.
 fn openable(module: &Module, main: FuncId) -> Vec<bool> {
     let sealed = sealed(module, main);
     let mut open = vec![false; module.funcs.len()];

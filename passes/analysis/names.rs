@@ -1,17 +1,17 @@
-//! The names of cuts: what `split` may be told, and what each place is called.
+//! The names of cuts: the syntax of cuts, and the name of each place.
 //!
 //! | text | the cut |
 //! |---|---|
-//! | `mixed9` | after the layer, or after the value, of that name |
-//! | `before:mixed9` | before it: at the values that it reads, model inputs, weights and constants left out |
-//! | `shared@1` | after the second application of a layer that is applied several times |
+//! | `mixed9` | after the layer or value of that name |
+//! | `before:mixed9` | before it: at its operands, except model inputs, weights and constants |
+//! | `shared@1` | after the second application of a shared layer |
 //! | `#128` | after layer 128, as the model's framework counts layers |
-//! | `%y`, `%7` | after a value as the program's text spells it |
-//! | `a+b` | through several places at once; one that another is computed from adds nothing |
-//! | `inner/conv` | after a layer of the nested model `inner`: a path, which may lead through several models |
+//! | `%y`, `%7` | after a value, written as in the text of the program |
+//! | `a+b` | through several places at once; a place that another one depends on adds nothing |
+//! | `inner/conv` | after a layer of the nested model `inner`; a path may lead through several models |
 //!
-//! A text that is, whole, the name or the path of a layer or a value means that, whatever characters are in it. Between
-//! `+` and `+` the longest such text counts.
+//! If the whole text is the name or path of a layer or a value, it means that, whatever characters it contains. In a
+//! text with `+`, each part is the longest text that is a name or path.
 
 mod index;
 mod parts;
@@ -29,13 +29,13 @@ use super::needed::constant_producer;
 pub(crate) use index::Names;
 pub(crate) use parts::CutPart;
 
-/// A name that is not a place to cut at.
+/// Why a text is not a cut.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CutError {
     /// Nothing has the name.
-    #[error("there is no {kind} `{name}`{hint}")]
+    #[error("no such {kind}: `{name}`{hint}")]
     Unknown {
-        /// What was looked for.
+        /// `layer` or `value`.
         kind: &'static str,
         /// The name.
         name: String,
@@ -43,47 +43,50 @@ pub enum CutError {
         hint: String,
     },
     /// The layer is in a nested model.
-    #[error("there is no layer `{name}`. Layers in nested models are named by path; {hint}")]
+    #[error("no such layer: `{name}`. Layers in nested models are named by path; {hint}")]
     Nested {
         /// The layer.
         name: String,
-        /// The paths by which it can be named.
+        /// The paths that may be meant.
         hint: String,
     },
-    /// The layer is inside another, which is one op.
+    /// The layer is inside another layer, which is one op.
     #[error("`{name}` is inside `{layer}` ({class}), which is applied as one op: cut before or after `{layer}`")]
     Opaque {
         /// The layer.
         name: String,
-        /// The layer that it is inside of.
+        /// The layer around it.
         layer: String,
-        /// What that is.
+        /// The class of the layer around it.
         class: String,
     },
-    /// The path of a layer in a nested model, where only the layers of the model itself can be named.
+    /// A path into a nested model, where only layers of the model itself are allowed.
     #[error("`{name}` is inside a nested model")]
     Inside {
         /// The path.
         name: String,
     },
     /// The layer is applied more than once.
-    #[error("layer `{name}` is applied {count} times: say which with {choices}")]
+    #[error("layer `{name}` is applied {count} times: choose one of {choices}")]
     SeveralApplications {
         /// The layer.
         name: String,
-        /// How often it is applied.
+        /// The number of applications.
         count: usize,
         /// The names of its applications.
         choices: String,
     },
     /// The layer has fewer applications.
-    #[error("there is no `{name}@{index}`: layer `{name}` is applied {}: {choices}", counted(*count as u64, "time"))]
+    #[error(
+        "no such application: `{name}@{index}`; layer `{name}` is applied {}: {choices}",
+        counted(*count as u64, "time")
+    )]
     NoSuchApplication {
         /// The layer.
         name: String,
-        /// The application that was asked for.
+        /// The requested application.
         index: usize,
-        /// How often it is applied.
+        /// The number of applications.
         count: usize,
         /// The names of its applications.
         choices: String,
@@ -91,17 +94,17 @@ pub enum CutError {
     /// The model has fewer layers.
     #[error("`#{index}` is out of range: the model has {count} layers, `#0` to `#{last}`")]
     IndexOutOfRange {
-        /// The place that was asked for.
+        /// The requested number.
         index: usize,
         /// The number of layers.
         count: usize,
-        /// The last place.
+        /// The last valid number.
         last: usize,
     },
     /// The model has no layers to count.
-    #[error("`#{index}` counts layers, and the model declares none: name a value, as in `%y`")]
+    #[error("`#{index}` counts layers, but the model declares none: name a value, as in `%y`")]
     NoLayers {
-        /// The place that was asked for.
+        /// The requested number.
         index: usize,
     },
     /// The place is an input.
@@ -118,16 +121,17 @@ pub enum CutError {
     },
 }
 
-/// A place in a function where it can be cut.
+/// A place where a function can be cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutPoint {
-    /// The op after or before which the cut is.
+    /// The op before or after the cut.
     pub op: OpId,
-    /// The values that the part before the cut must compute; none if the op reads only inputs.
+    /// The values that the part before the cut must compute; empty for a cut before an op that reads only inputs.
     pub values: Vec<ValueId>,
 }
 
-/// The places that `spec` names in `main`, joined by `+` in the text; none of them inside a nested model.
+/// Resolves the cut `spec` to places in `main`, one for each part joined by `+`. Fails if one is unknown, ambiguous, or
+/// inside a nested model.
 pub fn resolve(module: &Module, main: FuncId, spec: &str, dialects: &Dialects) -> Result<Vec<CutPoint>, CutError> {
     let func = &module[main];
     let point = |part: CutPart| match part.calls[..] {
@@ -138,8 +142,8 @@ pub fn resolve(module: &Module, main: FuncId, spec: &str, dialects: &Dialects) -
 }
 
 impl CutPoint {
-    /// The place after `op`, after its result `value` alone, or before it: at what it reads, without what is there before
-    /// anything runs, which are inputs, weights and constants.
+    /// The place after `op`, after only its result `value`, or before it: at its operands, except inputs, weights and
+    /// constants.
     pub(crate) fn of(func: &Func, op: OpId, value: Option<ValueId>, before: bool) -> Self {
         let is_computed = |v: &ValueId| func.producer(*v).is_some() && constant_producer(func, *v).is_none();
         let values = match (before, value) {
@@ -153,10 +157,10 @@ impl CutPoint {
 
 const BEFORE: &str = "before:";
 
-/// The layers of `func` as its framework counts them: without operations, and with inputs if it counts these.
+/// The layers of `func` as its framework counts them: without operations, and with input layers if it counts these.
 pub fn model_layers(module: &Module, func: &Func, dialects: &Dialects) -> Vec<LayerId> {
     let mut layers: Vec<LayerId> = func.layers().into_iter().collect();
-    if !dialects.counts_inputs(func) {
+    if !dialects.counts_inputs(module, func) {
         let inputs: BTreeSet<LayerId> = func.params.iter().filter_map(|p| p.layer).collect();
         layers.retain(|id| !inputs.contains(id));
     }
@@ -164,16 +168,16 @@ pub fn model_layers(module: &Module, func: &Func, dialects: &Dialects) -> Vec<La
     layers
 }
 
-/// The input layers that a file of `func` has in addition to those that are declared: a stage has some for what it reads
-/// of others.
-pub(super) fn undeclared_inputs(func: &Func, dialects: &Dialects) -> usize {
-    if !dialects.counts_inputs(func) {
+/// The number of input layers in a file of `func` that have no declaration. A stage has such input layers for crossing
+/// tensors.
+pub(super) fn undeclared_inputs(module: &Module, func: &Func, dialects: &Dialects) -> usize {
+    if !dialects.counts_inputs(module, func) {
         return 0;
     }
     func.params.iter().filter(|p| p.layer.is_none()).count()
 }
 
-/// `a@0, a@1, a@2`, with the middle left out where there are many.
+/// Formats `a@0, a@1, a@2`, without the middle if there are many.
 fn choices(name: &str, count: usize) -> String {
     let text = |i: usize| format!("`{name}@{i}`");
     if count <= 8 {
@@ -182,15 +186,15 @@ fn choices(name: &str, count: usize) -> String {
     format!("{}, {}, ..., {}", text(0), text(1), text(count - 1))
 }
 
-/// What the places of a function are called.
+/// The names of places in a function.
 pub struct OpNames<'m> {
     module: &'m Module,
     func: &'m Func,
-    /// Which application of its layer an op is, by op id.
+    /// The index of each op among the applications of its layer, by op id.
     nth: Vec<u32>,
-    /// How often a layer is applied, by layer id.
+    /// The number of applications of each layer, by layer id.
     count: Vec<u32>,
-    /// The number of a value in the order of definition, by value id.
+    /// The index of each value in the order of definition, by value id.
     numbers: Vec<u32>,
 }
 
@@ -211,8 +215,8 @@ impl<'m> OpNames<'m> {
         Self { module, func, nth, count, numbers }
     }
 
-    /// The cut after `op`: its layer's name, with which application it is where there are several, or its first
-    /// result.
+    /// The name of the cut after `op`: its layer's name, with the index of the application if there are several, or its
+    /// first result.
     pub fn op(&self, op: OpId) -> String {
         match (self.func[op].kind.layer(), self.func[op].results.first()) {
             (Some(layer), _) if self.count[layer.index()] == 1 => self.module[layer].name.to_string(),
@@ -222,7 +226,7 @@ impl<'m> OpNames<'m> {
         }
     }
 
-    /// A value as the program's text spells it.
+    /// The name of a value as in the text of the program, such as `%y` or `%7`.
     pub fn value(&self, value: ValueId) -> String {
         match &self.func[value].name {
             Some(name) => format!("%{name}"),
@@ -230,7 +234,7 @@ impl<'m> OpNames<'m> {
         }
     }
 
-    /// A word for `value` that can name an input or output: its own name, else its op's.
+    /// A name for an input or output that carries `value`: the value's name, or else its op's name.
     pub fn tensor(&self, value: ValueId) -> String {
         match (&self.func[value].name, self.func[value].def) {
             (Some(name), _) => name.to_string(),
@@ -240,7 +244,7 @@ impl<'m> OpNames<'m> {
         }
     }
 
-    /// The place of `value` in the order of definition.
+    /// The index of `value` in the order of definition.
     pub fn position(&self, value: ValueId) -> u32 {
         self.numbers[value.index()]
     }

@@ -1,8 +1,8 @@
-//! What must run to compute a set of values: liveness, and the ancestors of a cut.
+//! The ops that a set of values depends on: liveness, and the ancestors of a cut.
 
 use netc_ir::{CoreOp, Func, OpId, OpKind, ValueId};
 
-/// Which ops must run to compute `values`, by op id: those that define them, and those that these read, and so on.
+/// Marks the ops, by id, that must run to compute `values`.
 pub fn needed_by(func: &Func, values: impl IntoIterator<Item = ValueId>) -> Vec<bool> {
     let mut read = vec![false; func.num_values()];
     for value in values {
@@ -18,14 +18,14 @@ pub fn needed_by(func: &Func, values: impl IntoIterator<Item = ValueId>) -> Vec<
     needed
 }
 
-/// Which ops the function's outputs need, by op id.
+/// Marks the ops, by id, that the function's outputs need.
 pub fn live_ops(func: &Func) -> Vec<bool> {
     needed_by(func, func.outputs.iter().map(|o| o.value))
 }
 
-/// Whether an op only brings in numbers that are there before anything runs.
+/// Whether an op is a weight or a constant.
 ///
-/// Such an op reads nothing and costs nothing, so each part of a function has its own and none crosses a cut.
+/// Such an op reads nothing and costs nothing, so each part of a function has its own copy and none crosses a cut.
 pub(crate) fn is_constant(kind: &OpKind) -> bool {
     match kind {
         OpKind::Core(core) => matches!(core, CoreOp::Weight(_) | CoreOp::Constant(_)),
@@ -33,7 +33,7 @@ pub(crate) fn is_constant(kind: &OpKind) -> bool {
     }
 }
 
-/// The weight op or constant op that defines `value`, if one does.
+/// The op that defines `value`, if it is a weight or a constant.
 pub(crate) fn constant_producer(func: &Func, value: ValueId) -> Option<OpId> {
     func.producer(value).filter(|op| is_constant(&func[*op].kind))
 }

@@ -1,21 +1,20 @@
-//! One-tensor cuts: the places where a single computed tensor separates a model in two, as `split` takes them.
+//! One-tensor cuts: the places where a single computed tensor separates a model in two, as `split` accepts them.
 //!
-//! Let the first part be a tensor `v`, the op that computes it, and everything these need; the second part is the rest
-//! of the live ops. `v` is a one-tensor cut if it is the only computed tensor that the second part reads of the first, and
-//! no mask that the first part makes is read in the second. Inputs of the model that both parts read, weights and
-//! constants do not count: each part reads its own. The first part must depend on an input: what follows from weights
-//! alone is no part of a model.
+//! For a tensor `v`, the first part is the op that computes it and everything that it needs. The second part is the
+//! rest of the live ops. `v` is a one-tensor cut if the second part reads no other computed tensor of the first, and no
+//! mask that the first part makes. Weights, constants and shared inputs of the model do not count, because each part
+//! reads its own. The first part must depend on an input: ops on weights alone are not a part of a model.
 //!
-//! The first part is then the subtree of `v` in the [post-dominator tree](super::post_dominators): everything in it
-//! leads only to `v`. Conversely a subtree is a first part if no edge enters it from outside. An edge `a -> b` enters
-//! the subtrees of the nodes from `b` up to, and without, the immediate post-dominator of `a`; marking both ends and
-//! summing over subtrees counts them all at once. A mask that `m` makes and `r` reads is severed at the nodes on the ways
-//! from both up to where they meet, which is counted the same way.
+//! The first part is then the subtree of `v` in the [post-dominator tree](super::post_dominators), because everything
+//! in it leads only to `v`. Conversely, a subtree is a first part if no edge enters it from outside. An edge `a -> b`
+//! enters the subtrees of the nodes from `b` up to, but not including, the immediate post-dominator of `a`. Marking
+//! both ends and summing over subtrees counts all entering edges at once. A mask that `m` makes and `r` reads is
+//! severed at the nodes on the paths from both up to their common ancestor. These are counted the same way.
 //!
-//! `split` opens the nested models on the way to a cut and leaves all others as they are. So each place counts in the
-//! graph that has these models open. Most models make no difference there: one output that needs every input is the same
-//! graph open or closed ([`Openings`]). All of those are opened at once, which leaves one graph, and one more for each
-//! way through models that do make a difference.
+//! `split` opens the nested models around a cut and leaves all others closed, so each place must be examined in the
+//! graph with those models open. Most models make no difference: if a model has one output that needs every input, open
+//! and closed are equivalent ([`Openings`]). All such models are opened at once. This leaves one graph, and one more
+//! for each path through models that do make a difference.
 
 mod openings;
 
@@ -33,7 +32,7 @@ use openings::Openings;
 /// A place where a single computed tensor separates a model in two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// The name that `split` knows the place by.
+    /// The name of the place for `split`.
     pub name: String,
     /// The type of the tensor.
     pub ty: Type,
@@ -41,15 +40,15 @@ pub struct Cut {
     pub shared_inputs: Vec<Name>,
 }
 
-/// The one-tensor cuts of `@main`, in the order of the model, those inside nested models included: each before the model
-/// that it is in. What the parts cost is told by [`cut_costs`](super::cut_costs).
+/// The one-tensor cuts of `@main`, in the order of the model. Cuts inside a nested model come before the cut after it.
+/// For the costs of the parts, see [`cut_costs`](super::cut_costs).
 pub fn one_tensor_cuts(module: &Module, dialects: &Dialects) -> Vec<Cut> {
     let Some(opened) = Opened::of(module, dialects) else { return Vec::new() };
     let cuts = OneTensorCuts::of(&opened, dialects);
     cuts.found.iter().map(|found| cuts.cut(&opened, found)).collect()
 }
 
-/// The one-tensor cuts of a model with the graphs that they were found in.
+/// The one-tensor cuts of a model, with the graphs in which they were found.
 pub(crate) struct OneTensorCuts {
     pub(crate) graphs: Vec<Graph>,
     /// The cuts in the order of the model.
@@ -60,9 +59,9 @@ pub(crate) struct OneTensorCuts {
 pub(crate) struct Graph {
     pub(crate) flat: Flat,
     pub(crate) tree: PostDominators,
-    /// The tensor that crosses after a node, by node; [`NONE`] where it is no cut.
+    /// The tensor that crosses after each node; [`NONE`] if the node is not a cut.
     crossing: Vec<Tensor>,
-    /// For each node the inputs of the model that are read before and after it, where it is a cut.
+    /// For each cut, by node, the inputs of the model that are read on both sides.
     shared: Vec<Vec<Tensor>>,
 }
 
@@ -70,17 +69,17 @@ pub(crate) struct Graph {
 pub(crate) struct Found {
     pub(crate) name: String,
     pub(crate) slot: Slot,
-    /// The graph that the place counts in.
+    /// The graph in which the place is a cut.
     pub(crate) graph: usize,
     pub(crate) node: Node,
 }
 
-/// More ops than all graphs together may have. A model with so many nested models of several outputs, and that large, has
-/// places that are not looked at.
+/// The maximum number of ops of all graphs together. In a larger model, with many nested models of several outputs,
+/// some places are not examined.
 const MAX_SIZE: usize = 1 << 25;
 
 impl OneTensorCuts {
-    /// Finds the cuts of `@main` of the module that was `opened`.
+    /// Finds the one-tensor cuts of `@main`.
     pub(crate) fn of(opened: &Opened<'_>, dialects: &Dialects) -> Self {
         let Opened { models, whole, .. } = opened;
         let masks = mask_reads(opened, dialects);
@@ -116,7 +115,7 @@ impl OneTensorCuts {
         Cut { name: found.name.clone(), ty: opened.result_type(found.slot, index), shared_inputs }
     }
 
-    /// Which of the results in the cut's slot crosses. A model that is opened there has one.
+    /// The index of the crossing result in the cut's slot. An opened model has one result there.
     fn result_index(&self, found: &Found) -> usize {
         let graph = &self.graphs[found.graph];
         let crossing = graph.crossing[found.node as usize];
@@ -124,7 +123,7 @@ impl OneTensorCuts {
     }
 }
 
-/// The masks that are read by other ops than made them, by slot: maker and reader.
+/// The pairs of maker and certain reader of each mask, as slots.
 fn mask_reads(opened: &Opened<'_>, dialects: &Dialects) -> Vec<(Slot, Slot)> {
     let reads = MaskReads::of(&opened.module, dialects);
     let certain = reads.certain();
@@ -147,7 +146,7 @@ impl Graph {
         Self { flat, tree, crossing, shared }
     }
 
-    /// The node after which the place in `slot` is a cut, if it is one.
+    /// The node of the cut after the op in `slot`, if that is a cut.
     fn cut_at(&self, slot: Slot) -> Option<Node> {
         let op = match self.flat.op_in(slot) {
             Some(op) => op,
@@ -169,7 +168,7 @@ fn entering_edges(tree: &PostDominators) -> Vec<i64> {
     marks
 }
 
-/// The marks of masks that are read elsewhere than made, where ops of closed models count as the call of the model.
+/// The marks for severed masks. Ops of a closed model count as the call of the model.
 fn severed_masks(flat: &Flat, tree: &PostDominators, models: &Models<'_>, masks: &[(Slot, Slot)]) -> Vec<i64> {
     let mut marks = vec![0; tree.exit() as usize + 1];
     if masks.is_empty() {
@@ -191,7 +190,7 @@ fn severed_masks(flat: &Flat, tree: &PostDominators, models: &Models<'_>, masks:
     marks
 }
 
-/// Which nodes are computed from an input of the model.
+/// Marks the nodes that depend on an input of the model.
 fn depends_on_input(flat: &Flat, tree: &PostDominators) -> Vec<bool> {
     let mut depends = vec![false; tree.exit() as usize + 1];
     for node in 0..tree.exit() {
@@ -203,7 +202,7 @@ fn depends_on_input(flat: &Flat, tree: &PostDominators) -> Vec<bool> {
     depends
 }
 
-/// The one result of each op that live ops read, by node.
+/// The only result of each node that live ops read; [`NONE`] if there is not exactly one.
 fn single_read_result(flat: &Flat, tree: &PostDominators) -> Vec<Tensor> {
     let mut read = vec![false; flat.num_tensors()];
     for node in 0..tree.exit() {
@@ -219,8 +218,8 @@ fn single_read_result(flat: &Flat, tree: &PostDominators) -> Vec<Tensor> {
     single
 }
 
-/// For each cut the inputs of the model that are read on both sides of it: the cuts on the ways from the readers of an
-/// input up to where all of these meet.
+/// For each cut, the inputs of the model that are read on both sides. An input is shared at the cuts on the paths from
+/// its readers up to their common ancestor.
 fn shared_inputs(flat: &Flat, tree: &PostDominators, crossing: &[Tensor]) -> Vec<Vec<Tensor>> {
     let exit = tree.exit();
     let mut readers: Vec<Vec<Node>> = vec![Vec::new(); flat.num_inputs() as usize];
@@ -229,7 +228,7 @@ fn shared_inputs(flat: &Flat, tree: &PostDominators, crossing: &[Tensor]) -> Vec
             readers[*tensor as usize].push(node);
         }
     }
-    // The nearest cut that a node is in the first part of.
+    // The nearest cut whose first part contains the node.
     let mut cut_around = vec![NONE; exit as usize + 1];
     for node in (0..exit).rev() {
         let is_cut = crossing[node as usize] != NONE;
@@ -249,7 +248,7 @@ fn shared_inputs(flat: &Flat, tree: &PostDominators, crossing: &[Tensor]) -> Vec
     shared
 }
 
-/// `@main` of a module, if it has one that is not split already.
+/// `@main` of a module, if there is one that is not already split.
 pub(crate) fn main_of(module: &Module) -> Option<FuncId> {
     let main = module.func_named(MAIN)?;
     super::calls::stages(module, &module[main]).is_empty().then_some(main)

@@ -1,4 +1,4 @@
-//! A module whose nested models are all opened, with where each op was.
+//! A module with all nested models opened, and the original place of each op.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use super::one_tensor::main_of;
 use crate::inline::inline;
 use crate::prune::replace_funcs;
 
-/// `@main` of a module with every nested model opened that can be.
+/// `@main` of a module, with every nested model opened that can be.
 pub(crate) struct Opened<'m> {
     pub(crate) models: Models<'m>,
     /// The graph.
@@ -22,19 +22,19 @@ pub(crate) struct Opened<'m> {
     pub(crate) module: Cow<'m, Module>,
     /// `@main` in `module`.
     pub(crate) opened_main: FuncId,
-    /// The ops of `@main` in `module`: those of `whole`.
+    /// The ops of `@main` in `module`, by their number in `whole`.
     ops: Vec<OpId>,
-    /// Where each of them is among `ops`, by op id.
+    /// The index of each op in `ops`, by op id.
     place: Vec<u32>,
 }
 
 impl<'m> Opened<'m> {
-    /// Opens the models of `module`; `None` if it has no `@main`, or one that is split.
+    /// Opens the models of `module`. `None` if it has no `@main` or is already split.
     pub(crate) fn of(module: &'m Module, dialects: &Dialects) -> Option<Self> {
         let main = main_of(module)?;
         let models = Models::openable(module, main);
         let opened = Self::with(module, main, models, dialects);
-        // What cannot be inlined cannot be cut inside.
+        // If inlining fails, no cut can be inside a nested model.
         opened
             .or_else(|| Self::with(module, main, Models::of(module, main, &vec![false; module.funcs.len()]), dialects))
     }
@@ -51,12 +51,12 @@ impl<'m> Opened<'m> {
         (ops.len() == whole.len()).then_some(Self { models, whole, main, module: inlined, opened_main, ops, place })
     }
 
-    /// The op of `@main` in the module, for an op of the graph.
+    /// The op of `@main` in `module` for an op of the graph.
     pub(crate) fn op(&self, op: u32) -> OpId {
         self.ops[op as usize]
     }
 
-    /// Where an op of `@main` in the module was.
+    /// The original slot of an op of `@main` in `module`.
     pub(crate) fn slot_of(&self, op: OpId) -> Slot {
         self.whole.slot(self.place[op.index()])
     }

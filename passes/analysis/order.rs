@@ -1,16 +1,16 @@
-//! An order of a function's ops that its graph alone gives.
+//! The canonical order of a function's ops, which depends only on its graph.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use netc_ir::{Func, LayerId, Loc, OpId};
 
-/// The ops that the outputs of `func` need, in the order that depends on nothing but the graph and the locations:
-/// however the ops stand, the answer is the same.
+/// The ops that the outputs of `func` need, in an order that depends only on the graph and the locations, not on the
+/// current order.
 ///
-/// Ops that apply layers stand by layer, then by call, each as soon as what it reads is there and the calls of its layer
-/// that come before it are. That is the order in which models of layers are imported. Other ops stand right before the
-/// first op that reads them, in the order of the operands.
+/// Ops that apply layers are sorted by layer, then by call. Each comes as soon as its operands and the earlier calls of
+/// its layer are there. That is the order in which models of layers are imported. Other ops come right before their
+/// first reader, in the order of its operands.
 pub fn canonical_order(func: &Func) -> Vec<OpId> {
     let mut graph = Walk::of(func);
     func.outputs.iter().filter_map(|o| func.producer(o.value)).for_each(|op| graph.visit(op));
@@ -20,7 +20,7 @@ pub fn canonical_order(func: &Func) -> Vec<OpId> {
     ordered.order
 }
 
-/// Visits ops, each after those that it reads.
+/// Visits ops in topological order.
 struct Walk<'f> {
     func: &'f Func,
     seen: Vec<bool>,
@@ -32,8 +32,8 @@ impl<'f> Walk<'f> {
         Self { func, seen: vec![false; func.num_op_slots()], order: Vec::new() }
     }
 
-    /// Visits `root` and what it needs, unless they have been. The stack is explicit: networks are deeper than the
-    /// machine's.
+    /// Visits `root` and the ops that it needs, unless already visited. The stack is explicit, because networks may be
+    /// deeper than the call stack allows.
     fn visit(&mut self, root: OpId) {
         let mut stack = vec![(root, false)];
         while let Some((op, leaving)) = stack.pop() {
@@ -48,12 +48,11 @@ impl<'f> Walk<'f> {
     }
 }
 
-/// Where an op that applies a layer stands among others that are ready: by layer, then by call, then in `order`. Ops that
-/// apply none are not waited for.
+/// The sort key of a ready op: layer and call, then the index in `order`. Ops without a layer come first.
 type Key = (Option<(LayerId, u32)>, usize);
 
-/// The ops among `order` that apply layers, by layer and call. Where the calls of a layer are numbered against what they
-/// read, some are left out.
+/// The ops of `order` that apply layers, sorted by layer and call. Leaves out ops whose call numbers contradict the
+/// graph.
 fn by_layer(func: &Func, order: &[OpId]) -> Vec<OpId> {
     let key = |(i, op): (usize, &OpId)| (func[*op].kind.layer().map(|l| (l, call_number(&func[*op].loc))), i);
     let keys: Vec<Key> = order.iter().enumerate().map(key).collect();
@@ -73,8 +72,8 @@ fn by_layer(func: &Func, order: &[OpId]) -> Vec<OpId> {
     sorted
 }
 
-/// For each op, by its place in `order`, those that wait for it and the number of those that it waits for: it waits for
-/// what it reads and for the call of its layer that comes before it.
+/// For each op, by its index in `order`, the ops that wait for it and the number of ops that it waits for. An op waits
+/// for its operands and for the previous call of its layer.
 fn dependencies(func: &Func, order: &[OpId], keys: &[Key]) -> (Vec<Vec<usize>>, Vec<usize>) {
     let mut place = vec![0; func.num_op_slots()];
     order.iter().enumerate().for_each(|(i, op)| place[op.index()] = i);
@@ -118,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn layers_stand_in_order_as_soon_as_they_can() {
+    fn layers_are_sorted_and_come_as_early_as_possible() {
         let body = "(%s) { %c = t.C l2(%x) : f32[2] %b = t.B l1(%c) : f32[2] %a = t.A l0(%x) : f32[2]
                     %s = t.S(%b, %a) : f32[2] %dead = t.B l1(%x) : f32[2] loc(\"b\"@1) }";
         check(body, "a c b s");
     }
 
     #[test]
-    fn calls_of_a_layer_stand_by_their_numbers() {
+    fn calls_of_a_layer_are_sorted_by_number() {
         let body = "(%y) { %b1 = t.B l1(%x) : f32[2] loc(\"b\"@1) %a = t.A l0(%b1) : f32[2] %c = t.C l2(%x) : f32[2]
                     %b0 = t.B l1(%c) : f32[2] loc(\"b\") %y = t.S(%a, %b0) : f32[2] }";
         check(body, "c b0 b1 a y");
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn other_ops_stand_before_what_reads_them() {
+    fn other_ops_come_right_before_their_first_reader() {
         let body = "(%y, %n) { %k = constant() {value = 0.5} : f32[2] %r = relu(%x) : f32[2] %n = neg(%x) : f32[2]
                     %a = t.A l0(%x) : f32[2] %m = mul(%r, %k) : f32[2] %b = t.B l1(%m) : f32[2]
                     %y = add(%b, %a) : f32[2] }";

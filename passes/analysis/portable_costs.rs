@@ -1,21 +1,21 @@
-//! What ops cost, counted: multiply-accumulates and the bytes that are read and written.
+//! Estimates the cost of ops from MACs and the bytes read and written.
 
 use netc_ir::{Binary, CoreOp, Dim, OpClass, Padding, Type, Unary, Window};
 use netc_pass::{OpCosts, Operand};
 
-/// Multiply-accumulates per second of a matrix product.
+/// MACs per second in a matrix product.
 const PRODUCTS: f64 = 1e10;
 
 /// Bytes per second that ops read and write.
 const BYTES: f64 = 4e9;
 
-/// Elements per second of which a function such as `exp` is computed.
+/// Elements per second for a function such as `exp`.
 const FUNCTIONS: f64 = 2e8;
 
-/// Seconds that each op takes, however little it does.
+/// The fixed cost of each op, in seconds.
 const EACH: f64 = 2e-6;
 
-/// Costs that hold on no machine exactly and on every one about: those of one core. Symbols count as 1.
+/// Approximate costs on one core of a typical machine. Symbols count as 1.
 pub struct PortableCosts;
 
 impl OpCosts for PortableCosts {
@@ -34,7 +34,7 @@ impl OpCosts for PortableCosts {
     }
 }
 
-/// A product, and the patches of the input where the window is more than a point.
+/// The work of a convolution: the product, plus gathering input patches unless the convolution is pointwise.
 fn conv(window: &Window, operands: &[Operand<'_>], result: &Type) -> f64 {
     let kernel = operands.get(1).and_then(|kernel| kernel.ty.dims.as_deref()).unwrap_or_default();
     let taps: f64 = kernel.split_last().map_or(1.0, |(_, inner)| inner.iter().map(extent).product());
@@ -47,7 +47,7 @@ fn conv(window: &Window, operands: &[Operand<'_>], result: &Type) -> f64 {
     elements(result) * taps / PRODUCTS + patches / BYTES
 }
 
-/// Whether it takes no longer than reading its operand.
+/// Whether the function takes no longer than reading its operand.
 fn is_simple(f: Unary) -> bool {
     match f {
         Unary::Neg
@@ -101,8 +101,8 @@ mod tests {
         PortableCosts.seconds(op, &operands, &Type::fixed(ElemType::F32, result))
     }
 
-    /// What a convolution of an image of 4 channels, to 8, takes beyond reading and writing; the kernel has `taps` along
-    /// both axes, and the result is 10 by 10.
+    /// The cost of a convolution from 4 to 8 channels, without reading and writing. The kernel has `taps` along both
+    /// axes, and the result is 10 by 10.
     fn conv_work(taps: u64, strides: u64, padding: Padding) -> f64 {
         let window = Window { strides: vec![strides; 2], dilations: vec![1; 2], padding, layout: Layout::ChannelsLast };
         let (x, kernel) = ([1, 10 * strides, 10 * strides, 4], [taps, taps, 4, 8]);
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn products_take_their_multiplications() {
+    fn products_cost_their_macs() {
         let moved = 4.0 * f64::from(2 * 3 + 3 * 5 + 2 * 5) / BYTES;
         same(seconds(&CoreOp::MatMul, &[&[2, 3], &[3, 5]], &[2, 5]), EACH + moved + 30.0 / PRODUCTS);
         same(conv_work(1, 1, Padding::Valid), 3200.0 / PRODUCTS);
     }
 
     #[test]
-    fn a_window_takes_its_patches_too() {
+    fn windows_also_cost_their_patches() {
         let patches = |taps: f64| 8.0 * taps * 100.0 / BYTES;
         same(conv_work(3, 1, Padding::Same), 28_800.0 / PRODUCTS + patches(36.0));
         same(conv_work(1, 2, Padding::Valid), 3200.0 / PRODUCTS + patches(4.0));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_take_time_and_views_do_not() {
+    fn functions_cost_extra_and_reshapes_are_cheap() {
         let unary = |f| seconds(&CoreOp::Unary(f), &[&[1000]], &[1000]);
         same(unary(Unary::Relu), EACH + 8000.0 / BYTES);
         same(unary(Unary::Exp), EACH + 8000.0 / BYTES + 1000.0 / FUNCTIONS);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_and_pools_take_more_than_reading_and_writing() {
+    fn powers_and_pools_cost_more_than_reading_and_writing() {
         let (power, exp) = (CoreOp::Binary(Binary::Pow), CoreOp::Unary(Unary::Exp));
         let operand = 4.0 * 10.0 / BYTES;
         same(seconds(&power, &[&[10], &[10]], &[10]), seconds(&exp, &[&[10]], &[10]) + operand);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_is_more_than_a_point_along_any_axis() {
+    fn a_kernel_is_pointwise_only_if_all_spatial_extents_are_1() {
         let window =
             Window { strides: vec![1; 3], dilations: vec![1; 3], padding: Padding::Same, layout: Layout::ChannelsLast };
         let op = CoreOp::Conv { window, groups: 1 };

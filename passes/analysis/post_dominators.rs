@@ -1,20 +1,20 @@
-//! The post-dominator tree of a graph: what everything computed from a tensor passes through.
+//! The post-dominator tree of a graph.
 //!
-//! Nodes are the live ops and an exit. Weights and constants are no nodes: each reader has its own, so they lead nowhere
-//! together. Inputs of the model are none either: each part of a split reads them itself. A node's successors are the ops
-//! that read it; a node that nothing reads has the exit. Node `p` post-dominates `n` if every path from `n` to the exit
+//! Nodes are the live ops and an exit. Weights and constants are not nodes, because each reader has its own copy.
+//! Inputs of the model are not nodes either, because each part of a split reads them itself. The successors of a node
+//! are its readers, or the exit if there are none. Node `p` post-dominates `n` if every path from `n` to the exit
 //! passes through `p`.
 //!
-//! Graphs are acyclic and in order, so one backward walk is enough: a node's parent is the lowest common ancestor of its
-//! successors, which the walk has put into the tree already. Ancestors are found over jump pointers (Myers, "An
-//! applicative random-access stack", 1983) in logarithmic time, so the whole takes `O((n + m) log n)` on any graph.
-//! The well-known algorithm of Cooper, Harvey and Kennedy walks parent by parent, which is quadratic where many values
-//! are read both near and far.
+//! Graphs are acyclic and topologically sorted, so one backward walk is enough: a node's parent is the lowest common
+//! ancestor of its successors, which are already in the tree. Jump pointers (Myers, "An applicative random-access
+//! stack", 1983) find ancestors in logarithmic time, so the whole takes `O((n + m) log n)` on any graph. The well-known
+//! algorithm of Cooper, Harvey and Kennedy walks parent by parent, which is quadratic if many values are read both near
+//! and far.
 
 use super::flat::Flat;
 use super::models::NONE;
 
-/// A node of the tree. Successors, and so ancestors in the tree, have larger numbers.
+/// A node of the tree. Its successors in the graph, and its ancestors in the tree, have larger numbers.
 pub(crate) type Node = u32;
 
 /// The tree.
@@ -22,7 +22,7 @@ pub(crate) struct PostDominators {
     parent: Vec<Node>,
     jump: Vec<Node>,
     depth: Vec<u32>,
-    /// Edges of the graph from a producer to a reader.
+    /// The edges of the graph, from producer to reader.
     edges: Vec<(Node, Node)>,
     node_of_op: Vec<Node>,
     ops: Vec<u32>,
@@ -69,38 +69,38 @@ impl PostDominators {
         (self.parent.len() - 1) as Node
     }
 
-    /// The immediate post-dominator of `node`; the exit's is itself.
+    /// The immediate post-dominator of `node`. For the exit, the exit itself.
     pub(crate) fn parent(&self, node: Node) -> Node {
         self.parent[node as usize]
     }
 
-    /// The number of nodes between `node` and the exit, the exit counted.
+    /// The distance of `node` from the exit in the tree.
     pub(crate) fn depth(&self, node: Node) -> u32 {
         self.depth[node as usize]
     }
 
-    /// The op that `node`, which is not the exit, stands for.
+    /// The op of `node`, which must not be the exit.
     pub(crate) fn op(&self, node: Node) -> u32 {
         self.ops[node as usize]
     }
 
-    /// The node of an op: dead ones, weights and constants have none.
+    /// The node of an op. `None` for dead ops, weights and constants.
     pub(crate) fn node(&self, op: u32) -> Option<Node> {
         Some(self.node_of_op[op as usize]).filter(|node| *node != NONE)
     }
 
-    /// The edges from producers to readers; a reader that reads twice has two.
+    /// The edges from producers to readers. A reader that reads a producer twice has two edges.
     pub(crate) fn edges(&self) -> &[(Node, Node)] {
         &self.edges
     }
 
-    /// The lowest node that post-dominates both `a` and `b`.
+    /// The lowest common ancestor of `a` and `b`: the first node that post-dominates both.
     pub(crate) fn common(&self, mut a: Node, mut b: Node) -> Node {
         if self.depth(a) < self.depth(b) {
             std::mem::swap(&mut a, &mut b);
         }
         a = self.ancestor_at(a, self.depth(b));
-        // At equal depths jumps are equally long, so the two stay level.
+        // Jumps from equal depths have equal length, so both stay at the same depth.
         while a != b {
             let (ja, jb) = (self.jump[a as usize], self.jump[b as usize]);
             (a, b) = if ja == jb { (self.parent(a), self.parent(b)) } else { (ja, jb) };
@@ -108,7 +108,7 @@ impl PostDominators {
         a
     }
 
-    /// For each node the sum of `own` over what it post-dominates, itself included.
+    /// For each node, the sum of `own` over its subtree.
     pub(crate) fn subtree_sums<T: Copy + std::ops::AddAssign>(&self, mut own: Vec<T>) -> Vec<T> {
         for node in 0..self.exit() as usize {
             let sum = own[node];
@@ -117,7 +117,7 @@ impl PostDominators {
         own
     }
 
-    /// The place of each node in a depth-first order.
+    /// The position of each node in depth-first preorder.
     pub(crate) fn preorder(&self) -> Vec<u32> {
         let size = self.subtree_sums(vec![1u32; self.parent.len()]);
         let (mut place, mut next) = (vec![0u32; size.len()], vec![1u32; size.len()]);

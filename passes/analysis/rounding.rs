@@ -1,26 +1,27 @@
-//! How far rounding can take the outputs of a program.
+//! Bounds on the rounding error of a program's outputs.
 //!
-//! Two ways to compute a sum of `n` products differ by about `√n` units in the last place where the errors of its terms
-//! are independent (N. J. Higham and T. Mary, "A New Approach to Probabilistic Rounding Error Analysis", SIAM J. Sci.
-//! Comput. 41(5), 2019, theorem 2.4; in the worst case by `n`). The bound of a value adds these along the path of ops
-//! on which their sum is largest, times a factor that makes failures of independence unlikely. It is relative to the
-//! largest element of the tensor and takes no account of cancellation: where outputs are further apart, what two programs
-//! lose by their own rounding is measured, and [`measured_bound`] gives the bound.
+//! Two ways to compute a sum of `n` products differ by about `√n` units in the last place if the errors of the terms
+//! are independent, and by `n` in the worst case (N. J. Higham and T. Mary, "A New Approach to Probabilistic Rounding
+//! Error Analysis", SIAM J. Sci. Comput. 41(5), 2019, theorem 2.4). The bound of a value is the largest sum of these
+//! errors along a path of ops, times a factor that makes it very unlikely to fail. It is relative to the largest
+//! element of the tensor and ignores cancellation. If outputs differ by more, the rounding errors of both programs are
+//! measured, and [`measured_bound`] gives the bound.
 //!
-//! Where a function jumps, as `ceil` does, what was rounded may become another number altogether: there is no bound.
+//! A discontinuous function, such as `ceil`, can turn a rounding error into a different number, so there is no bound
+//! after it.
 
 use netc_ir::{CoreOp, Dim, ElemType, Func, FuncId, Module, Op, OpClass, OpKind, Pool, Reduce, Type, Unary, ValueId};
 
 use super::calls::callees_first;
 
-/// Factor `λ` of the theorem: with 8, a bound fails with a probability below `2·exp(-32)` per sum.
+/// The factor `λ` of the theorem. With 8, a bound fails with a probability below `2·exp(-32)` per sum.
 const CONFIDENCE: f64 = 8.0;
 
-/// What an extent counts that is not known.
+/// The assumed value of unknown extents.
 const UNKNOWN_EXTENT: u64 = 64;
 
-/// For each output of the function `id`, how far rounding may take it, relative to its largest element; infinite where
-/// there is no bound. Source ops count nothing: the bound is for lowered programs.
+/// The error bound for each output of the function `id`, relative to its largest element; infinite if there is no
+/// bound. Source ops count as exact, so the bounds are only meaningful for lowered programs.
 pub fn rounding_bounds(module: &Module, id: FuncId) -> Vec<f64> {
     let mut errors: Vec<Vec<f64>> = vec![Vec::new(); module.funcs.len()];
     for func in callees_first(module) {
@@ -29,7 +30,7 @@ pub fn rounding_bounds(module: &Module, id: FuncId) -> Vec<f64> {
     errors[id.index()].iter().map(|e| e * CONFIDENCE).collect()
 }
 
-/// The largest sum of `√n` units on a path to each output. `callees` holds those of the functions that are called.
+/// The largest sum of `√n` units on a path to each output. `callees` has the results for the called functions.
 fn output_errors(func: &Func, callees: &[Vec<f64>]) -> Vec<f64> {
     let mut errors = vec![0.0f64; func.num_values()];
     for (_, op) in func.ops() {
@@ -47,18 +48,18 @@ fn output_errors(func: &Func, callees: &[Vec<f64>]) -> Vec<f64> {
     func.outputs.iter().map(|o| errors[o.value.index()]).collect()
 }
 
-/// How far apart elements of two programs may be of which each loses `own` by rounding: what was measured on one run is
-/// one draw of the error, and gets the same factor as the errors of sums.
+/// Error bound for comparing two programs with measured rounding errors `own`. A measurement is one sample of the
+/// error, so it gets the same factor as the errors of sums.
 pub fn measured_bound(own: [f64; 2]) -> f64 {
     CONFIDENCE * (own[0] + own[1])
 }
 
-/// Whether outputs that are `apart`, relative to the largest element, are within a bound.
+/// Whether the difference `apart`, relative to the largest element, is within a bound.
 pub fn is_within(apart: f64, bound: f64) -> bool {
     bound.is_infinite() || apart <= bound
 }
 
-/// Whether the function has places where a small change of what it is given makes a large one of its result.
+/// Whether the op is discontinuous: a small change of an operand can cause a large change of the result.
 fn jumps(core: &CoreOp, result: ElemType) -> bool {
     if let CoreOp::Unary(f) = core {
         return match f {
@@ -83,7 +84,7 @@ fn jumps(core: &CoreOp, result: ElemType) -> bool {
     matches!(core, CoreOp::Compare(_)) || matches!(core, CoreOp::Cast(_)) && !result.is_float()
 }
 
-/// The terms of the sums that `op` rounds: 0 for what only moves or compares elements.
+/// The number of terms in the sums that `op` rounds; 0 if it only moves or compares elements.
 fn terms(func: &Func, core: &CoreOp, op: &Op) -> u64 {
     match (core, core.class()) {
         (CoreOp::Unary(_) | CoreOp::Binary(_) | CoreOp::Cast(_), _) => 1,
@@ -100,7 +101,7 @@ fn terms(func: &Func, core: &CoreOp, op: &Op) -> u64 {
         (CoreOp::CumSum(axis), _) => dims(func, op.operands.first()).get(*axis as usize).map_or(UNKNOWN_EXTENT, extent),
         (CoreOp::Pool { kind: Pool::Max, .. } | CoreOp::Reduce { kind: Reduce::Max | Reduce::Min, .. }, _) => 0,
         (_, OpClass::Stored | OpClass::Elementwise | OpClass::Movement | OpClass::Extent) => 0,
-        // The number of terms of any other sum is not known.
+        // The number of terms of any other sum is unknown.
         (_, OpClass::Product | OpClass::Reduction) => UNKNOWN_EXTENT,
     }
 }
@@ -122,7 +123,7 @@ fn extent(dim: &Dim) -> u64 {
     dim.known().unwrap_or(UNKNOWN_EXTENT)
 }
 
-/// Half the distance from 1 to the next number.
+/// The unit roundoff: half the distance from 1 to the next number. 0 for types that do not round.
 fn unit(elem: ElemType) -> f64 {
     match elem {
         ElemType::F64 => f64::EPSILON / 2.0,
@@ -150,7 +151,7 @@ mod tests {
 
     use super::*;
 
-    /// The bounds in units of the last place of `f32`, without the factor.
+    /// The bounds in units of the roundoff of `f32`, without the factor.
     fn units(program: &str) -> Vec<f64> {
         let module = parse(&format!("netc 1\n{program}")).unwrap();
         let bounds = rounding_bounds(&module, module.func_named(MAIN).unwrap());
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_count_by_their_length_and_paths_add_up() {
+    fn bounds_grow_with_the_root_of_terms_and_add_up_along_paths() {
         let program = "func @main(%x: f32[N,9], %w: f32[9,4]) -> (%y, %z, %x) {
             %y = matmul(%x, %w) : f32[N,4]
             %r = relu(%y) : f32[N,4]
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_count_as_what_they_call() {
+    fn a_call_has_the_error_of_its_callee() {
         let program = "func @main(%x: f32[4]) -> (%b) {
             %a = call @twice(%x) : f32[4]
             %b = call @twice(%a) : f32[4]
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_or_compares_rounds_nothing() {
+    fn ops_that_move_or_compare_elements_are_exact() {
         let program = "func @main(%x: f32[N,4]) -> (%b) {
             %a = transpose(%x) {perm = [1, 0]} : f32[4,N]
             %b = reduce_max(%a) {axes = [1]} : f32[4]
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_jump_there_is_no_bound_for_what_was_rounded() {
+    fn rounded_values_have_no_bound_after_a_discontinuity() {
         let program = "func @main(%x: f32[4], %w: f32[4,4]) -> (%a, %c, %e) {
             %a = ceil(%x) : f32[4]
             %b = exp(%x) : f32[4]
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn each_type_has_its_last_place() {
+    fn each_float_type_has_its_own_roundoff() {
         for (elem, last_place) in
             [("f64", f64::EPSILON / 2.0), ("f16", 1.0 / 2048.0), ("bf16", 1.0 / 256.0), ("f32", unit(ElemType::F32))]
         {
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_to_integers_may_jump() {
+    fn casts_to_integers_are_discontinuous() {
         let program = "func @main(%x: f32[4]) -> (%i, %d, %n) {
             %b = exp(%x) : f32[4]
             %i = cast(%b) : i32[4]

@@ -1,4 +1,4 @@
-//! Rules of ops that treat each element alone.
+//! Rules for elementwise ops.
 
 use netc_ir::{Binary, Compare, CoreOp, ElemType, Number, Unary, ValueId};
 
@@ -15,7 +15,7 @@ pub(super) const RULES: &[Rule] = &[
             (f == g && matches!(f, Unary::Neg | Unary::Not)).then_some(Rewrite::Value(x))
         },
     },
-    // f(f(x)) = f(x) for abs, sign and relu, and f(g(x)) = g(x) for roundings f and g.
+    // f(f(x)) = f(x) if f is abs, sign or relu; f(g(x)) = g(x) if f and g are roundings.
     Rule {
         name: "idempotent",
         apply: |s| {
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
             Some(Rewrite::Op(CoreOp::Unary(Unary::Abs), vec![x]))
         },
     },
-    // relu(y) = y where y is 0 or more and not -0. The smallest integer has no magnitude, hence floats.
+    // relu(y) = y if y is at least 0 and not -0. Only for floats: abs of the smallest integer is negative.
     Rule {
         name: "relu-of-positive",
         apply: |s| {
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
             is(s.splat(c)?, 0.0).then(|| Rewrite::Op(CoreOp::Unary(Unary::Relu), vec![x]))
         },
     },
-    // not(a = b) is a != b, and the other way. not(a < b) is a >= b where no element is NaN.
+    // not(a = b) is a != b, and the other way round. not(a < b) is a >= b unless an element can be NaN.
     Rule {
         name: "not-compare",
         apply: |s| {
@@ -71,7 +71,7 @@ pub(super) const RULES: &[Rule] = &[
             (idempotent && a == b).then_some(Rewrite::Value(a))
         },
     },
-    // x * 1 = x / 1 = x, x - 0 = x, x + (-0) = x, and the like: not x + 0, which makes -0 to 0.
+    // x * 1 = x / 1 = x, x - 0 = x, x + (-0) = x, and so on. Not x + 0, which turns -0 into 0.
     Rule {
         name: "neutral",
         apply: |s| {
@@ -79,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
             is_neutral(f, s.ty(x).elem, s.splat(c)?).then_some(Rewrite::Value(x))
         },
     },
-    // c + x = x + c, c < x is x > c. Not max and min of floats: of 0 and -0, they give the second.
+    // c + x = x + c, c < x is x > c. Not max and min of floats: for 0 and -0 they return the second operand.
     Rule {
         name: "constant-right",
         apply: |s| {
@@ -126,9 +126,9 @@ pub(super) const RULES: &[Rule] = &[
             Some(Rewrite::Op(CoreOp::Select, vec![c, *b, *a]))
         },
     },
-    // f(broadcast(x), y) = f(x, y), where y has the result's shape.
+    // f(broadcast(x), y) = f(x, y) if y has the result's shape.
     Rule { name: "broadcast-twice", apply: without_broadcast },
-    // cast(x, T) = x where x has the type T.
+    // cast(x, T) = x if x has the type T.
     Rule {
         name: "cast-same",
         apply: |s| {
@@ -137,7 +137,7 @@ pub(super) const RULES: &[Rule] = &[
             (s.ty(x).elem == *elem).then_some(Rewrite::Value(x))
         },
     },
-    // cast(cast(x, B), C) = cast(x, C) where B holds every value of x.
+    // cast(cast(x, B), C) = cast(x, C) if B represents every value of x.
     Rule {
         name: "cast-cast",
         apply: |s| {
@@ -151,17 +151,17 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// The function that the op is, and its operand.
+/// The op as a unary function, with its operand.
 fn outer(s: &Site<'_>) -> Option<(Unary, ValueId)> {
     if let CoreOp::Unary(f) = s.op { Some((*f, s.operand()?)) } else { None }
 }
 
-/// The function that the op is, and its operands.
+/// The op as a binary function, with its operands.
 fn binary(s: &Site<'_>) -> Option<(Binary, ValueId, ValueId)> {
     if let (CoreOp::Binary(f), [a, b]) = (s.op, s.operands) { Some((*f, *a, *b)) } else { None }
 }
 
-/// Whether the number is `x`, which is small, with its sign.
+/// Whether the number is `x`, sign of zero included.
 fn is(number: Number, x: f64) -> bool {
     number.as_f64().to_bits() == x.to_bits()
 }
@@ -170,7 +170,7 @@ fn is_rounding(f: Unary) -> bool {
     matches!(f, Unary::Floor | Unary::Ceil | Unary::Round)
 }
 
-/// The comparison that holds where `f` does not.
+/// The comparison that is true exactly when `f` is false. `None` for orders of floats, because of NaN.
 fn opposite(f: Compare, elem: ElemType) -> Option<Compare> {
     match f {
         Compare::Eq => Some(Compare::Ne),
@@ -183,7 +183,7 @@ fn opposite(f: Compare, elem: ElemType) -> Option<Compare> {
     }
 }
 
-/// The comparison of `b` and `a` that is `f` of `a` and `b`.
+/// The comparison `g` with `g(b, a) = f(a, b)`.
 fn mirrored(f: Compare) -> Compare {
     match f {
         Compare::Eq | Compare::Ne => f,
@@ -210,8 +210,8 @@ fn is_neutral(f: Binary, elem: ElemType, c: Number) -> bool {
     }
 }
 
-/// The op on what its operands repeat. Quotients and powers of integers may be errors, also for what is repeated not
-/// even once.
+/// The op on the source of a broadcast operand. Not for quotients and powers of integers: they can fail, even for
+/// elements that are broadcast to zero copies.
 fn without_broadcast(s: &Site<'_>) -> Option<Rewrite> {
     let partial = matches!(s.op, CoreOp::Binary(Binary::Div | Binary::Pow)) && !s.result_type().elem.is_float();
     let repeats = matches!(s.op, CoreOp::Binary(_) | CoreOp::Compare(_) | CoreOp::Select) && !partial;
@@ -225,7 +225,7 @@ fn without_broadcast(s: &Site<'_>) -> Option<Rewrite> {
     Some(Rewrite::Op(s.op.clone(), operands))
 }
 
-/// Whether `wide` has every value of `narrow`.
+/// Whether `wide` represents every value of `narrow`.
 fn holds(wide: ElemType, narrow: ElemType) -> bool {
     let numbers = |elem: ElemType| elem.is_int() || elem.is_float();
     if narrow == ElemType::Bool || wide == narrow {
@@ -243,8 +243,8 @@ fn holds(wide: ElemType, narrow: ElemType) -> bool {
     }
 }
 
-/// Whether a number type has negative numbers, and the bits of the integers that it holds all of. A sign of a float
-/// comes on top of these.
+/// Whether a number type is signed, and the number of bits up to which it represents all integers. For floats the sign
+/// is not counted in the bits.
 fn precision(elem: ElemType) -> Option<(bool, u32)> {
     Some(match elem {
         ElemType::U8 => (false, 8),
@@ -263,8 +263,8 @@ fn precision(elem: ElemType) -> Option<(bool, u32)> {
     })
 }
 
-/// Whether a value of the type `first` becomes the same in `last` by way of `middle`, which holds it. Floats out of
-/// range become the nearest integer, and integers wrap.
+/// Whether converting from `first` to `last` directly equals converting through `middle`, which represents every value
+/// of `first`. They can differ because floats out of range saturate to integers, while integers wrap.
 fn converts_alike(first: ElemType, middle: ElemType, last: ElemType) -> bool {
     let wraps_first = first.is_int() && last.is_int() && middle.is_float();
     !wraps_first || holds(last, first)

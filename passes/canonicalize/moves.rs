@@ -1,4 +1,4 @@
-//! Rules of ops that move elements, or that do nothing but move them.
+//! Rules for ops that move elements.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,15 +6,15 @@ use netc_ir::{CoreOp, Dim, ElemType, Literal, Number, OpClass, PadMode, Reduce, 
 
 use super::site::{Rewrite, Rule, Site, reshape};
 
-/// A concatenation of more parts is not searched for the one that a slice lies in: it would take too long for many slices.
+/// The maximum number of parts of a concatenation to search for a slice. With more, many slices would take too long.
 const MAX_PARTS: usize = 64;
 
 pub(super) const RULES: &[Rule] = &[
-    // op(x) = x where the op moves nothing: its attributes say so, or the extents of what it moves are 1.
+    // op(x) = x if the op moves nothing, by its attributes or because the extents are 1.
     Rule { name: "moves-nothing", apply: |s| if moves_nothing(s)? { s.operand().map(Rewrite::Value) } else { None } },
-    // Operands that only carry symbols go where the others carry them.
+    // Drops the operands that only carry symbols if the other operands carry them too.
     Rule { name: "carried-twice", apply: carried_twice },
-    // dim(x, axis) = n where the extent is the number n.
+    // dim(x, axis) = n if the extent is the number n.
     Rule {
         name: "dim-known",
         apply: |s| {
@@ -41,7 +41,7 @@ pub(super) const RULES: &[Rule] = &[
             Some(Rewrite::Op(CoreOp::Transpose(perm), vec![x]))
         },
     },
-    // transpose(x, p) = reshape(x) where only axes of extent 1 change places.
+    // transpose(x, p) = reshape(x) if only axes of extent 1 move.
     Rule {
         name: "transpose-of-ones",
         apply: |s| {
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
             Some(Rewrite::Op(CoreOp::Broadcast(dims.clone()), vec![x]))
         },
     },
-    // broadcast(x, [1, ..., D]) = reshape(x) where x has the shape D.
+    // broadcast(x, [1, ..., D]) = reshape(x) if x has the shape D.
     Rule {
         name: "broadcast-once",
         apply: |s| {
@@ -78,9 +78,9 @@ pub(super) const RULES: &[Rule] = &[
             Some(Rewrite::Op(CoreOp::Slice(axes.collect::<Option<_>>()?), vec![x]))
         },
     },
-    // slice(concat(x, y, ...)) that lies in one part is a slice of it.
+    // A slice(concat(x, y, ...)) within one part is a slice of that part.
     Rule { name: "slice-concat", apply: slice_of_concat },
-    // pad(pad(x, a), b) = pad(x, a + b) where the borders hold the same constant.
+    // pad(pad(x, a), b) = pad(x, a + b) if both pad with the same constant.
     Rule {
         name: "pad-pad",
         apply: |s| {
@@ -94,7 +94,7 @@ pub(super) const RULES: &[Rule] = &[
             Some(Rewrite::Op(CoreOp::Pad { amounts, mode: PadMode::Constant, value: *value }, vec![x]))
         },
     },
-    // reverse(x, A) = reverse(x, B) where B are the axes of A that have not one element.
+    // reverse(x, A) = reverse(x, B) where B is A without the axes of extent 1.
     Rule {
         name: "reverse-of-ones",
         apply: |s| {
@@ -104,7 +104,7 @@ pub(super) const RULES: &[Rule] = &[
             (left.len() < axes.len()).then(|| Rewrite::Op(CoreOp::Reverse(left), vec![x]))
         },
     },
-    // reverse(reverse(x, A), B) reverses the axes that are in one of A and B alone.
+    // reverse(reverse(x, A), B) reverses the axes in exactly one of A and B.
     Rule {
         name: "reverse-reverse",
         apply: |s| {
@@ -114,7 +114,7 @@ pub(super) const RULES: &[Rule] = &[
             Some(Rewrite::Op(CoreOp::Reverse(axes), vec![x]))
         },
     },
-    // The largest, smallest, product, sum or mean of one element is it. A sum of floats begins with 0, so of -0 it is 0.
+    // Reducing one element gives that element. Not sum and mean of floats: they start from 0, so they turn -0 into 0.
     Rule {
         name: "reduce-one",
         apply: |s| {
@@ -167,7 +167,7 @@ fn carried_twice(s: &Site<'_>) -> Option<Rewrite> {
     (kept.len() < s.operands.len()).then(|| Rewrite::Op(s.op.clone(), kept))
 }
 
-/// Whether the op, if it has one operand, moves no element of it.
+/// Whether the op leaves every element of its operand in place. `None` unless it has exactly one operand.
 fn moves_nothing(s: &Site<'_>) -> Option<bool> {
     let x = s.operand()?;
     Some(match (s.op, s.op.class()) {
@@ -195,18 +195,18 @@ fn moves_nothing(s: &Site<'_>) -> Option<bool> {
     })
 }
 
-/// Whether `x` has one element along each of the axes.
+/// Whether `x` has extent 1 along each of the axes.
 fn all_ones(s: &Site<'_>, x: ValueId, axes: &[u64]) -> Option<bool> {
     let dims = s.dims(x)?;
     Some(axes.iter().all(|a| dims.get(*a as usize).is_some_and(|d| d.is(1))))
 }
 
-/// Elements `outer` of elements `inner` of an axis.
+/// Composes two slices of an axis: `outer` applied to the result of `inner`.
 fn slice_of_slice(inner: &SliceAxis, outer: &SliceAxis) -> Option<SliceAxis> {
     let at = |i: u64| i.checked_mul(inner.step)?.checked_add(inner.start);
     let end = match outer.end {
         None => inner.end,
-        // One past the last element that is taken, if there is one.
+        // One past the last element taken, if there is one.
         Some(end) if end > outer.start => Some(at(end - 1)?.checked_add(1)?),
         Some(_) => Some(at(outer.start)?),
     };

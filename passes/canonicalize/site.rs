@@ -1,24 +1,24 @@
-//! What a rule looks at, and what it answers.
+//! The input and the output of a rule.
 
 use netc_ir::{CoreOp, Dim, Func, Number, OpKind, Type, Unary, ValueId};
 
-/// A rewrite with its name. The comment above each is its algebra.
+/// A named rewrite rule. The comment above each rule states its algebra.
 pub(super) struct Rule {
-    /// What statistics call it.
+    /// The name in statistics.
     pub(super) name: &'static str,
-    /// What becomes of the op, if the rule applies.
+    /// Returns the rewrite of the op, if the rule applies.
     pub(super) apply: fn(&Site<'_>) -> Option<Rewrite>,
 }
 
-/// What becomes of an op.
+/// The rewrite of an op.
 pub(super) enum Rewrite {
-    /// Its result is this value.
+    /// Replace its result by this value.
     Value(ValueId),
-    /// Its result is what this op computes.
+    /// Compute its result by this op on these operands.
     Op(CoreOp, Vec<ValueId>),
 }
 
-/// An op of one result, and what it reads.
+/// An op with one result, and the function around it.
 pub(super) struct Site<'a> {
     pub(super) func: &'a Func,
     /// Which values depend on no parameter.
@@ -37,17 +37,17 @@ impl<'a> Site<'a> {
         self.ty(self.result)
     }
 
-    /// The extents of `value`; none where its rank is not known.
+    /// The extents of `value`; `None` if its rank is unknown.
     pub(super) fn dims(&self, value: ValueId) -> Option<&'a [Dim]> {
         self.ty(value).dims.as_deref()
     }
 
-    /// The op's operand, if it has one alone.
+    /// The op's operand, if it has exactly one.
     pub(super) fn operand(&self) -> Option<ValueId> {
         if let [x] = self.operands { Some(*x) } else { None }
     }
 
-    /// The core op that defines `value`, with what it reads.
+    /// The core op that defines `value`, with its operands.
     pub(super) fn def(&self, value: ValueId) -> Option<(&'a CoreOp, &'a [ValueId])> {
         let op = &self.func[self.func.producer(value)?];
         if let OpKind::Core(core) = &op.kind { Some((core, &op.operands)) } else { None }
@@ -59,7 +59,7 @@ impl<'a> Site<'a> {
         if let [x] = operands { Some((op, *x)) } else { None }
     }
 
-    /// The function that defines `value`, and its operand.
+    /// The unary op that defines `value`, with its operand.
     pub(super) fn unary(&self, value: ValueId) -> Option<(Unary, ValueId)> {
         match self.def(value)? {
             (CoreOp::Unary(f), [x]) => Some((*f, *x)),
@@ -67,7 +67,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    /// The number that every element of `value` is, where the program says it.
+    /// The number that all elements of `value` equal, if it is a constant.
     pub(super) fn splat(&self, value: ValueId) -> Option<Number> {
         if let (CoreOp::Constant(literal), _) = self.def(value)? { literal.as_splat() } else { None }
     }
@@ -77,7 +77,7 @@ impl<'a> Site<'a> {
     }
 }
 
-/// The elements of `x` under the shape `dims`. More than one symbol may have no value where the op runs.
+/// Reshapes `x` to `dims`. `None` if `dims` has more than one open extent, because a reshape can infer only one.
 pub(super) fn reshape(x: ValueId, dims: &[Dim]) -> Option<Rewrite> {
     let symbolic = dims.iter().filter(|d| d.known().is_none()).count();
     (symbolic <= 1).then(|| Rewrite::Op(CoreOp::Reshape(dims.to_vec()), vec![x]))

@@ -1,8 +1,8 @@
-//! Each rule on the smallest program that it applies to, and what looks alike and must stay.
+//! Tests each rule on the smallest program that it applies to, and on similar programs that must not change.
 
 use crate::testing::{check_fuel, rewrite};
 
-/// What `canonicalize` makes of the ops, dead ones removed.
+/// Checks the result of `canonicalize`, with dead ops removed.
 #[track_caller]
 fn check(before: &str, after: &str) {
     rewrite("fix(canonicalize,dce)", before, after);
@@ -14,7 +14,7 @@ fn check_stays(ops: &str) {
 }
 
 #[test]
-fn functions_that_undo_or_repeat_go() {
+fn functions_that_undo_or_repeat_each_other_are_removed() {
     let round = "%r = round(%x) : f32[2]\n%y = neg(%r) : f32[2]";
     check(
         "%a = neg(%x) : f32[2]\n%b = neg(%a) : f32[2]\n%r = floor(%b) : f32[2]\n%y = ceil(%r) : f32[2]",
@@ -35,7 +35,7 @@ fn functions_that_undo_or_repeat_go() {
 }
 
 #[test]
-fn neutral_elements_go_where_no_sign_is_lost() {
+fn neutral_elements_are_removed_unless_a_sign_would_change() {
     for (op, c) in [("mul", "1.0"), ("div", "1.0"), ("sub", "0.0"), ("add", "-0.0"), ("max", "-inf"), ("min", "inf")] {
         check(
             &format!("%c = constant() {{value = {c}}} : f32[]\n%a = {op}(%x, %c) : f32[2]\n%y = exp(%a) : f32[2]"),
@@ -55,7 +55,7 @@ fn neutral_elements_go_where_no_sign_is_lost() {
 }
 
 #[test]
-fn constants_stand_on_the_right_of_what_commutes() {
+fn constants_move_to_the_right_of_commutative_ops() {
     let weight = "%w = weight w0() : f32[2]\n";
     check(&format!("{weight}%y = add(%w, %x) : f32[2]"), &format!("{weight}%y = add(%x, %w) : f32[2]"));
     check(&format!("{weight}%y = lt(%w, %x) : bool[2]"), &format!("{weight}%y = gt(%x, %w) : bool[2]"));
@@ -64,7 +64,7 @@ fn constants_stand_on_the_right_of_what_commutes() {
 }
 
 #[test]
-fn what_a_rewrite_makes_constant_stands_on_the_right_too() {
+fn operands_that_become_constant_move_to_the_right_too() {
     let constants = "%n = constant() {value = 0} : bool[2]\n%w = weight w0() : f32[2]\n";
     rewrite(
         "fix{max=1}(canonicalize,dce)",
@@ -77,7 +77,7 @@ fn what_a_rewrite_makes_constant_stands_on_the_right_too() {
 }
 
 #[test]
-fn comparisons_and_choices() {
+fn comparisons_and_selects_are_simplified() {
     check("; x: i32[2]\n%a = lt(%x, %x) : bool[2]\n%y = not(%a) : bool[2]", "%y = ge(%x, %x) : bool[2]");
     check("%a = eq(%x, %x) : bool[2]\n%y = not(%a) : bool[2]", "%y = ne(%x, %x) : bool[2]");
     check_stays("%a = lt(%x, %x) : bool[2]\n%y = not(%a) : bool[2]");
@@ -97,21 +97,21 @@ fn comparisons_and_choices() {
 }
 
 #[test]
-fn casts_that_lose_nothing_merge() {
+fn lossless_casts_merge() {
     check("%a = cast(%x) : f64[2]\n%b = cast(%a) : f32[2]\n%y = exp(%b) : f32[2]", "%y = exp(%x) : f32[2]");
     check("; x: i16[2]\n%a = cast(%x) : f32[2]\n%y = cast(%a) : i64[2]", "%y = cast(%x) : i64[2]");
     check("; x: u8[2]\n%a = cast(%x) : i16[2]\n%y = cast(%a) : f16[2]", "%y = cast(%x) : f16[2]");
     check("; x: bool[2]\n%a = cast(%x) : f16[2]\n%y = cast(%a) : u8[2]", "%y = cast(%x) : u8[2]");
     check_stays("%a = cast(%x) : f16[2]\n%y = cast(%a) : f32[2]");
     check_stays("%a = cast(%x) : i32[2]\n%y = cast(%a) : f32[2]");
-    // 300 becomes 255 by way of the float, and 44 without.
+    // 300 becomes 255 through the float, but 44 directly.
     check_stays("; x: i16[2]\n%a = cast(%x) : f32[2]\n%y = cast(%a) : u8[2]");
     check_stays("; x: i32[2]\n%a = cast(%x) : f32[2]\n%y = cast(%a) : i32[2]");
     check_stays("; x: i16[2]\n%a = cast(%x) : u32[2]\n%y = cast(%a) : i64[2]");
 }
 
 #[test]
-fn shapes_merge() {
+fn chains_of_shape_ops_merge() {
     check(
         "; x: f32[N,6]\n%a = reshape(%x) : f32[N,2,3]\n%b = reshape(%a) : f32[N,3,2]\n%y = exp(%b) : f32[N,3,2]",
         "%b = reshape(%x) : f32[N,3,2]\n%y = exp(%b) : f32[N,3,2]",
@@ -143,7 +143,7 @@ fn shapes_merge() {
 }
 
 #[test]
-fn parts_merge() {
+fn chains_of_slices_and_pads_merge() {
     let x = "; x: f32[N,9]\n";
     check(
         &format!(
@@ -185,7 +185,7 @@ fn parts_merge() {
 }
 
 #[test]
-fn reductions_of_one_element_are_no_reductions() {
+fn reductions_of_one_element_are_removed() {
     check(
         "; x: f32[N,1]\n%a = reduce_max(%x) {axes = [1]} : f32[N]\n%y = exp(%a) : f32[N]",
         "%a = reshape(%x) : f32[N]\n%y = exp(%a) : f32[N]",
@@ -229,7 +229,7 @@ fn each_rewrite_takes_fuel() {
     check_fuel("canonicalize", text, &[4, 3, 2]);
 }
 
-/// `x` in `op(x, c)`, both of two elements, goes alone to what reads the result, or stays as it is.
+/// Checks whether `op(x, c)` is replaced by `x`.
 #[track_caller]
 fn check_neutral(elem: &str, op: &str, c: &str, is_neutral: bool) {
     let ops = format!(
@@ -241,7 +241,7 @@ fn check_neutral(elem: &str, op: &str, c: &str, is_neutral: bool) {
 }
 
 #[test]
-fn what_changes_nothing_depends_on_the_type() {
+fn neutral_elements_depend_on_the_type() {
     for (elem, op, c) in [
         ("i32", "sub", "0"),
         ("i32", "mul", "1"),
@@ -272,14 +272,14 @@ fn what_changes_nothing_depends_on_the_type() {
 }
 
 #[test]
-fn a_type_in_between_holds_every_number_or_stays() {
+fn an_intermediate_cast_is_removed_only_if_it_is_lossless() {
     check_stays("; x: u16[2]\n%a = cast(%x) : i16[2]\n%y = cast(%a) : i32[2]");
     // The 8 bits of a bf16 are just enough.
     check("; x: u8[2]\n%a = cast(%x) : bf16[2]\n%y = cast(%a) : f32[2]", "%y = cast(%x) : f32[2]");
 }
 
 #[test]
-fn quotients_read_what_is_repeated_unless_they_may_fail() {
+fn division_skips_a_broadcast_only_if_it_cannot_fail() {
     let ops = |elem: &str, c: &str| {
         format!(
             "; x: {elem}[1,2]\n%w = constant() {{value = {c}}} : {elem}[3,2]\n%a = broadcast(%x) : {elem}[3,2]\n\
@@ -291,7 +291,7 @@ fn quotients_read_what_is_repeated_unless_they_may_fail() {
 }
 
 #[test]
-fn a_mean_of_one_number_is_that_of_integers_alone() {
+fn average_pooling_of_one_element_is_removed_only_for_integers() {
     let pool = |elem: &str| {
         format!(
             "; x: {elem}[N,4,2]\n%a = avg_pool(%x) {{size = [1], strides = [1]}} : {elem}[N,4,2]\n\
@@ -303,7 +303,7 @@ fn a_mean_of_one_number_is_that_of_integers_alone() {
 }
 
 #[test]
-fn extents_that_are_known_are_constants() {
+fn known_extents_become_constants() {
     check(
         "%n = dim(%x) {axis = 0} : i64[]\n%i = iota(%n) : i64[K]\n%y = neg(%i) : i64[K]",
         "%n = constant() {value = 2} : i64[]\n%i = iota(%n) : i64[K]\n%y = neg(%i) : i64[K]",
@@ -312,7 +312,7 @@ fn extents_that_are_known_are_constants() {
 }
 
 #[test]
-fn a_symbol_is_carried_once() {
+fn redundant_carriers_are_dropped() {
     let head = "; x: i64[]\n%i = iota(%x) : i64[K]\n%f = cast(%i) : f32[K]";
     check(
         &format!("{head}\n%a = broadcast(%f, %i, %i) : f32[K,K]\n%y = neg(%a) : f32[K,K]"),
@@ -322,14 +322,14 @@ fn a_symbol_is_carried_once() {
         &format!("{head}\n%a = reshape(%f, %i) : f32[K]\n%y = neg(%a) : f32[K]"),
         &format!("{head}\n%y = neg(%f) : f32[K]"),
     );
-    // `2*K` does not tell what `K` is.
+    // `2*K` does not carry `K`.
     let two = "%d = concat(%f, %f) {axis = 0} : f32[2*K]";
     check_stays(&format!("{head}\n{two}\n%a = reshape(%d, %i) : f32[K,2]\n%y = neg(%a) : f32[K,2]"));
     check(
         &format!("{head}\n{two}\n%a = reshape(%d, %i) : f32[1,2*K]\n%y = neg(%a) : f32[1,2*K]"),
         &format!("{head}\n{two}\n%a = reshape(%d) : f32[1,2*K]\n%y = neg(%a) : f32[1,2*K]"),
     );
-    // The last of equal carriers stays, however many there are.
+    // Of many equal carriers only the last is kept.
     let one = "%one = constant() {value = 1.0} : f32[]";
     let many = ["%i", "%f"].repeat(5_000).join(", ");
     check(

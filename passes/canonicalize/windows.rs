@@ -1,4 +1,4 @@
-//! Rules of ops that slide windows.
+//! Rules for convolutions and poolings.
 
 use netc_ir::infer::first_spatial;
 use netc_ir::{CoreOp, Dim, Padding, Pool, Window};
@@ -6,7 +6,7 @@ use netc_ir::{CoreOp, Dim, Padding, Pool, Window};
 use super::site::{Rewrite, Rule, Site};
 
 pub(super) const RULES: &[Rule] = &[
-    // Padding that comes to no elements is none.
+    // Padding that adds no elements is removed.
     Rule {
         name: "padding-nothing",
         apply: |s| {
@@ -15,7 +15,7 @@ pub(super) const RULES: &[Rule] = &[
             pads_nothing.then(|| windows.with(s, |w| w.padding = Padding::Valid))
         },
     },
-    // Windows of one element have no elements to space.
+    // Along an axis where the window has one element, dilation has no effect.
     Rule {
         name: "dilation-of-one",
         apply: |s| {
@@ -24,7 +24,7 @@ pub(super) const RULES: &[Rule] = &[
             (spaced != windows.window.dilations).then(|| windows.with(s, |w| w.dilations = spaced))
         },
     },
-    // The largest element of each window of one is x. A mean of floats begins with 0, so of -0 it is 0.
+    // Pooling windows of one element gives x. Not a mean of floats: it starts from 0, so it turns -0 into 0.
     Rule {
         name: "pool-one",
         apply: |s| {
@@ -39,7 +39,7 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-/// The windows of a convolution or a pooling.
+/// The window of a convolution or a pooling.
 struct Windows<'a> {
     window: &'a Window,
     /// The extents of a window.
@@ -69,13 +69,13 @@ impl<'a> Windows<'a> {
         Rewrite::Op(op, s.operands.to_vec())
     }
 
-    /// The dilations, 1 along axes where a window has one element.
+    /// The dilations, with 1 along axes where the window has one element.
     fn spaced(&self) -> Option<Vec<u64>> {
         let axes = self.window.dilations.iter().zip(&self.taps);
         Some(axes.map(|(dilation, taps)| if taps.is(1) { 1 } else { *dilation }).collect())
     }
 
-    /// Whether no window reaches over an edge.
+    /// Whether no window reaches past an edge of the input.
     fn pads_nothing(&self, s: &Site<'_>) -> Option<bool> {
         let (input, output) = (s.dims(*s.operands.first()?)?, s.dims(s.result)?);
         let first = first_spatial(self.window.layout);

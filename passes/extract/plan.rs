@@ -1,4 +1,4 @@
-//! Deciding which ops lie between two places, and what they read.
+//! Decides which ops are between two places, and what they read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,34 +12,34 @@ use crate::analysis::{CutError, CutPoint, Names, OpNames, constant_producer, is_
 use crate::dissolve::{Dissolved, dissolve};
 use crate::part::Crossing;
 
-/// A part that cannot be taken out.
+/// Why a part cannot be extracted.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ExtractError {
     /// A name is not a place.
     #[error(transparent)]
     Cut(#[from] CutError),
-    /// There is nothing to take a part of.
+    /// The module has no `@main`.
     #[error("the module has no function `@main`")]
     NoMain,
-    /// The text does not say two places.
+    /// The text does not name two places.
     #[error("`{0}` is not a part: expected FROM..TO, as in `extract=mixed3..mixed9`, `..mixed9` or `mixed3..`")]
     Syntax(String),
     /// The part begins at an input.
-    #[error("`{0}` is an input of the model: leave the first place out to begin at the inputs, as in `..{1}`")]
+    #[error("`{0}` is an input of the model: to begin at the inputs, omit the first place, as in `..{1}`")]
     FromInput(String, String),
     /// The part ends at an input.
     #[error("`{0}` is an input of the model: nothing is computed up to there")]
     ToInput(String),
-    /// The part begins before what reads inputs only.
+    /// The part begins before a layer that reads only inputs.
     #[error(
         "nothing is computed before `{0}`: it reads only inputs of the model, weights and constants. \
-         Leave the first place out to begin at the inputs, as in `..{1}`"
+         To begin at the inputs, omit the first place, as in `..{1}`"
     )]
     NothingBefore(String, String),
     /// A place is a weight or a constant.
-    #[error("`{0}` is a weight or a constant, which depends on no input")]
+    #[error("`{0}` is a weight or a constant, which depends on no input: name a layer or a value that does")]
     Constant(String),
-    /// Both places are one.
+    /// Both places are the same.
     #[error("`{0}` and `{1}` are the same place: nothing is computed between them")]
     Same(String, String),
     /// The second place does not depend on the first.
@@ -50,7 +50,7 @@ pub enum ExtractError {
         /// The second place.
         to: String,
     },
-    /// Part of the first place is of no use.
+    /// The second place does not need all of the first.
     #[error("`{to}` does not need all of `{from}`")]
     Unneeded {
         /// The first place.
@@ -72,40 +72,39 @@ impl From<ExtractError> for PassError {
     }
 }
 
-/// The part of `@main` that is taken out.
+/// The part of `@main` to extract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtractPlan {
-    /// Its ops in order, those for the weights and constants that it reads included.
+    /// Its ops in order, including those for the weights and constants that it reads.
     pub ops: Vec<OpId>,
-    /// What it takes, in the order of definition.
+    /// Its inputs, in the order of definition.
     pub inputs: Vec<ValueId>,
-    /// What it returns.
+    /// Its outputs.
     pub outputs: Vec<ValueId>,
-    /// Whether it ends where the model does.
+    /// Whether it ends at the outputs of the model.
     pub ends: bool,
-    /// Those of the inputs that are not at the first place.
+    /// The inputs that are not at the first place.
     pub further: Vec<FurtherInput>,
-    /// The number of ops that the whole has.
+    /// The number of ops of the whole `@main`.
     pub whole: usize,
-    /// The first place as it was given; empty for the inputs of the model.
+    /// The first place as given; empty for the inputs of the model.
     pub from: String,
 }
 
-/// An input that the part needs besides the first place.
+/// An input that the part needs in addition to the first place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FurtherInput {
     /// The value.
     pub input: Crossing,
-    /// Whether the whole computes it; else it is an input of the whole.
+    /// Whether the model computes it; otherwise it is an input of the model.
     pub computed: bool,
     /// The first op of the part that reads it.
     pub reader: String,
 }
 
-/// Decides which part of `@main` of a verified module the text `FROM..TO` means, in the module without the nested models
-/// that an end is inside of.
+/// Decides which part of `@main` the text `FROM..TO` means, after dissolving the nested models around its ends.
 ///
-/// The time is linear in the size of the model.
+/// Takes time linear in the size of the model.
 pub(super) fn plan<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Result<(Dissolved<'m>, ExtractPlan)> {
     let main = module.func_named(MAIN).ok_or(ExtractError::NoMain)?;
     let (from, to) = ends(&Names::of(module, main, dialects), text)?;
@@ -141,7 +140,8 @@ struct End<'t> {
     points: Option<Vec<CutPoint>>,
 }
 
-/// The texts of the two ends. Names may contain `..`: the first place in the text is taken where both ends mean something.
+/// Splits the text into its two ends. Names may contain `..`, so it splits at the first `..` that leaves two valid
+/// ends.
 fn ends<'t>(names: &Names<'_>, text: &'t str) -> Result<(&'t str, &'t str), ExtractError> {
     let check = |end: &str| if end.is_empty() { Ok(()) } else { names.parts(end).map(drop) };
     let dots = text.char_indices().filter(|(at, _)| text[*at..].starts_with("..") && text != "..");
@@ -156,7 +156,7 @@ fn ends<'t>(names: &Names<'_>, text: &'t str) -> Result<(&'t str, &'t str), Extr
     Err(first_error.unwrap_or_else(|| ExtractError::Syntax(text.into())))
 }
 
-/// An input is a place for a part to begin at, said in another way.
+/// The error for the first end. An input gets a hint: a part that begins at the inputs omits the first place.
 fn of_from(error: CutError, to: &str) -> ExtractError {
     if let CutError::Input { name } = &error {
         return ExtractError::FromInput(name.clone(), to.into());
@@ -172,7 +172,7 @@ fn of_to(error: CutError) -> ExtractError {
 }
 
 impl End<'_> {
-    /// The values that the part begins at; none for the inputs of the model.
+    /// The values at which the part begins; `None` for the inputs of the model.
     fn starts(&self, main: &Func, to: &str) -> Result<Option<BTreeSet<ValueId>>, ExtractError> {
         let Some(points) = &self.points else { return Ok(None) };
         for point in points {
@@ -187,8 +187,7 @@ impl End<'_> {
         Ok(Some(points.iter().flat_map(|p| p.values.iter().copied()).collect()))
     }
 
-    /// The values that the part ends at, each once. Of those that the op after the end reads, only what is below the
-    /// start is of the part.
+    /// The values at which the part ends, without duplicates. Values that do not depend on the start are left out.
     fn outputs(
         &self,
         main: &Func,
@@ -224,8 +223,8 @@ fn once_each(values: impl Iterator<Item = ValueId>) -> Vec<ValueId> {
     values.filter(|v| seen.insert(*v)).collect()
 }
 
-/// Which ops depend on `starts` and do not define any of them, by op id; without starts, all. Weights and constants
-/// depend on nothing.
+/// Marks the ops, by id, that depend on `starts` and define none of them; without starts, all ops. Weights and
+/// constants depend on nothing.
 fn below(main: &Func, starts: Option<&BTreeSet<ValueId>>) -> Vec<bool> {
     let mut below = vec![false; main.num_op_slots()];
     let mut depends = vec![false; main.num_values()];
@@ -240,7 +239,7 @@ fn below(main: &Func, starts: Option<&BTreeSet<ValueId>>) -> Vec<bool> {
     below
 }
 
-/// Which of the ops `below` must run to compute `outputs`, by op id.
+/// Marks the ops of `below`, by id, that `outputs` need.
 fn needed_within(main: &Func, below: &[bool], outputs: &[ValueId]) -> Vec<bool> {
     let mut needed = vec![false; main.num_op_slots()];
     let mut read = vec![false; main.num_values()];
@@ -254,8 +253,8 @@ fn needed_within(main: &Func, below: &[bool], outputs: &[ValueId]) -> Vec<bool> 
     needed
 }
 
-/// The ops `within` and the weights and constants that they read, in order; and what else they read, in the order of
-/// definition.
+/// Returns the ops of `within` with the weights and constants that they read, in order, and the other values that they
+/// read, in the order of definition.
 fn close(main: &Func, within: &[bool]) -> (Vec<OpId>, Vec<ValueId>) {
     let mut ops = within.to_vec();
     let mut read = vec![false; main.num_values()];
@@ -289,17 +288,17 @@ fn further(
     further.collect()
 }
 
-/// How many further inputs have a remark of their own.
+/// The number of further inputs that get a remark of their own.
 const FURTHER_SHOWN: usize = 8;
 
 impl ExtractPlan {
-    /// What the user should know about the part, one text per remark.
+    /// The remarks about the part, one text each.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = vec![format!("kept {} of {} ops", self.ops.len(), self.whole)];
         remarks.extend(self.further.iter().take(FURTHER_SHOWN).map(|it| it.text(&self.from)));
         let more = self.further.len().saturating_sub(FURTHER_SHOWN);
         if more > 0 {
-            remarks.push(format!("and {more} further inputs more"));
+            remarks.push(format!("and {more} more further inputs"));
         }
         remarks
     }

@@ -1,4 +1,4 @@
-//! Extracting by hand.
+//! Tests of `extract` on hand-written programs.
 
 use crate::testing::run;
 
@@ -27,7 +27,7 @@ func @main(%x: f32[N,8] "image" l0, %o: f32[N,8] "other" l7) -> (%top, %aux "aux
 "#;
 
 #[test]
-fn a_part_takes_what_else_it_needs() {
+fn a_part_takes_further_inputs_and_remarks_on_them() {
     let (text, remarks) = run(MODEL, "extract=shared@0..sum").unwrap();
     insta::assert_snapshot!(text, @r#"
     netc 1
@@ -64,7 +64,7 @@ fn check(part: &str, params: &str, ops: &str, outputs: &str) {
 }
 
 #[test]
-fn either_end_may_be_left_out() {
+fn either_end_may_be_omitted() {
     check("..branch", "image", "stem branch", "branch");
     check("sum..", "sum", "aux top", "top aux_output");
     check("shared@1..", "other stem shared_1", "k scaled sum aux top", "top aux_output");
@@ -72,7 +72,7 @@ fn either_end_may_be_left_out() {
 }
 
 #[test]
-fn ends_are_named_as_cuts_are() {
+fn ends_have_the_syntax_of_cuts() {
     check("before:branch..shared@1", "stem", "branch shared shared_1", "shared_1");
     check("#1..#2", "stem", "branch", "branch");
     check("stem+shared@1..sum", "other stem shared_1", "k scaled sum", "sum");
@@ -92,15 +92,18 @@ fn errors_say_which_end_is_wrong() {
     let syntax = "is not a part: expected FROM..TO, as in `extract=mixed3..mixed9`, `..mixed9` or `mixed3..`";
     check_error("stem", &format!("`stem` {syntax}"));
     check_error("..", &format!("`..` {syntax}"));
-    check_error("stam..top", "there is no layer `stam`; did you mean `stem` or `sum`?");
-    check_error("stem..tup", "there is no layer `tup`; did you mean `top`?");
+    check_error("stam..top", "no such layer: `stam`; did you mean `stem` or `sum`?");
+    check_error("stem..tup", "no such layer: `tup`; did you mean `top`?");
     check_error("sum..branch", "`branch` is not computed from `sum`");
     check_error("aux..top", "`top` is not computed from `aux`");
     check_error("stem..stem", "`stem` and `stem` are the same place: nothing is computed between them");
     check_error("top..", "no output of the model is computed from `top`");
     check_error("branch+sum..top", "`top` does not need all of `branch+sum`");
-    check_error("%k..top", "`%k` is a weight or a constant, which depends on no input");
-    check_error("..%k", "`%k` is a weight or a constant, which depends on no input");
+    check_error(
+        "%k..top",
+        "`%k` is a weight or a constant, which depends on no input: name a layer or a value that does",
+    );
+    check_error("..%k", "`%k` is a weight or a constant, which depends on no input: name a layer or a value that does");
     check_error("..before:stem", "nothing is computed up to `before:stem`");
     check_error("..image", "`image` is an input of the model: nothing is computed up to there");
     let begin = "the first place out to begin at the inputs, as in `..top`";
@@ -116,14 +119,14 @@ fn errors_say_which_end_is_wrong() {
 }
 
 #[test]
-fn names_may_contain_points() {
+fn names_may_contain_dots() {
     let text = MODEL.replace("\"sum\"", "\"a..b\"").replace("\"stem\"", "\"s.\"");
     let (after, _) = run(&text, "extract=s...a..b").unwrap();
     assert!(after.contains("%stem: f32[N,8]) -> (%sum)"), "{after}");
 }
 
 #[test]
-fn what_the_part_does_not_use_goes() {
+fn everything_that_the_part_does_not_use_is_removed() {
     let text = "netc 1
         weight w0 \"a\" : f32[2] = 0.5
         weight w1 \"b\" : f32[2] = 0.5
@@ -153,7 +156,7 @@ fn what_the_part_does_not_use_goes() {
 }
 
 #[test]
-fn remarks_do_not_list_hundreds() {
+fn remarks_list_a_limited_number_of_inputs() {
     let inputs: Vec<String> = (0..12).map(|i| format!("%x{i}")).collect();
     let params: Vec<String> = inputs.iter().map(|x| format!("{x}: f32[2]")).collect();
     let text = format!(
@@ -162,11 +165,11 @@ fn remarks_do_not_list_hundreds() {
         inputs.join(", ")
     );
     let (_, remarks) = run(&text, "extract=a..b").unwrap();
-    assert_eq!((remarks.len(), remarks[9].as_str()), (10, "extract: and 4 further inputs more"), "{remarks:?}");
+    assert_eq!((remarks.len(), remarks[9].as_str()), (10, "extract: and 4 more further inputs"), "{remarks:?}");
 }
 
 #[test]
-fn functions_and_weights_that_attributes_name_come_along() {
+fn functions_and_weights_named_by_attributes_are_kept() {
     let text = r#"netc 1
 weight w0 "unused" : f32[8] = 0.25
 weight w1 "bias" : f32[8] = 0.5

@@ -1,11 +1,11 @@
-//! Finding chains, and the products next to them.
+//! Finds chains, and the products next to them.
 
 use netc_ir::infer::channel_axis;
 use netc_ir::{Binary, CoreOp, Func, OpId, OpKind, Padding, Type, Uses, ValueId};
 
 use crate::analysis::constant_values;
 
-/// One op of a chain: a tensor and a constant.
+/// One op of a chain: a binary op of a tensor and a constant.
 pub(super) struct Step {
     pub(super) op: OpId,
     pub(super) kind: StepKind,
@@ -13,12 +13,12 @@ pub(super) struct Step {
     x: ValueId,
     /// The constant.
     pub(super) c: ValueId,
-    /// The only axis along which the constant has several numbers, counted from the last; none for a scalar.
+    /// The only axis along which the constant varies, counted from the last; `None` for a scalar.
     pub(super) axis: Option<usize>,
     result: ValueId,
 }
 
-/// What a step does to `x`.
+/// The operation of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum StepKind {
     /// `x + c`.
@@ -34,7 +34,7 @@ pub(super) enum StepKind {
 }
 
 impl StepKind {
-    /// What an op does to its operand that is not constant.
+    /// The operation of `f`, given which of its operands is the constant.
     fn of(f: Binary, constant_left: bool) -> Option<Self> {
         match f {
             Binary::Add => Some(Self::Plus),
@@ -60,20 +60,20 @@ impl StepKind {
     }
 }
 
-/// Steps of which each but the first reads the one before, which nothing else reads.
+/// A sequence of steps. Each step is the only reader of the one before.
 pub(super) struct Chain {
-    /// What the first step reads.
+    /// The input of the first step.
     pub(super) x: ValueId,
     pub(super) steps: Vec<Step>,
 }
 
 impl Chain {
-    /// Whether there is more than what folding leaves after a product: one `add`.
+    /// Whether it is more than the one `add` that folding leaves after a product.
     pub(super) fn is_more_than_bias(&self) -> bool {
         !matches!(&self.steps[..], [] | [Step { kind: StepKind::Plus, .. }])
     }
 
-    /// Whether one `mul` and one `add`, or the one of them that is needed, are shorter.
+    /// Whether it is longer than the `mul` and `add` that it needs.
     pub(super) fn is_long(&self) -> bool {
         let scales = self.steps.iter().any(|s| s.kind.scales());
         self.steps.len() > usize::from(scales) + usize::from(self.shifts())
@@ -83,7 +83,7 @@ impl Chain {
         self.steps.iter().any(|s| s.kind.shifts())
     }
 
-    /// The axis along which its constants have several numbers, counted from the last.
+    /// The axis along which its constants vary, counted from the last.
     fn axis(&self) -> Option<usize> {
         self.steps.iter().find_map(|s| s.axis)
     }
@@ -95,23 +95,23 @@ pub(super) struct Product {
     pub(super) x: ValueId,
     pub(super) kernel: ValueId,
     pub(super) result: ValueId,
-    /// The axis of the channels, of the input and of the result, counted from the last.
+    /// The channel axis of the input and the result, counted from the last.
     pub(super) channel_axis: usize,
-    /// Groups of channels that do not mix.
+    /// The number of channel groups.
     pub(super) groups: u64,
     is_matmul: bool,
-    /// Whether elements that are not in the input are summed as zeros.
+    /// Whether it pads its input with zeros.
     pads: bool,
 }
 
 impl Product {
-    /// Whether a kernel of the type `kernel` is several matrices.
+    /// Whether a kernel of the type `kernel` is a batch of matrices.
     pub(super) fn is_batched(&self, kernel: &Type) -> bool {
         self.is_matmul && kernel.rank() > Some(2)
     }
 }
 
-/// What the finding of chains looks at.
+/// Finds chains and products in a function.
 pub(super) struct Finder<'f> {
     func: &'f Func,
     uses: Uses,
@@ -123,7 +123,7 @@ impl<'f> Finder<'f> {
         Self { func, uses: Uses::of(func), constant: constant_values(func) }
     }
 
-    /// The product that the op is.
+    /// The op as a product, if it is one.
     pub(super) fn product(&self, id: OpId) -> Option<Product> {
         let op = &self.func[id];
         let (OpKind::Core(core), [x, kernel], [result]) = (&op.kind, &op.operands[..], &op.results[..]) else {
@@ -140,12 +140,12 @@ impl<'f> Finder<'f> {
         matches!(core, CoreOp::MatMul).then_some(product)
     }
 
-    /// The chain that begins with `x`, along one axis, as far as nothing else reads what it computes.
+    /// The longest chain that begins with `x` and varies along no axis but `axis`.
     pub(super) fn chain_from(&self, x: ValueId, axis: usize) -> Chain {
         self.extend(Chain { x, steps: Vec::new() }, Some(axis))
     }
 
-    /// The chain that begins with a step, along the first axis that a step has.
+    /// The longest chain that begins with `first`. The first step that has an axis determines the axis.
     pub(super) fn chain_of(&self, first: Step) -> Chain {
         let axis = first.axis;
         self.extend(Chain { x: first.x, steps: vec![first] }, axis)
@@ -162,7 +162,7 @@ impl<'f> Finder<'f> {
         }
     }
 
-    /// The product that reads the end of the chain, if the chain can go into it.
+    /// The product that reads the end of the chain, if the chain can be folded into it.
     pub(super) fn product_after(&self, chain: &Chain) -> Option<Product> {
         let end = chain.steps.last()?.result;
         let product = self.product(self.only_reader(end)?).filter(|p| p.x == end)?;
@@ -170,7 +170,7 @@ impl<'f> Finder<'f> {
         (along && !(product.pads && chain.shifts())).then_some(product)
     }
 
-    /// The step that the op is, whatever stands around it.
+    /// The op as a step, if it is one, regardless of its context.
     pub(super) fn step(&self, id: OpId) -> Option<Step> {
         let op = &self.func[id];
         let (OpKind::Core(CoreOp::Binary(f)), [a, b], [result]) = (&op.kind, &op.operands[..], &op.results[..]) else {
@@ -184,7 +184,8 @@ impl<'f> Finder<'f> {
         Some(Step { op: id, kind, x, c, axis, result: *result })
     }
 
-    /// The only axis of a constant that has not one entry, counted from the last; `Some(None)` if there is none.
+    /// The only axis of a constant whose extent is not 1, counted from the last. `Some(None)` if there is none, `None`
+    /// if there are several.
     fn axis(&self, c: ValueId) -> Option<Option<usize>> {
         let dims = self.func[c].ty.dims.as_deref()?;
         let mut long = dims.iter().rev().enumerate().filter(|(_, d)| !d.is(1)).map(|(i, _)| i);
@@ -196,7 +197,7 @@ impl<'f> Finder<'f> {
         self.constant[value.index()]
     }
 
-    /// The op that alone reads `value`, once.
+    /// The only reader of `value`, if it has exactly one and is not an output.
     fn only_reader(&self, value: ValueId) -> Option<OpId> {
         match self.uses.readers(value) {
             [op] if !self.uses.is_output(value) => Some(*op),

@@ -1,4 +1,4 @@
-//! Building what a fold leaves.
+//! Builds the ops that a fold leaves.
 
 use netc_ir::{Binary, Builder, Dim, Func, InferError, Loc, OpKind, Reduce, Unary, ValueId};
 
@@ -6,7 +6,7 @@ use super::chain::{Chain, Product, Step, StepKind};
 use super::{Fold, Target};
 use crate::copy::Copy;
 
-/// Adds the ops that the fold, of ops of `func`, comes to, and returns its result.
+/// Adds the ops that replace the fold, and returns their result.
 pub(super) fn emit(copy: &mut Copy<'_>, func: &Func, fold: &Fold) -> Result<ValueId, InferError> {
     let affine = affine(copy, func, &fold.chain)?;
     let loc = Loc::fuse(fold.ops().map(|op| func[op].loc.clone()));
@@ -22,7 +22,7 @@ pub(super) fn emit(copy: &mut Copy<'_>, func: &Func, fold: &Fold) -> Result<Valu
     }
 }
 
-/// The new value that stands for an old one.
+/// The new value for an old one.
 fn get(copy: &Copy<'_>, old: ValueId) -> Result<ValueId, InferError> {
     let undefined = || InferError { op: "operand", constraint: 0, note: format!("{old} is not defined") };
     copy.get_all(&[old]).first().copied().ok_or_else(undefined)
@@ -32,14 +32,15 @@ fn shifted(b: &mut Builder<'_>, x: ValueId, shift: Option<ValueId>) -> Result<Va
     shift.map_or(Ok(x), |shift| b.binary(Binary::Add, x, shift))
 }
 
-/// `x * scale + shift`. Each is a scalar, or has its numbers along the axis of the chain, followed by axes of extent 1.
+/// The affine map `x * scale + shift`. Each is a scalar, or varies along the axis of the chain, followed by axes of
+/// extent 1.
 #[derive(Default)]
 struct Affine {
     scale: Option<ValueId>,
     shift: Option<ValueId>,
 }
 
-/// What the chain comes to.
+/// Computes the affine map of the chain.
 fn affine(copy: &mut Copy<'_>, func: &Func, chain: &Chain) -> Result<Affine, InferError> {
     let mut affine = Affine::default();
     for step in &chain.steps {
@@ -52,7 +53,7 @@ fn affine(copy: &mut Copy<'_>, func: &Func, chain: &Chain) -> Result<Affine, Inf
 }
 
 impl Affine {
-    /// The step, whose constant is `c`, after this.
+    /// Composes this with the next step, whose constant is `c`.
     fn then(self, b: &mut Builder<'_>, step: &Step, c: ValueId) -> Result<Self, InferError> {
         let Self { scale, shift } = self;
         let mut on = |f: Binary, value: Option<ValueId>| value.map(|v| b.binary(f, v, c)).transpose();
@@ -80,14 +81,14 @@ impl Affine {
     }
 }
 
-/// The numbers of `c` as a scalar or, if they lie along an axis, followed by as many axes of extent 1 as follow it.
+/// Reshapes `c` to a scalar, or to a vector followed by `axis` axes of extent 1.
 fn along(b: &mut Builder<'_>, c: ValueId, axis: Option<usize>) -> Result<ValueId, InferError> {
     let count = Dim::product(b.ty(c).dims.iter().flatten());
     let dims = axis.map(|axis| std::iter::once(count).chain(vec![Dim::Known(1); axis]).collect());
     b.reshape(c, dims.unwrap_or_default())
 }
 
-/// The numbers of a vector that [`along`] gave, along the last axis.
+/// Moves the numbers of a vector made by [`along`] to the last axis.
 fn flat(b: &mut Builder<'_>, v: ValueId) -> Result<ValueId, InferError> {
     let axis = b.ty(v).rank().filter(|rank| *rank > 0).map(|_| 0);
     along(b, v, axis)
@@ -128,7 +129,7 @@ fn before_product(
     shifted(b, y, shift)
 }
 
-/// The product, of other operands.
+/// Adds the product again, with other operands.
 fn again(
     b: &mut Builder<'_>,
     func: &Func,
@@ -142,9 +143,9 @@ fn again(
     }
 }
 
-/// The kernel with what it multiplies each input channel by times the number of `v` for that channel.
+/// Multiplies the part of the kernel for each input channel by that channel's number in `v`.
 ///
-/// The channels of group `i` are `i * per_group` and those that follow; its filters are the `i`-th part of all.
+/// Group `i` has the channels from `i * per_group` on, and the `i`-th part of the filters.
 fn times_channels(b: &mut Builder<'_>, product: &Product, kernel: ValueId, v: ValueId) -> Result<ValueId, InferError> {
     if b.ty(v).rank() == Some(0) {
         return b.binary(Binary::Mul, kernel, v);
@@ -165,7 +166,7 @@ fn times_channels(b: &mut Builder<'_>, product: &Product, kernel: ValueId, v: Va
     b.reshape(scaled, dims)
 }
 
-/// What the product makes of the shifts of its input channels, to be added to its result.
+/// Computes the effect of shifting the input channels on the result of the product, to be added to it.
 fn sum_of_shifts(
     b: &mut Builder<'_>,
     product: &Product,

@@ -1,8 +1,8 @@
-//! What becomes of chains in every place. `tests/properties.rs` compares values.
+//! Tests chains in every position. `tests/properties.rs` compares values.
 
 use crate::testing::{check_fuel, rewrite};
 
-/// A convolution of `f32[N,5,2]` with 4 filters of length 3, and constants with a number for each of its channels.
+/// A convolution of `f32[N,5,2]` with 4 filters of length 3, and constants with one number per channel.
 const CONV: &str = "; x: f32[N,5,2]
 %k = weight w2() : f32[3,2,4]
 %c = constant() {value = [1.0, 2.0, 3.0, 4.0]} : f32[4]
@@ -15,7 +15,7 @@ fn check(before: &str, after: &str) {
 }
 
 #[test]
-fn normalization_goes_into_the_convolution_before_it() {
+fn normalization_folds_into_the_convolution_before_it() {
     check(
         &format!("{CONV}\n%s = mul(%z, %c) : f32[N,3,4]\n%y = add(%s, %d) : f32[N,3,4]"),
         "%k = weight w2() : f32[3,2,4]
@@ -53,7 +53,7 @@ fn every_kind_of_step_folds() {
 }
 
 #[test]
-fn what_comes_before_a_product_goes_into_its_channels() {
+fn a_chain_before_a_product_folds_into_its_input_channels() {
     check(
         "; x: f32[N,6,2]
          %w = weight w0() : f32[2]
@@ -76,7 +76,7 @@ fn what_comes_before_a_product_goes_into_its_channels() {
 }
 
 #[test]
-fn groups_and_channels_first() {
+fn folding_handles_groups_and_channels_first() {
     check(
         "; x: f32[N,2,8]
          %k = weight w2() : f32[3,2,4]
@@ -108,7 +108,7 @@ fn groups_and_channels_first() {
 }
 
 #[test]
-fn a_matrix_product_takes_what_is_on_both_sides() {
+fn a_matrix_product_folds_chains_on_both_sides() {
     check(
         "; x: f32[N,2]
          %w = weight w0() : f32[2]
@@ -128,7 +128,7 @@ fn a_matrix_product_takes_what_is_on_both_sides() {
 }
 
 #[test]
-fn what_stands_alone_becomes_shorter() {
+fn chains_without_a_product_become_shorter() {
     check(
         "%w = weight w0() : f32[2]
          %c = constant() {value = 2.0} : f32[]
@@ -145,7 +145,7 @@ fn what_stands_alone_becomes_shorter() {
 }
 
 #[test]
-fn what_is_read_elsewhere_padded_or_not_affine_stays() {
+fn chains_that_are_read_elsewhere_padded_or_not_affine_stay() {
     let head = CONV.replace("%d = constant() {value = [5.0, 6.0, 7.0, 8.0]} : f32[1,1,4]\n", "");
     for tail in [
         // A bias.
@@ -166,7 +166,7 @@ fn what_is_read_elsewhere_padded_or_not_affine_stays() {
          %a = add(%x, %w) : f32[N,6,2]
          %y = conv(%a, %k) {strides = [1], padding = \"same\"} : f32[N,6,4]";
     check(padded, padded);
-    // Another axis than that of the channels.
+    // An axis other than the channel axis.
     let positions = "; x: f32[N,2,2]
          %k = weight w1() : f32[2,2]
          %c = constant() {value = [1.0, 2.0]} : f32[2,1]
@@ -190,13 +190,13 @@ fn what_is_read_elsewhere_padded_or_not_affine_stays() {
 }
 
 #[test]
-fn fuel_is_one_chain_each() {
+fn each_chain_takes_one_unit_of_fuel() {
     let text = format!("{CONV}\n%s = mul(%z, %c) : f32[N,3,4]\n%y = add(%s, %d) : f32[N,3,4]");
     check_fuel("fold-bn", &text, &[6, 7]);
 }
 
 #[test]
-fn a_sum_goes_through_a_product_with_several_matrices() {
+fn a_shift_folds_into_a_batched_product() {
     check(
         "; x: f32[3,5,2]
          %w = weight w0() : f32[2]

@@ -1,4 +1,4 @@
-//! Freezing by hand.
+//! Tests of `freeze` on hand-written programs.
 
 use netc_keras_testgen::dialects;
 
@@ -31,7 +31,7 @@ func @main(%x: f32[N,2] l0) -> (%top) attrs {object = {config = {trainable = fal
 }
 "#;
 
-/// The layers that say that they are frozen, those that say that they are trainable, and the remarks.
+/// The layers declared as frozen, the layers declared as trainable, and the remarks.
 #[track_caller]
 fn check(call: &str, frozen: &str, trainable: &str, remarks: &[&str]) {
     let (text, found) = run_with(MODEL, call, &dialects()).unwrap();
@@ -45,7 +45,7 @@ fn check(call: &str, frozen: &str, trainable: &str, remarks: &[&str]) {
 }
 
 #[test]
-fn what_a_cut_is_computed_with_is_frozen() {
+fn layers_below_the_cut_are_frozen() {
     check(
         "freeze=wrap",
         "a wrap top",
@@ -61,8 +61,8 @@ fn what_a_cut_is_computed_with_is_frozen() {
 }
 
 #[test]
-fn the_name_of_a_layer_means_all_of_its_applications() {
-    let silent = "freeze: the layer `other` cannot be frozen: its configuration has no `trainable`";
+fn the_name_of_a_shared_layer_means_all_applications() {
+    let silent = "freeze: cannot freeze the layer `other`: its declaration does not say whether it is trainable";
     let counts = "freeze: 5 layers with 6 parameters are frozen; 0 layers with 0 parameters are trainable";
     check("freeze=a", "a wrap enc inside top b", "", &[counts, silent]);
     let counts = "freeze: 1 layer with 6 parameters is frozen; 4 layers with 0 parameters are trainable";
@@ -70,14 +70,14 @@ fn the_name_of_a_layer_means_all_of_its_applications() {
 }
 
 #[test]
-fn a_nested_model_is_frozen_whole() {
-    let silent = "freeze: the layer `other` cannot be frozen: its configuration has no `trainable`";
+fn a_nested_model_is_frozen_as_a_whole() {
+    let silent = "freeze: cannot freeze the layer `other`: its declaration does not say whether it is trainable";
     let counts = "freeze: 4 layers with 6 parameters are frozen; 1 layer with 0 parameters is trainable";
     check("freeze=%p", "a wrap enc inside top", "b", &[counts, silent]);
 }
 
 #[test]
-fn the_others_are_made_trainable_where_it_is_asked_for() {
+fn unfreeze_makes_all_other_layers_trainable() {
     let counts = "freeze: 2 layers with 6 parameters are frozen; 4 layers with 0 parameters are trainable";
     check("freeze{at=wrap,unfreeze}", "a wrap", "enc inside top b", &[counts]);
     let (text, _) = run_with(MODEL, "freeze{at=wrap,unfreeze}", &dialects()).unwrap();
@@ -85,8 +85,8 @@ fn the_others_are_made_trainable_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_place_that_is_none_is_an_error() {
-    let error = "pass `freeze=wrop`: there is no layer `wrop`; did you mean `wrap` or `top`?";
+fn an_unknown_cut_is_an_error() {
+    let error = "pass `freeze=wrop`: no such layer: `wrop`; did you mean `wrap` or `top`?";
     assert_eq!(run_with(MODEL, "freeze=wrop", &dialects()), Err(error.into()));
 }
 

@@ -1,4 +1,4 @@
-//! Finding groups.
+//! Finds groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,14 +6,14 @@ use netc_ir::{CoreOp, ElemType, Func, OpClass, OpId, OpKind, Type, Uses};
 
 use crate::analysis::is_constant;
 
-/// Most ops of a group: bounds what a kernel holds of each block of elements.
+/// The maximum number of ops in a group. Limits how much a kernel holds for each block of elements.
 const MOST: usize = 32;
 
 /// Ops that become one function.
 pub(super) struct Group {
-    /// The head, and the others in the order of the function. The last one's result is that of the group.
+    /// The head, then the other ops in the order of the function. The group's result is the result of the last op.
     pub(super) ops: Vec<OpId>,
-    /// The weights and constants that it reads and that stand behind the head.
+    /// The weights and constants that it reads and that come after the head.
     pub(super) constants: Vec<OpId>,
 }
 
@@ -23,7 +23,7 @@ pub(super) fn plan(func: &Func) -> Vec<Group> {
     func.op_ids().filter_map(|head| finder.take_group(head)).collect()
 }
 
-/// What an op is to a group.
+/// The role of an op in a group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Product,
@@ -33,7 +33,7 @@ enum Role {
 struct Finder<'f> {
     func: &'f Func,
     uses: Uses,
-    /// Where each op stands, by id; those of a group stand where its head does.
+    /// The position of each op, by id. The ops of a group have the position of its head.
     place: Vec<usize>,
     taken: Vec<bool>,
 }
@@ -45,7 +45,7 @@ impl<'f> Finder<'f> {
         Self { func, uses: Uses::of(func), place, taken: vec![false; func.num_op_slots()] }
     }
 
-    /// The largest group that begins with `head`, whose ops are taken then.
+    /// Returns the largest group that begins with `head`, and marks its ops as taken.
     fn take_group(&mut self, head: OpId) -> Option<Group> {
         let ops = self.grow(head).filter(|ops| ops.len() > 1)?;
         let place = self.place[head.index()];
@@ -62,8 +62,7 @@ impl<'f> Finder<'f> {
 
     /// The ops of the largest group that begins with `head`, itself included.
     ///
-    /// What reads the group is taken in, the first first. Whenever that leaves no reader of any result but the last, the
-    /// group could end.
+    /// Adds the readers of the group, in order. The group may end wherever no result but the last has further readers.
     fn grow(&self, head: OpId) -> Option<Vec<OpId>> {
         self.role(head)?;
         let ty = &self.func[*self.func[head].results.first()?].ty;
@@ -73,7 +72,7 @@ impl<'f> Finder<'f> {
         loop {
             let result = *self.func[last].results.first()?;
             readers.extend(self.uses.readers(result).iter().map(|op| (self.place[op.index()], *op)));
-            // Nothing else may return or read what is inside, so what is returned ends the group.
+            // A value inside the group must not be an output, so an output ends the group.
             let next = readers.pop_first().map(|(_, op)| op).filter(|_| !self.uses.is_output(result));
             let Some(next) = next.filter(|op| ops.len() < MOST && self.joins(*op, head, ty, &ops)) else { break };
             ops.push(next);
@@ -86,7 +85,7 @@ impl<'f> Finder<'f> {
         Some(ops)
     }
 
-    /// Whether `op`, which reads a result of `ops`, may be part of their group.
+    /// Whether `op`, which reads a result of `ops`, may join their group.
     fn joins(&self, op: OpId, head: OpId, ty: &Type, ops: &[OpId]) -> bool {
         let fits = self.role(op) == Some(Role::Elementwise) && self.func[self.func[op].results[0]].ty == *ty;
         fits && self.func[op].operands.iter().all(|v| match self.func.producer(*v) {
@@ -99,7 +98,7 @@ impl<'f> Finder<'f> {
         })
     }
 
-    /// What the op may be in a group, if anything.
+    /// The role that the op can have in a group, if any.
     fn role(&self, id: OpId) -> Option<Role> {
         let op = &self.func[id];
         let OpKind::Core(core) = &op.kind else { return None };
@@ -109,7 +108,7 @@ impl<'f> Finder<'f> {
     }
 }
 
-/// What an op on floats may be in a group.
+/// The role that an op of this kind can have in a group, if any.
 fn role(op: &CoreOp) -> Option<Role> {
     match op.class() {
         OpClass::Product => Some(Role::Product),

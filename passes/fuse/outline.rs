@@ -1,4 +1,4 @@
-//! Making functions of groups.
+//! Turns groups into functions.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use super::group::Group;
 use crate::analysis::OpNames;
 use crate::copy::{Copy, PartCopy, named};
 
-/// The names of new functions: `fused0`, `fused1`, ..., as far as they are free.
+/// Names for new functions: the unused ones of `fused0`, `fused1`, ...
 pub(super) struct Names {
     taken: BTreeSet<Name>,
     next: usize,
@@ -30,8 +30,8 @@ impl Names {
     }
 }
 
-/// Makes functions of the groups of the function `id`, and calls in place of their heads. The new functions follow those
-/// that are there.
+/// Turns the groups of the function `id` into functions, and replaces their heads by calls. The new functions are added
+/// at the end of the module.
 pub(super) fn apply(module: &mut Module, id: FuncId, groups: &[Group], names: &mut Names) {
     if groups.is_empty() {
         return;
@@ -45,11 +45,11 @@ pub(super) fn apply(module: &mut Module, id: FuncId, groups: &[Group], names: &m
     module.funcs.extend(callees);
 }
 
-/// A group with what goes in and out.
+/// A group with its inputs and its result.
 struct Part<'f> {
     whole: &'f Func,
     group: &'f Group,
-    /// What it reads and does not compute, in the order in which it is read.
+    /// The values that it reads but does not compute, in the order of reading.
     inputs: Vec<ValueId>,
     result: ValueId,
 }
@@ -67,7 +67,7 @@ impl<'f> Part<'f> {
         Self { whole, group, inputs, result: whole[last].results[0] }
     }
 
-    /// The group as the function `name`.
+    /// Builds the function `name` from the group.
     fn func(&self, module: &Module, tensors: &OpNames<'_>, name: Name) -> Func {
         let mut copy = PartCopy::new(module, self.whole, name);
         let mut names = UniqueNames::default();
@@ -80,7 +80,7 @@ impl<'f> Part<'f> {
         func
     }
 
-    /// Adds the call of `callee`, which the group became, and before it the constants that are not there yet.
+    /// Adds the call of `callee`, the function of the group, preceded by its constants that are not yet copied.
     fn call(&self, copy: &mut Copy<'_>, callee: FuncId, is_there: &mut [bool]) {
         for op in &self.group.constants {
             if !std::mem::replace(&mut is_there[op.index()], true) {
@@ -96,7 +96,7 @@ impl<'f> Part<'f> {
     }
 }
 
-/// `func` with a call in place of the head of each part, and without the other ops of the parts.
+/// Copies `func` with a call in place of each part's head, and without the other ops of the parts.
 fn caller(module: &Module, func: &Func, parts: &[Part<'_>]) -> Func {
     let mut copy = Copy::new(module, func, func.name.clone());
     func.params.iter().for_each(|p| copy.param(p));

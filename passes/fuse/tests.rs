@@ -1,4 +1,4 @@
-//! What becomes a group, and that `inline` undoes it. `tests/properties.rs` compares values.
+//! Tests which ops become a group, and that `inline` undoes `fuse`. `tests/properties.rs` compares values.
 
 use netc_ir::{Func, Module, parse, verify};
 use netc_testgen::property::config;
@@ -11,7 +11,7 @@ weight w0 \"kernel\" : f32[3,2,4] = rand(1, -1.0, 1.0)
 weight w1 \"bias\" : f32[4] = rand(2, -1.0, 1.0)
 ";
 
-/// The ops of a function, a word each.
+/// The names of the ops of a function.
 fn words(func: &Func) -> String {
     func.ops().map(|(_, op)| op.kind.name()).collect::<Vec<_>>().join(" ")
 }
@@ -21,7 +21,7 @@ fn fused(text: &str) -> Module {
     parse(&text).unwrap()
 }
 
-/// Of `@main` with the signature and ops `main` become these groups, with these ops around them.
+/// Checks the groups that `fuse` makes of `@main` with the signature and ops `main`, and the ops left around them.
 #[track_caller]
 fn check(main: &str, groups: &[&str], around: &str) {
     let module = fused(&format!("{WEIGHTS}func @main{main}"));
@@ -64,7 +64,7 @@ fn a_product_takes_its_bias_activation_and_residual() {
 }
 
 #[test]
-fn values_that_are_read_several_times_inside_are_no_end() {
+fn values_read_several_times_inside_do_not_end_a_group() {
     let gelu = "%e = erf(%c) : f32[4] %p = add(%e, %b) : f32[4] %h = mul(%c, %b) : f32[4] %y = mul(%h, %p) : f32[4]";
     check(
         &format!("(%x: f32[4], %b: f32[4]) -> (%y) {{ %c = add(%x, %b) : f32[4] {gelu} }}"),
@@ -74,7 +74,7 @@ fn values_that_are_read_several_times_inside_are_no_end() {
 }
 
 #[test]
-fn what_is_read_or_returned_elsewhere_ends_a_group() {
+fn values_read_or_returned_elsewhere_end_a_group() {
     let ops = "%c = matmul(%x, %x) : f32[2,2] %r = relu(%c) : f32[2,2] %n = neg(%r) : f32[2,2] %y = exp(%n) : f32[2,2]";
     let check = |outputs: &str, more: &str, groups: &[&str], around: &str| {
         check(&format!("(%x: f32[2,2]) -> ({outputs}) {{ {ops} {more} }}"), groups, around);
@@ -83,7 +83,7 @@ fn what_is_read_or_returned_elsewhere_ends_a_group() {
     check("%r, %y", "", &["matmul relu", "neg exp"], "call call");
     check("%y, %z", "%z = reduce_sum(%r) {axes = [1]} : f32[2]", &["matmul relu", "neg exp"], "call call reduce_sum");
     check("%c, %y", "", &["relu neg exp"], "matmul call");
-    // A branch that does not come back.
+    // A branch that does not rejoin.
     check("%y, %z", "%z = sin(%c) : f32[2,2]", &["relu neg exp"], "matmul call sin");
 }
 
@@ -105,18 +105,18 @@ fn another_type_ends_a_group() {
 }
 
 #[test]
-fn a_residual_goes_to_the_product_that_is_computed_last() {
+fn a_residual_addition_joins_the_last_product() {
     let ops = "%a = matmul(%x, %x) : f32[2,2] %b = matmul(%x, %a) : f32[2,2] %s = add(%a, %b) : f32[2,2]
                %y = relu(%s) : f32[2,2]";
     check(&format!("(%x: f32[2,2]) -> (%y) {{ {ops} }}"), &["matmul add relu"], "matmul call");
-    // The first group stands where its head does, so the second may read it.
+    // The first group is at the position of its head, so the second may read it.
     let ops = "%a = relu(%x) : f32[2,2] %b = matmul(%x, %x) : f32[2,2] %c = exp(%a) : f32[2,2]
                %y = add(%b, %c) : f32[2,2]";
     check(&format!("(%x: f32[2,2]) -> (%y) {{ {ops} }}"), &["relu exp", "matmul add"], "call call");
 }
 
 #[test]
-fn constants_come_before_the_head_once() {
+fn constants_move_before_the_head_only_once() {
     let ops = "%a = relu(%x) : f32[4] %b = relu(%z) : f32[4] %w = weight w1() : f32[4] %c = add(%a, %w) : f32[4]
                %d = add(%w, %b) : f32[4] %y = mul(%c, %w) : f32[4]";
     check(
@@ -127,7 +127,7 @@ fn constants_come_before_the_head_once() {
 }
 
 #[test]
-fn groups_are_no_stages() {
+fn fused_functions_are_not_stages() {
     let text = "netc 1
         func @main(%x: f32[4]) -> (%a, %y) { %n = neg(%x) : f32[4] %a = abs(%n) : f32[4] %e = exp(%a) : f32[4]
                                               %y = sin(%e) : f32[4] }";
@@ -141,14 +141,14 @@ fn groups_are_no_stages() {
 }
 
 #[test]
-fn long_chains_are_several_groups() {
+fn long_chains_become_several_groups() {
     let chain: String = (0..40).map(|i| format!("%v{} = neg(%v{i}) : f32[4]\n", i + 1)).collect();
     let module = fused(&format!("{WEIGHTS}func @main(%v0: f32[4]) -> (%v40) {{ {chain} }}"));
     assert_eq!(module.funcs.iter().map(Func::num_ops).collect::<Vec<_>>(), [2, 32, 8]);
 }
 
 #[test]
-fn every_function_is_fused_under_a_free_name() {
+fn fused_functions_get_unused_names() {
     let text = "netc 1
         func @main(%x: f32[4]) -> (%y) { %a = call @fused0(%x) : f32[4] %b = neg(%a) : f32[4] %y = abs(%b) : f32[4] }
         func @fused0(%x: f32[4]) -> (%y) { %a = neg(%x) : f32[4] %y = exp(%a) : f32[4] }";
@@ -175,7 +175,7 @@ fn each_group_is_a_rewrite() {
 }
 
 #[test]
-fn inlining_gives_back_names_and_places() {
+fn inlining_restores_names_and_locations() {
     let text = format!(
         "{WEIGHTS}\nfunc @main(%x: f32[N,4], %k: f32[4,4]) -> (%y \"out\") {{
   %b = weight w1() : f32[4] loc(\"dense\"@1)
@@ -190,7 +190,7 @@ fn inlining_gives_back_names_and_places() {
     assert_eq!(run(&fused, "inline").unwrap().0, before);
 }
 
-/// What `pass` leaves of `module`, which is right.
+/// Runs `pass` on a valid module.
 fn after(module: &Module, pass: &str) -> Module {
     let (text, _) = run(&netc_ir::print(module), pass).unwrap_or_else(|e| panic!("{e}"));
     let module = parse(&text).unwrap();
@@ -202,7 +202,7 @@ proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn inlining_undoes_it(module in random_lowered()) {
+    fn inlining_undoes_fusing(module in random_lowered()) {
         let fused = after(&module, "fuse");
         let back = after(&fused, "inline");
         prop_assert_eq!(back.funcs.len(), module.funcs.len());

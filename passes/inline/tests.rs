@@ -1,4 +1,4 @@
-//! Inlining by hand.
+//! Tests of `inline` on hand-written programs.
 
 use netc_dialect::Dialects;
 use netc_ir::{callees, parse};
@@ -6,7 +6,7 @@ use netc_pass::{Context, Fuel, Manager, PassCall, Pipeline};
 
 use crate::testing::{run, run_with};
 
-/// A nested model that is called twice, with names that are taken outside.
+/// A nested model that is called twice, with names that are also used outside.
 const NESTED: &str = r#"netc 1
 layer l0 "x" : keras.InputLayer {}
 layer l1 "enc" : keras.Functional {config = {name = "enc"}}
@@ -27,7 +27,7 @@ func @enc(%in: f32[M,2] l2) -> (%act.1) {
 "#;
 
 #[test]
-fn a_nested_model_becomes_layers() {
+fn a_nested_model_is_replaced_by_its_layers() {
     let (text, remarks) = run_with(NESTED, "inline", &netc_keras_testgen::dialects()).unwrap();
     insta::assert_snapshot!(text, @r#"
     netc 1
@@ -48,7 +48,7 @@ fn a_nested_model_becomes_layers() {
     "#);
     insta::assert_snapshot!(remarks.join("\n"), @r#"
     inline: enc: the call's arguments `training` do not reach the layers inside
-    inline: the layer `dense` is now called `dense_1`: its name is taken
+    inline: renamed the layer `dense` to `dense_1`, because its name is taken
     "#);
 }
 
@@ -68,7 +68,7 @@ func @outer(%x: f32[L]) -> (%y, %x) { %y, %x.1 = call @f(%x) : f32[L], f32[L] }
 ";
 
 #[test]
-fn symbols_are_what_is_given_and_functions_without_calls_go() {
+fn symbols_are_substituted_and_uncalled_functions_removed() {
     let text = CALLS.replace("%x: f32[N]", "%x: f32[5]").replace("[N]", "[5]").replace("[3,N]", "[3,5]");
     let (text, remarks) = run(&text.replace("call @f(%x) : f32[5]", "call @outer(%x) : f32[5]"), "inline").unwrap();
     insta::assert_snapshot!(text, @r#"
@@ -92,12 +92,12 @@ fn symbols_are_what_is_given_and_functions_without_calls_go() {
 }
 
 #[test]
-fn only_the_functions_that_are_named_are_inlined() {
+fn only_named_functions_are_inlined() {
     let (text, _) = run(CALLS, "inline=f").unwrap();
     assert!(text.contains("%z = call @g(%b)") && !text.contains("call @f(%x) : f32[N]"), "{text}");
-    assert!(text.contains("func @f(") && text.contains("call @f(%x) : f32[L], f32[L]"), "what is not reached stays");
+    assert!(text.contains("func @f(") && text.contains("call @f(%x) : f32[L], f32[L]"), "unreached functions stay");
     assert_eq!(run(CALLS, "inline=f,@g"), run(CALLS, "inline"));
-    let unknown = "pass `inline=h`: there is no function `@h`";
+    let unknown = "pass `inline=h`: no such function: `@h`";
     assert_eq!(run(CALLS, "inline=h"), Err(unknown.into()));
 }
 
@@ -115,7 +115,7 @@ fn each_call_is_a_rewrite() {
 }
 
 #[test]
-fn calls_of_calls_do_not_grow_without_bound() {
+fn exponential_growth_is_an_error() {
     let mut text = String::from("netc 1\nfunc @f0(%x: f32[2]) -> (%y) { %y = relu(%x) : f32[2] }\n");
     for i in 1..40 {
         let (name, callee) = (if i == 39 { "main".into() } else { format!("f{i}") }, i - 1);
@@ -123,11 +123,11 @@ fn calls_of_calls_do_not_grow_without_bound() {
             "func @{name}(%x: f32[2]) -> (%z) {{ %y = call @f{callee}(%x) : f32[2] %z = call @f{callee}(%y) : f32[2] }}\n"
         );
     }
-    assert_eq!(run(&text, "inline"), Err("pass `inline`: `@f22` would have more than 2097152 ops".into()));
+    assert_eq!(run(&text, "inline"), Err("pass `inline`: inlining gives `@f22` more than 2097152 ops".into()));
 }
 
 #[test]
-fn a_body_that_does_not_fit_is_an_error() {
+fn a_body_that_does_not_fit_the_call_is_an_error() {
     let text = "netc 1
         func @main(%x: f32[3], %y: f32[4]) -> (%z) { %z = call @f(%x, %y) : f32[4] }
         func @f(%x: f32[A], %y: f32[B]) -> (%z) { %z = add(%x, %y) : f32[B] }";
@@ -136,7 +136,7 @@ fn a_body_that_does_not_fit_is_an_error() {
 }
 
 #[test]
-fn a_nested_model_with_weights_of_its_own_stays() {
+fn a_nested_model_with_its_own_weights_is_not_inlined() {
     let text = NESTED.replace("netc 1\n", "netc 1\nweight w0 \"w\" : f32[2] = 0.5\n");
     let text = text.replace(
         "layer l1 \"enc\" : keras.Functional {config = {name = \"enc\"}}",
@@ -144,5 +144,5 @@ fn a_nested_model_with_weights_of_its_own_stays() {
     );
     let (after, remarks) = run(&text, "inline").unwrap();
     assert_eq!(after.matches("call @enc").count(), 2);
-    assert_eq!(remarks[0], "inline: the nested model `enc` has weights of its own and stays a call");
+    assert_eq!(remarks[0], "inline: the nested model `enc` has weights of its own, so it is not inlined");
 }

@@ -1,33 +1,33 @@
-//! Cuts of least weight, by the flow that they bound.
+//! Minimum cuts, computed by maximum flow.
 
 use std::collections::VecDeque;
 
-/// How often each edge may be looked at, in the mean: bounds the time where flows wind.
+/// The maximum number of visits per edge, on average. Bounds the time for winding flows.
 const LOOKS: usize = 400;
 
-/// The weight of what cannot be cut.
+/// The weight of edges that cannot be cut.
 const WHOLE: u64 = u64::MAX / 4;
 
 /// A node of a [`Network`].
 pub(super) type Node = usize;
 
-/// What is on one side of every cut.
+/// The source, on one side of every cut.
 pub(super) const SOURCE: Node = 0;
 
-/// What is on the other.
+/// The sink, on the other side.
 pub(super) const SINK: Node = 1;
 
-/// Nodes, and what it costs to have some on different sides.
+/// A flow network.
 pub(super) struct Network {
     /// The first edge of each node.
     first: Vec<Option<usize>>,
-    /// Edges in pairs: edge `e ^ 1` goes back.
+    /// Edges in pairs: edge `e ^ 1` is the reverse of edge `e`.
     edges: Vec<Edge>,
 }
 
 struct Edge {
     to: Node,
-    /// How much more can flow.
+    /// The residual capacity.
     left: u64,
     next: Option<usize>,
 }
@@ -42,7 +42,7 @@ impl Network {
         self.first.len() - 1
     }
 
-    /// Makes it cost `weight` to have the nodes not all on one side.
+    /// Charges `weight` to every cut that does not have all these nodes on one side.
     pub(super) fn tie(&mut self, nodes: &[Node], weight: u64) {
         let mut nodes = nodes.to_vec();
         nodes.sort_unstable();
@@ -52,7 +52,7 @@ impl Network {
             _ if weight == 0 => {}
             [a, b] => self.edge(a, b, weight, weight),
             _ => {
-                // Whatever is on the source's side pulls `some` there, and what is not, `all` to the other.
+                // A node on the source's side pulls `some` there; a node on the sink's side pulls `all` there.
                 let (some, all) = (self.add_node(), self.add_node());
                 self.edge(some, all, weight, 0);
                 for node in nodes {
@@ -79,7 +79,8 @@ impl Network {
         std::iter::successors(self.first[node], |e| self.edges[*e].next)
     }
 
-    /// Which nodes are on the source's side in the cut of least weight; of several, in that with the most nodes.
+    /// Marks the nodes on the source's side of a minimum cut. Among minimum cuts, takes the one with the most such
+    /// nodes.
     ///
     /// `None` if finding it would take more than linear time.
     pub(super) fn cut(self) -> Option<Vec<bool>> {
@@ -87,7 +88,7 @@ impl Network {
         self.cut_within(looks)
     }
 
-    /// [`cut`](Self::cut), with so many looks at edges.
+    /// Like [`cut`](Self::cut), with a limit on visits of edges.
     fn cut_within(mut self, mut looks: usize) -> Option<Vec<bool>> {
         while let Some(levels) = self.levels(&mut looks)? {
             self.saturate(&levels, &mut looks)?;
@@ -96,7 +97,7 @@ impl Network {
         Some(drained.into_iter().map(|drained| !drained).collect())
     }
 
-    /// Which nodes are tied to one of `nodes`, directly or through others. Source and sink tie nothing.
+    /// Marks the nodes connected to one of `nodes` by a path that does not pass through the source or the sink.
     pub(super) fn tied_to(&self, nodes: &[Node]) -> Vec<bool> {
         let inner = |edge: usize| ![SOURCE, SINK].contains(&self.edges[edge].to);
         self.reach(nodes.iter().copied(), inner)
@@ -117,8 +118,8 @@ impl Network {
         reached
     }
 
-    /// The number of edges from the source to each node, over those where more can flow; `Some(None)` if none leads to
-    /// the sink.
+    /// The distance of each node from the source in the residual graph. `Some(None)` if the sink cannot be reached,
+    /// `None` if the visits are used up.
     fn levels(&self, looks: &mut usize) -> Option<Option<Vec<usize>>> {
         let mut levels = vec![usize::MAX; self.first.len()];
         levels[SOURCE] = 0;
@@ -136,7 +137,7 @@ impl Network {
         Some((levels[SINK] < usize::MAX).then_some(levels))
     }
 
-    /// Lets flow what can over edges from each level to the next.
+    /// Pushes as much flow as possible over edges from each level to the next (a blocking flow).
     fn saturate(&mut self, levels: &[usize], looks: &mut usize) -> Option<()> {
         let mut next = self.first.clone();
         let mut path: Vec<usize> = Vec::new();
@@ -165,7 +166,7 @@ impl Network {
         }
     }
 
-    /// Lets flow what can along `path`, and cuts it off before the first edge over which no more can.
+    /// Pushes as much flow as possible along `path`, and truncates it before the first saturated edge.
     fn push(&mut self, path: &mut Vec<usize>) {
         let flow = path.iter().map(|e| self.edges[*e].left).min().unwrap_or(0);
         for edge in path.iter() {
@@ -187,14 +188,14 @@ mod tests {
 
     use super::*;
 
-    /// What the cut weighs that has `side` on the source's side.
+    /// The weight of the cut that has `side` on the source's side.
     fn weight(ties: &[(Vec<Node>, u64)], side: &[bool]) -> u64 {
         let apart = |nodes: &[Node]| nodes.iter().any(|n| side[*n]) && nodes.iter().any(|n| !side[*n]);
         ties.iter().filter(|(nodes, _)| apart(nodes)).map(|(_, weight)| weight).sum()
     }
 
     #[test]
-    fn no_cut_weighs_less_and_none_as_light_has_more_nodes() {
+    fn the_cut_is_minimal_and_has_the_most_source_nodes() {
         const NODES: usize = 8;
         let ties = prop::collection::vec((prop::collection::vec(0..NODES, 2..5), 0..6u64), 0..14);
         proptest!(config(400), |(ties in ties)| {
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fixed_stays_and_ties_are_followed() {
+    fn fixed_nodes_stay_on_the_source_side_and_ties_connect_nodes() {
         let mut network = Network::new();
         let [a, b, c] = [network.add_node(), network.add_node(), network.add_node()];
         network.fix_to_source(a);
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_takes_too_long_ends() {
+    fn a_search_beyond_its_visit_limit_stops() {
         let chain = |len: usize| {
             let mut network = Network::new();
             let nodes: Vec<Node> = (0..len).map(|_| network.add_node()).collect();

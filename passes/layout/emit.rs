@@ -1,4 +1,4 @@
-//! Building a function whose ops are moved as a plan says.
+//! Builds the function that a plan describes.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::plan::{Plan, Turn};
 use super::recast::{Reading, Recast, aligned_type};
 use crate::copy::{Copy, named};
 
-/// `func`, of `module`, as `plan` says.
+/// Rebuilds `func`, a function of `module`, according to `plan`.
 pub(super) fn apply(module: &Module, func: &Func, plan: &Plan, order: Order) -> Func {
     let mut emitter = Emitter {
         func,
@@ -32,9 +32,9 @@ struct Emitter<'a> {
     plan: &'a Plan,
     order: Order,
     copy: Copy<'a>,
-    /// What stands for each old value as it was, by id.
+    /// The new value for each old value in its original order, by id.
     plain: Vec<Option<ValueId>>,
-    /// What stands for each old value, of so many axes, moved.
+    /// The new value for each old value in moved order, by the value and the number of axes.
     moved: BTreeMap<(ValueId, usize), ValueId>,
 }
 
@@ -59,7 +59,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// The op as it is.
+    /// Copies the op.
     fn keep(&mut self, op: &Op) {
         for operand in &op.operands {
             self.plain(*operand, &op.loc);
@@ -70,7 +70,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// The op, moved.
+    /// Adds the op in moved order.
     fn recast(&mut self, op: &Op, recast: &Recast) {
         let reads = op.operands.iter().zip(&recast.operands);
         let operands: Vec<ValueId> = reads.map(|(v, how)| self.read(*v, *how, &op.loc)).collect();
@@ -95,7 +95,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// What stands for `value` as it was. It is named as that was.
+    /// The new value for `value` in its original order. It keeps the name.
     fn plain(&mut self, value: ValueId, loc: &Loc) -> ValueId {
         if let Some(plain) = self.plain[value.index()] {
             return plain;
@@ -106,7 +106,7 @@ impl<'a> Emitter<'a> {
         plain
     }
 
-    /// What stands for `value`, moved.
+    /// The new value for `value` in moved order.
     fn moved(&mut self, value: ValueId, loc: &Loc) -> ValueId {
         let rank = self.rank(value);
         if let Some(moved) = self.moved.get(&(value, rank)) {
@@ -124,7 +124,7 @@ impl<'a> Emitter<'a> {
         moved
     }
 
-    /// What stands for `value` with extents of 1 before its own, moved.
+    /// The new value for `value`, padded with leading axes of extent 1 to `rank`, in moved order.
     fn aligned(&mut self, value: ValueId, rank: usize, loc: &Loc) -> ValueId {
         if let Some(moved) = self.moved.get(&(value, rank)) {
             return *moved;
@@ -143,7 +143,7 @@ impl<'a> Emitter<'a> {
         moved
     }
 
-    /// `new`, a value of the new function, with its axes in the order `perm`.
+    /// Converts `new`, a value of the new function, to the axis order `perm`.
     fn convert(&mut self, new: ValueId, perm: &[usize], loc: &Loc) -> ValueId {
         let ty = self.copy.builder.ty(new).clone();
         let to = permuted_type(&ty, perm);
@@ -160,7 +160,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// The constant, of one number, that the new value is.
+    /// The literal of the new value, if it is a constant whose elements are all equal.
     fn splat(&self, new: ValueId) -> Option<Literal> {
         let func = self.copy.builder.func();
         let OpKind::Core(CoreOp::Constant(literal)) = &func[func.producer(new)?].kind else { return None };
@@ -181,7 +181,7 @@ impl<'a> Emitter<'a> {
         self.copy.set(old, new);
     }
 
-    /// The rank of an old value; values without one are never moved.
+    /// The rank of an old value. Values of unknown rank are never moved.
     fn rank(&self, old: ValueId) -> usize {
         self.func[old].ty.rank().unwrap_or_default()
     }

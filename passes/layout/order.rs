@@ -1,17 +1,17 @@
-//! Orders of axes.
+//! Axis orders and conversions between them.
 
 use netc_ir::{Dim, Layout, Type};
 
-/// How many elements an extent counts for that is not known.
+/// The assumed value of unknown extents.
 const OPEN: u64 = 32;
 
-/// What bytes are multiplied by in weights, so that one conversion more never outweighs a byte.
+/// The factor for bytes in weights. It is large, so that bytes count for more than the number of conversions.
 const BYTE: u64 = 1 << 12;
 
-/// No tensor weighs as much as this many bytes.
+/// The upper bound for the bytes of a tensor in weights.
 const MOST_BYTES: u64 = 1 << 40;
 
-/// The order of axes of the layout that is wanted, against the other.
+/// The axis order of the wanted layout, relative to the other layout.
 #[derive(Clone, Copy)]
 pub(super) struct Order {
     wanted: Layout,
@@ -22,12 +22,12 @@ impl Order {
         Self { wanted }
     }
 
-    /// The layout that is wanted.
+    /// The wanted layout.
     pub(super) fn wanted(self) -> Layout {
         self.wanted
     }
 
-    /// Axis `i` of what is moved is axis `moving[i]` of what is not.
+    /// The permutation to moved order: axis `i` of the moved tensor is axis `moving[i]` of the original.
     pub(super) fn moving(self, rank: usize) -> Vec<usize> {
         match self.wanted {
             Layout::ChannelsLast => to_last(rank),
@@ -35,7 +35,7 @@ impl Order {
         }
     }
 
-    /// Axis `i` of what is not moved is axis `back[i]` of what is: axis `a` becomes axis `back[a]` by moving.
+    /// The inverse permutation: axis `i` of the original is axis `back[i]` of the moved tensor.
     pub(super) fn back(self, rank: usize) -> Vec<usize> {
         match self.wanted {
             Layout::ChannelsLast => to_first(rank),
@@ -52,29 +52,29 @@ fn to_first(rank: usize) -> Vec<usize> {
     [0, rank - 1].into_iter().chain(1..rank - 1).collect()
 }
 
-/// `of` with its entries in the order `perm`.
+/// Permutes the entries of `of` by `perm`.
 pub(super) fn permuted<T: Clone>(of: &[T], perm: &[usize]) -> Vec<T> {
     perm.iter().map(|i| of[*i].clone()).collect()
 }
 
-/// `ty` with its axes in the order `perm`.
+/// Permutes the axes of `ty` by `perm`.
 pub(super) fn permuted_type(ty: &Type, perm: &[usize]) -> Type {
     Type { elem: ty.elem, dims: ty.dims.as_ref().map(|dims| permuted(dims, perm)) }
 }
 
-/// What brings the axes of a tensor into an order.
+/// The op that converts a tensor to another axis order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Conversion {
-    /// Nothing: the tensor is the same in both.
+    /// None: the tensor is the same in both orders.
     None,
-    /// Another shape: only axes of extent 1 change places.
+    /// A reshape: only axes of extent 1 move.
     Reshape,
     /// A transpose.
     Transpose,
 }
 
 impl Conversion {
-    /// What brings a tensor of the shape `dims` into the order `perm`.
+    /// The conversion of a tensor of shape `dims` to the order `perm`.
     pub(super) fn of(dims: &[Dim], perm: &[usize]) -> Self {
         let order_stays = perm.iter().filter(|i| !dims[**i].is(1)).is_sorted();
         if order_stays && permuted(dims, perm) == dims {
@@ -86,7 +86,7 @@ impl Conversion {
         }
     }
 
-    /// What it weighs for a tensor of the type `ty`: its bytes above all, and that there is one.
+    /// Its weight for a tensor of type `ty`: mainly the bytes, plus 1 for the conversion itself.
     pub(super) fn weight(self, ty: &Type) -> u64 {
         match self {
             Self::None => 0,
@@ -96,7 +96,7 @@ impl Conversion {
     }
 }
 
-/// Whether a tensor may get the shape `dims` by a reshape: more than one symbol may have no value where it runs.
+/// Whether a reshape to `dims` is possible: at most one extent may be open, because a reshape can infer only one.
 pub(super) fn can_reshape(dims: &[Dim]) -> bool {
     dims.iter().filter(|d| d.known().is_none()).count() <= 1
 }

@@ -1,4 +1,4 @@
-//! Which ops are computed moved, and which transposes of the program go.
+//! Decides which ops are moved, and which transposes of the program are removed.
 
 use netc_ir::{CoreOp, Func, Op, OpId, OpKind, Uses, ValueId};
 use netc_pass::Fuel;
@@ -8,31 +8,31 @@ use super::order::{Conversion, Order};
 use super::recast::{Caster, Reading, Recast};
 use crate::analysis::constant_values;
 
-/// What happens to each op of a function.
+/// The plan for the ops of a function.
 pub(super) struct Plan {
-    /// What each op that is computed moved becomes, by id.
+    /// The moved form of each op that is moved, by id.
     pub(super) moved: Vec<Option<Recast>>,
-    /// What each op is that is a transpose between the two orders, by id.
+    /// The direction of each transpose between the two orders, by id.
     pub(super) turns: Vec<Option<Turn>>,
-    /// Which transposes go, by id: what they give is there already.
+    /// Which transposes are removed, by id: their result exists already.
     pub(super) gone: Vec<bool>,
-    /// How many convolutions and poolings are moved.
+    /// The number of moved convolutions and poolings.
     pub(super) windows: u64,
-    /// The convolutions and poolings of the other layout that nothing is known of.
+    /// The convolutions and poolings of the other layout whose rank is unknown.
     pub(super) unranked: Vec<OpId>,
 }
 
 /// A transpose between the two orders.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Turn {
-    /// What it gives is its operand, moved.
+    /// To moved order: its result is its operand, moved.
     There,
-    /// What it reads is its result, moved.
+    /// From moved order: its operand is its result, moved.
     Back,
 }
 
 impl Plan {
-    /// Whether nothing happens.
+    /// Whether nothing changes.
     pub(super) fn is_empty(&self) -> bool {
         self.num_moved() == 0
     }
@@ -42,10 +42,10 @@ impl Plan {
     }
 }
 
-/// What to do with `func`, as far as there is fuel: one rewrite is one op moved, or one transpose gone.
+/// Plans the changes of `func`, while there is fuel. Moving an op or removing a transpose is one rewrite.
 ///
-/// Any part of the ops could be moved, so each burns for itself. A function without windows of the other layout stays as
-/// it is.
+/// Any subset of the ops may be moved, so each takes fuel on its own. A function without convolutions and poolings of
+/// the other layout does not change.
 pub(super) fn plan(func: &Func, order: Order, fuel: &mut Fuel) -> Plan {
     let constant = constant_values(func);
     let planner = Planner { func, constant: &constant, order };
@@ -65,12 +65,12 @@ pub(super) fn plan(func: &Func, order: Order, fuel: &mut Fuel) -> Plan {
 
 struct Planner<'a> {
     func: &'a Func,
-    /// Which values depend on no parameter, by id: they are there in both orders.
+    /// Which values depend on no parameter, by id. These are available in both orders.
     constant: &'a [bool],
     order: Order,
 }
 
-/// What could happen to each op, by id.
+/// The possible changes of each op, by id.
 struct Ways {
     recasts: Vec<Option<Recast>>,
     turns: Vec<Option<Turn>>,
@@ -81,7 +81,7 @@ impl Planner<'_> {
     fn ways(&self) -> Ways {
         let slots = self.func.num_op_slots();
         let mut ways = Ways { recasts: vec![None; slots], turns: vec![None; slots], unranked: Vec::new() };
-        // Which values follow a window of the other layout, with nothing between that could not be moved.
+        // The values that depend on a window of the other layout through ops that can all be moved.
         let mut follows = vec![false; self.func.num_values()];
         let caster = Caster { func: self.func, constant: self.constant, order: self.order };
         for (id, op) in self.func.ops() {
@@ -104,7 +104,8 @@ impl Planner<'_> {
         ways
     }
 
-    /// What the op is as a transpose. One of rank 3 is both: what follows a window is there to be moved.
+    /// The direction of the op, if it is a transpose between the orders. At rank 3 a transpose has both directions;
+    /// after a window it counts as one to moved order.
     fn turn(&self, op: &Op, follows: &[bool]) -> Option<Turn> {
         let (OpKind::Core(CoreOp::Transpose(perm)), [x]) = (&op.kind, &op.operands[..]) else { return None };
         let rank = self.func[*x].ty.rank().filter(|rank| *rank >= 3)?;
@@ -117,7 +118,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Leaves the recasts of the ops that are computed moved so that transposes weigh the least.
+    /// Removes the recasts of all ops that should not be moved, so that transposes have the least weight.
     fn choose(&self, ways: &mut Ways) {
         let (network, node_of) = self.network(ways);
         let windows: Vec<Node> = self.nodes(ways, &node_of, |recast| recast.is_window).collect();
@@ -126,7 +127,7 @@ impl Planner<'_> {
         for (op, recast) in ways.recasts.iter_mut().enumerate() {
             let chosen = node_of[op].is_some_and(|node| match &side {
                 Some(side) => near[node] && side[node],
-                // Without a cut, each window has its own transposes.
+                // Without a cut, each window gets its own transposes.
                 None => recast.as_ref().is_some_and(|recast| recast.is_window),
             });
             recast.take_if(|_| !chosen);
@@ -143,7 +144,7 @@ impl Planner<'_> {
         recasts.filter_map(move |(recast, node)| node.filter(|_| recast.as_ref().is_some_and(&want)))
     }
 
-    /// The network whose source's side is what is moved, with the node of each op, by id.
+    /// The network whose source side is the moved ops, with the node of each op, by id.
     fn network(&self, ways: &Ways) -> (Network, Vec<Option<Node>>) {
         let mut network = Network::new();
         let node_of: Vec<_> = ways.recasts.iter().map(|r| r.as_ref().map(|_| network.add_node())).collect();
@@ -161,7 +162,7 @@ impl Planner<'_> {
         (network, node_of)
     }
 
-    /// The node on whose side `value` is computed.
+    /// The node that decides in which order `value` is computed.
     fn source(&self, value: ValueId, ways: &Ways, node_of: &[Option<Node>]) -> Node {
         let Some(op) = self.func.producer(value) else { return SINK };
         match (&ways.recasts[op.index()], ways.turns[op.index()]) {
@@ -171,7 +172,7 @@ impl Planner<'_> {
         }
     }
 
-    /// The nodes on whose sides `op` reads `value`.
+    /// The nodes that decide in which order `op` reads `value`.
     fn readings(&self, value: ValueId, op: OpId, ways: &Ways, node_of: &[Option<Node>]) -> Vec<Node> {
         match (&ways.recasts[op.index()], ways.turns[op.index()]) {
             (Some(recast), _) => {
@@ -184,13 +185,13 @@ impl Planner<'_> {
         }
     }
 
-    /// The transposes that go if the ops of `moved` are moved, while there is fuel.
+    /// Marks the transposes that can be removed if the ops of `moved` are moved, while there is fuel.
     fn gone(&self, moved: &[Option<Recast>], turns: &[Option<Turn>], fuel: &mut Fuel) -> Vec<bool> {
         let mut gone = vec![false; self.func.num_op_slots()];
         if moved.iter().all(Option::is_none) {
             return gone;
         }
-        // Which values are there moved by the time.
+        // The values that exist in moved order so far.
         let mut there = vec![false; self.func.num_values()];
         for (id, op) in self.func.ops() {
             for v in moved_operands(op, &moved[id.index()]) {
@@ -221,7 +222,7 @@ impl Planner<'_> {
     }
 }
 
-/// The operands that the op reads moved, if it is one that is.
+/// The operands that a moved op reads in moved order.
 fn moved_operands<'a>(op: &'a Op, recast: &'a Option<Recast>) -> impl Iterator<Item = ValueId> + 'a {
     let reads = recast.iter().flat_map(|recast| op.operands.iter().zip(&recast.operands));
     reads.filter(|(_, how)| **how == Reading::Moved).map(|(v, _)| *v)

@@ -1,33 +1,33 @@
-//! What an op becomes where it is computed in the other order of axes.
+//! The forms of ops in the other axis order.
 
 use netc_ir::{CoreOp, Dim, Func, Op, OpClass, OpKind, Type, ValueId, Window};
 
 use super::order::{Conversion, Order, can_reshape, permuted};
 
-/// An op in the other order of axes.
+/// An op in the other axis order.
 #[derive(Clone, Debug)]
 pub(super) struct Recast {
     pub(super) op: CoreOp,
     /// How each operand is read.
     pub(super) operands: Vec<Reading>,
-    /// Whether the result is moved; else it is as it was.
+    /// Whether the result is in moved order; otherwise it is unchanged.
     pub(super) result_moves: bool,
-    /// Whether the op must be computed so: it is a window of the layout that is not wanted.
+    /// Whether the op must be moved, because it is a convolution or pooling of the other layout.
     pub(super) is_window: bool,
 }
 
-/// How an op in the other order reads an operand.
+/// How a moved op reads an operand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Reading {
-    /// As it stands.
+    /// In its original order.
     Plain,
-    /// Moved.
+    /// In moved order.
     Moved,
-    /// As it stands, with axes of extent 1 put before it until it has this rank, and then moved.
+    /// Padded with leading axes of extent 1 to this rank, then moved.
     Aligned(usize),
 }
 
-/// Looks at the ops of a function whose values `constant` says, by id, to depend on no parameter.
+/// Finds the moved forms of the ops of a function. `constant` marks the values, by id, that depend on no parameter.
 #[derive(Clone, Copy)]
 pub(super) struct Caster<'a> {
     pub(super) func: &'a Func,
@@ -36,7 +36,7 @@ pub(super) struct Caster<'a> {
 }
 
 impl Caster<'_> {
-    /// The op in the other order, if it computes the same there, bit for bit. Types are known where it does.
+    /// The op in the other order, if it computes the same there, bit for bit. `None` if types are unknown.
     pub(super) fn recast(&self, op: &Op) -> Option<Recast> {
         let (OpKind::Core(core), [result]) = (&op.kind, &op.results[..]) else { return None };
         let rank = self.rank(*result);
@@ -62,13 +62,13 @@ impl Caster<'_> {
         Some(Recast { op, operands, result_moves, is_window: false })
     }
 
-    /// Whether the op slides a window over the layout that is not wanted.
+    /// Whether the op is a convolution or pooling of the other layout.
     pub(super) fn is_other_window(&self, op: &Op) -> bool {
         let OpKind::Core(CoreOp::Conv { window, .. } | CoreOp::Pool { window, .. }) = &op.kind else { return false };
         window.layout != self.order.wanted()
     }
 
-    /// The rank of a value that has an order: of 3 or more.
+    /// The rank of a value, if it is 3 or more: smaller ranks have only one order.
     pub(super) fn rank(&self, value: ValueId) -> Option<usize> {
         self.func[value].ty.rank().filter(|rank| *rank >= 3)
     }
@@ -77,12 +77,12 @@ impl Caster<'_> {
         self.func[value].ty.dims.as_deref()
     }
 
-    /// Where `axis` of a tensor of so many axes is when it is moved.
+    /// The position of `axis` in a moved tensor of this rank.
     fn axis(&self, axis: u64, rank: usize) -> u64 {
         self.order.back(rank)[axis as usize] as u64
     }
 
-    /// How operands are read that broadcast to `rank` axes.
+    /// How to read operands that broadcast to `rank` axes.
     fn aligned(&self, operands: &[ValueId], rank: usize) -> Option<Vec<Reading>> {
         operands.iter().map(|v| self.reading(*v, rank)).collect()
     }
@@ -95,7 +95,7 @@ impl Caster<'_> {
         if dims.iter().all(|d| d.is(1)) {
             return Some(Reading::Plain);
         }
-        // What is not constant would be moved at a cost that the plan does not know.
+        // Moving a value that is not constant would have a cost that the plan does not count.
         let moves = Conversion::of(&aligned(dims, rank), &self.order.moving(rank)) == Conversion::Transpose;
         (can_reshape(dims) && (!moves || self.constant[value.index()])).then_some(Reading::Aligned(rank))
     }
@@ -111,7 +111,7 @@ impl Caster<'_> {
         Some(Recast { op, operands, result_moves: true, is_window: true })
     }
 
-    /// Sums depend on the order of what is summed: the axes that are reduced must stay in theirs.
+    /// Sums depend on the order of their terms, so the reduced axes must keep their order.
     fn reduce(&self, op: &CoreOp, operands: &[ValueId]) -> Option<Recast> {
         let (CoreOp::Reduce { kind, axes, keep }, [x]) = (op, operands) else { return None };
         let rank = self.rank(*x)?;
@@ -126,14 +126,14 @@ impl Caster<'_> {
         Some(Recast { op, operands: vec![Reading::Moved], result_moves, is_window: false })
     }
 
-    /// Whether axes, some of a tensor's, stand in the order that a tensor of these alone has when it is moved.
+    /// Whether the remaining axes of a tensor are in the moved order of a tensor with only these axes.
     fn is_order(&self, axes: &[usize]) -> bool {
         let mut sorted = axes.to_vec();
         sorted.sort_unstable();
         axes.len() >= 3 && permuted(&sorted, &self.order.moving(axes.len())) == axes
     }
 
-    /// An op that treats each axis by itself.
+    /// Converts an op that treats each axis separately.
     fn along_axes(&self, op: &CoreOp, rank: usize) -> Option<CoreOp> {
         let moving = self.order.moving(rank);
         Some(match (op, op.class()) {
@@ -164,7 +164,7 @@ impl Caster<'_> {
     }
 }
 
-/// A window op with what `moved` makes of its window.
+/// The op with its window replaced by `moved`; `None` if `moved` returns `None` or the op has no window.
 fn with_window(op: &CoreOp, moved: impl Fn(&Window) -> Option<Window>) -> Option<CoreOp> {
     if let CoreOp::Conv { window, groups } = op {
         return Some(CoreOp::Conv { window: moved(window)?, groups: *groups });
@@ -173,13 +173,13 @@ fn with_window(op: &CoreOp, moved: impl Fn(&Window) -> Option<Window>) -> Option
     Some(CoreOp::Pool { kind: *kind, size: size.clone(), window: moved(window)? })
 }
 
-/// `dims` with extents of 1 before them, to so many.
+/// Pads `dims` with leading extents of 1 to `rank`.
 pub(super) fn aligned(dims: &[Dim], rank: usize) -> Vec<Dim> {
     let ones = std::iter::repeat_n(Dim::Known(1), rank.saturating_sub(dims.len()));
     ones.chain(dims.iter().cloned()).collect()
 }
 
-/// The type of [`aligned`] extents.
+/// Pads the extents of `ty` as [`aligned`] does.
 pub(super) fn aligned_type(ty: &Type, rank: usize) -> Type {
     Type { elem: ty.elem, dims: ty.dims.as_ref().map(|dims| aligned(dims, rank)) }
 }

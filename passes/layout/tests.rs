@@ -1,4 +1,4 @@
-//! What becomes of functions: the ops of `@main` before and after.
+//! Tests the ops of `@main` before and after `layout`.
 
 use crate::testing::{check_fuel, rewrite, run};
 
@@ -10,14 +10,14 @@ fn pools(text: &str) -> String {
     text.replace("FIRST", &first).replace("LAST", &format!("{POOL}}}"))
 }
 
-/// The pass makes of the ops `before` the ops `after`, and nothing of these.
+/// Checks that the pass turns the ops `before` into `after`, and does not change these.
 #[track_caller]
 fn check(before: &str, after: &str) {
     rewrite("layout", &pools(before), &pools(after));
 }
 
 #[test]
-fn a_window_stands_between_two_transposes() {
+fn a_convolution_gets_a_transpose_on_either_side() {
     check(
         "; x: f32[N,3,8,9]
          %y = max_pool(%x) FIRST : f32[N,3,7,8]",
@@ -29,7 +29,7 @@ fn a_window_stands_between_two_transposes() {
 }
 
 #[test]
-fn the_other_way_round() {
+fn channels_last_converts_to_channels_first() {
     let before = "; x: f32[N,8,9,3]\n%y = avg_pool(%x) LAST : f32[N,7,8,3]";
     let after = "; x: f32[N,8,9,3]
          %1 = transpose(%x) {perm = [0, 3, 1, 2]} : f32[N,3,8,9]
@@ -39,7 +39,7 @@ fn the_other_way_round() {
 }
 
 #[test]
-fn what_is_in_the_wanted_layout_stays() {
+fn ops_in_the_wanted_layout_stay() {
     let text = "; x: f32[N,8,9,3]
          %a = max_pool(%x) LAST : f32[N,7,8,3]
          %b = transpose(%a) {perm = [0, 3, 1, 2]} : f32[N,3,7,8]
@@ -49,7 +49,7 @@ fn what_is_in_the_wanted_layout_stays() {
 }
 
 #[test]
-fn a_kernel_stays_and_what_is_added_gets_another_shape() {
+fn kernels_stay_and_biases_are_reshaped() {
     check(
         "; x: f32[N,2,9]
          %k = weight w2() : f32[3,2,4]
@@ -77,7 +77,7 @@ fn a_kernel_stays_and_what_is_added_gets_another_shape() {
 }
 
 #[test]
-fn transposes_between_windows_go_and_branches_share_one() {
+fn transposes_between_windows_cancel_and_branches_share_one() {
     check(
         "; x: f32[N,3,8,9]
          %a = max_pool(%x) FIRST : f32[N,3,7,8]
@@ -106,7 +106,7 @@ fn transposes_between_windows_go_and_branches_share_one() {
 }
 
 #[test]
-fn transposes_stand_where_tensors_are_small() {
+fn transposes_are_placed_where_tensors_are_small() {
     check(
         "; x: f32[N,3,1,9]
          %a = broadcast(%x) : f32[N,3,8,9]
@@ -124,7 +124,7 @@ fn transposes_stand_where_tensors_are_small() {
 }
 
 #[test]
-fn reductions_are_moved_where_they_meet_elements_in_the_same_order() {
+fn reductions_move_only_if_the_element_order_stays() {
     check(
         "; x: f32[N,3,8,9]
          %a = max_pool(%x) FIRST : f32[N,3,7,8]
@@ -152,7 +152,7 @@ fn reductions_are_moved_where_they_meet_elements_in_the_same_order() {
 }
 
 #[test]
-fn what_is_needed_as_it_was_is_read_as_it_was() {
+fn readers_that_cannot_move_get_the_original_order() {
     check(
         "; x: f32[N,3,8,9]
          %a = max_pool(%x) FIRST : f32[N,3,7,8]
@@ -172,7 +172,7 @@ fn what_is_needed_as_it_was_is_read_as_it_was() {
 }
 
 #[test]
-fn what_has_an_axis_follows_it() {
+fn axis_attributes_follow_the_moved_axes() {
     check(
         "; x: f32[2,3,4,5]
          %i = constant() {value = [1, 0]} : i32[2]
@@ -227,7 +227,7 @@ fn transposes_of_the_program_are_cancelled() {
 }
 
 #[test]
-fn transposes_of_three_axes_are_cancelled_on_both_sides() {
+fn transposes_of_rank_3_are_cancelled_on_both_sides() {
     check(
         "; x: f32[N,9,2]
          %a = transpose(%x) {perm = [0, 2, 1]} : f32[N,2,9]
@@ -241,7 +241,7 @@ fn transposes_of_three_axes_are_cancelled_on_both_sides() {
 }
 
 #[test]
-fn windows_over_constants_are_moved_too() {
+fn windows_over_constants_are_converted_too() {
     check(
         "; x: f32[2,2,3]
          %k = weight w2() : f32[3,2,4]
@@ -267,23 +267,24 @@ fn each_rewrite_takes_fuel() {
          %c = max_pool(%b) FIRST : f32[N,3,7,8]
          %y = transpose(%c) {perm = [0, 2, 3, 1]} : f32[N,7,8,3]",
     );
-    // A transpose stands behind the last op that is moved; then the two that were there go, the second with that one.
+    // A transpose follows the last moved op. Then the two transposes of the program are removed, the second together
+    // with that one.
     check_fuel("layout", &text, &[4, 5, 5, 3, 2]);
 }
 
 #[test]
-fn where_the_rank_is_not_known_nothing_changes() {
+fn an_unknown_rank_is_left_unchanged() {
     let text = pools(
         "netc 1
          func @main(%x: f32[*]) -> (%y) { %y = max_pool(%x) FIRST : f32[*] loc(\"pool\") }",
     );
     let (after, remarks) = run(&text, "layout").unwrap();
     assert!(after.contains("channels_first"), "{after}");
-    assert_eq!(remarks, ["layout: pool: stays as it is: the rank of what it reads is not known"]);
+    assert_eq!(remarks, ["layout: pool: not converted: the rank of its input is unknown"]);
 }
 
 #[test]
-fn extents_that_are_not_known_are_no_obstacle() {
+fn unknown_extents_do_not_prevent_conversion() {
     check(
         "; x: f32[N,C,H,9]
          %a = max_pool(%x) FIRST : f32[N,C,H-1,8]
@@ -315,8 +316,8 @@ fn each_function_keeps_its_signature_and_the_remark_counts() {
     assert_eq!(
         remarks,
         [
-            "layout: @f: convolutions and poolings moved: 1; transposes: 2 placed, 0 cancelled, 2 left",
-            "layout: @main: convolutions and poolings moved: 2; transposes: 4 placed, 2 cancelled, 2 left",
+            "layout: @f: converted convolutions and poolings: 1; transposes: 2 added, 0 cancelled, 2 left",
+            "layout: @main: converted convolutions and poolings: 2; transposes: 4 added, 2 cancelled, 2 left",
         ]
     );
 }

@@ -1,46 +1,46 @@
-//! The masks that travel beside values, while a function is lowered.
+//! Tracks the masks attached to values while a function is lowered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use netc_dialect::{Dialects, Meaning};
 use netc_ir::{Func, Op, OpId, OpKind, ValueId};
 
-/// That what an op computes depends on a mask beside one of its operands.
+/// The fact that an op reads a mask attached to one of its operands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MaskRead {
     /// The op.
     pub(crate) op: OpId,
-    /// The ops that made the mask. They, and the op that reads it, must be in one model.
+    /// The ops that made the mask. They and the reader must stay in one model.
     pub(crate) made_by: BTreeSet<OpId>,
-    /// Whether the op is known to read it; a layer without a meaning may.
+    /// Whether the op surely reads it. An unsupported layer only may.
     pub(crate) certain: bool,
 }
 
-/// A mask, as a new value, and the old ops that made it.
+/// A mask: its new value, and the old ops that made it.
 #[derive(Debug, Clone)]
 pub(super) struct Mask {
     value: ValueId,
     made_by: BTreeSet<OpId>,
 }
 
-/// Which old values carry masks.
+/// The masks of old values.
 ///
-/// A framework attaches a mask to a tensor, and takes it off again. Several values may be one tensor, as the operand and
-/// the result of a layer that does nothing: they have one mask.
+/// A framework attaches a mask to a tensor, and may remove it again. Several values may be the same tensor, such as the
+/// operand and the result of a layer that does nothing. These share a mask.
 pub(super) struct Masks<'m> {
     dialects: &'m Dialects,
-    /// The tensor that a value is, of the function that is looked at.
+    /// The tensor of each value of the current function.
     tensors: Tensors,
-    /// The masks of tensors.
+    /// The mask of each tensor.
     attached: Vec<Option<Mask>>,
     pub(super) reads: Vec<MaskRead>,
 }
 
-/// Values without a mask are not in it.
+/// The tensor of each value. Values that never had a mask are missing.
 pub(super) type Tensors = BTreeMap<ValueId, usize>;
 
 impl<'m> Masks<'m> {
-    /// No value carries one.
+    /// No value has a mask.
     pub(super) fn new(dialects: &'m Dialects) -> Self {
         Self { dialects, tensors: Tensors::new(), attached: Vec::new(), reads: Vec::new() }
     }
@@ -49,13 +49,14 @@ impl<'m> Masks<'m> {
         self.attached[*self.tensors.get(&value)?].as_ref()
     }
 
-    /// The masks beside `values`, as new values; nothing where none has one.
+    /// The masks of `values`, as new values. Empty if none has one.
     pub(super) fn beside(&self, values: &[ValueId]) -> Vec<Option<ValueId>> {
         let masks: Vec<Option<ValueId>> = values.iter().map(|v| self.of(*v).map(|mask| mask.value)).collect();
         if masks.iter().all(Option::is_none) { Vec::new() } else { masks }
     }
 
-    /// Takes note of what `op`, or the op `at` that calls its function, left: the new ops from `start` on, of `operands`.
+    /// Records the masks that lowering `op` read, made and removed. Its new ops are those from `start` on, with the new
+    /// operands `operands`. `at` is the op itself, or the op that calls its function.
     pub(super) fn lowered(
         &mut self,
         new: &Func,
@@ -72,7 +73,7 @@ impl<'m> Masks<'m> {
             .iter()
             .enumerate()
             .filter_map(|(i, v)| Some((i, self.of(*v)?.clone())))
-            // What the call mentions is an operand like others, also where it is beside a tensor too.
+            // A mask that the call passes explicitly is an ordinary operand, even if it is attached to a tensor too.
             .filter(|(_, mask)| !mentioned.contains(&mask.value))
             .collect();
         let reach: Vec<BTreeSet<ValueId>> = given.iter().map(|(_, mask)| reached(new, start, mask.value)).collect();
@@ -106,8 +107,8 @@ impl<'m> Masks<'m> {
         }
     }
 
-    /// Takes note of an op that stays: what it reads is not known. If its class is known (`certain`), it may pass a mask on;
-    /// one that it was given takes the place of that, so that later reads are found.
+    /// Records an op that is not lowered, so it is unknown what it reads. If its class is known (`certain`), it may
+    /// pass a mask on. The result then gets the first mask of the operands, so that later reads are found.
     pub(super) fn kept(&mut self, at: OpId, op: &Op, certain: bool) {
         let given: Vec<Mask> = op.operands.iter().filter_map(|v| self.of(*v)).cloned().collect();
         if let (Some(mask), Some(result), true) = (given.first(), op.results.first(), certain) {
@@ -120,14 +121,14 @@ impl<'m> Masks<'m> {
         }
     }
 
-    /// Goes on with `callee`, whose parameters are the tensors that `operands` are, until [`Masks::leave`].
+    /// Switches to `callee`, whose parameters are the tensors of `operands`, until [`Masks::leave`].
     pub(super) fn enter(&mut self, callee: &Func, operands: &[ValueId]) -> Tensors {
         let params = callee.params.iter().map(|p| p.value).zip(operands);
         let inside = params.filter_map(|(param, v)| Some((param, *self.tensors.get(v)?))).collect();
         std::mem::replace(&mut self.tensors, inside)
     }
 
-    /// Goes back to the function that called, in which `results` are the outputs of `callee`.
+    /// Switches back to the caller, where `results` are the outputs of `callee`.
     pub(super) fn leave(&mut self, outside: Tensors, callee: &Func, results: &[ValueId]) {
         let inside = std::mem::replace(&mut self.tensors, outside);
         let outputs = callee.outputs.iter().zip(results);
@@ -135,7 +136,7 @@ impl<'m> Masks<'m> {
     }
 }
 
-/// `mask`, and what the ops from `start` on compute from it.
+/// The values that the ops from `start` on compute from `mask`, and `mask` itself.
 fn reached(func: &Func, start: usize, mask: ValueId) -> BTreeSet<ValueId> {
     let mut reached = BTreeSet::from([mask]);
     for op in (start..func.num_op_slots()).map(|i| &func[OpId::new(i)]) {

@@ -1,4 +1,4 @@
-//! Lowering whole modules.
+//! Tests of lowering whole modules.
 
 use netc_ir::verify;
 use netc_testgen::property::config;
@@ -14,7 +14,7 @@ fn lowered(text: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn names_and_places_stay_and_types_get_known() {
+fn names_and_locations_stay_and_types_become_known() {
     let (text, remarks) = lowered(
         r#"netc 1
         weight w0 "k" : f32[4,3] = 0.5
@@ -37,7 +37,7 @@ fn names_and_places_stay_and_types_get_known() {
 }
 
 #[test]
-fn a_layer_without_meaning_stays_and_is_told_once() {
+fn an_unsupported_layer_stays_and_is_reported_once() {
     let (text, remarks) = lowered(
         r#"netc 1
         layer l0 "a" : custom.Odd {}
@@ -55,7 +55,7 @@ fn a_layer_without_meaning_stays_and_is_told_once() {
     }
     "#);
     insta::assert_snapshot!(remarks.join("\n"), @r#"
-    lower: a: `a` (custom.Odd) has no meaning and stays as it is; give it one with `--layers FILE.nir`
+    lower: a: `a` (custom.Odd) is unsupported and stays as it is; to run it, define it in a file and pass `--layers FILE.nir`
     "#);
 }
 
@@ -86,7 +86,7 @@ fn a_call_takes_its_types_from_the_lowered_callee() {
 }
 
 #[test]
-fn errors_name_the_place() {
+fn errors_name_the_layer() {
     let error = |op: &str| {
         let text =
             format!("netc 1\nlayer l0 \"l\" : t.Bad {{}}\nfunc @main(%x: f32[N,4], %z: f32[3]) -> (%y) {{ {op} }}");
@@ -101,7 +101,7 @@ fn errors_name_the_place() {
     assert_eq!(error("%y = t.Bad(%x) : any[*]"), expect("`t.Bad`: `k` is 3, expected 4"));
     assert_eq!(
         error("%y, %b = t.Same(%x) : any[*], any[*]"),
-        expect("`t.Same`: its meaning yields 1 tensors, the call has 2")
+        expect("`t.Same`: its lowering yields 1 tensors, but the call has 2")
     );
     assert_eq!(
         error("%s = t.Same(%x) : any[*] %y = add(%s, %z) : f32[*] loc(\"sum\")"),
@@ -113,7 +113,7 @@ proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn what_is_left_has_no_meaning(module in random_module()) {
+    fn only_unsupported_layers_are_left(module in random_module()) {
         let lowered = lower_module(&module, &dialects()).unwrap();
         prop_assert_eq!(verify(&lowered), Ok(()));
         prop_assert!(unknown_layers(&lowered).iter().all(|l| l.name.as_deref() == Some("two2")));
@@ -123,7 +123,7 @@ proptest! {
 }
 
 #[test]
-fn lowering_ends_where_there_are_too_many_ops() {
+fn lowering_to_too_many_ops_is_an_error() {
     let text = "netc 1
         weight w0 \"k\" : f32[4,4] = 0.5
         layer l0 \"dense\" : t.Dense {} weights {kernel = w0}
@@ -138,7 +138,7 @@ fn lowering_ends_where_there_are_too_many_ops() {
 }
 
 #[test]
-fn what_there_is_no_fuel_for_is_not_said_to_have_no_meaning() {
+fn layers_left_for_lack_of_fuel_are_not_reported_as_unsupported() {
     let text = "netc 1\nfunc @main(%x: f32[N,4]) -> (%z) { %y = t.Same(%x) : f32[N,4] %z = t.Same(%y) : f32[N,4] }";
     let (mut module, dialects) = (netc_ir::parse(text).unwrap(), dialects());
     let mut context = Context::new(&dialects).with_fuel(Fuel::of(1));
@@ -147,7 +147,7 @@ fn what_there_is_no_fuel_for_is_not_said_to_have_no_meaning() {
 }
 
 #[test]
-fn a_layer_computes_an_extent_of_its_own_each_time() {
+fn each_application_of_a_layer_computes_its_own_extent() {
     let library = "netc 1
         func @Fill(%n: i64[]) -> (%y) {
           %i = iota(%n) : i64[K]
@@ -155,7 +155,7 @@ fn a_layer_computes_an_extent_of_its_own_each_time() {
           %y = broadcast(%half, %i) : f32[K]
         }";
     let mut dialects = Dialects::new();
-    dialects.push(netc_dialect::LayerLibrary::parse(library).unwrap());
+    dialects.push_library(netc_dialect::LayerLibrary::parse(library).unwrap());
     let text = "netc 1
         func @main(%n: i64[], %m: i64[]) -> (%p, %q, %r) {
           %a = custom.Fill(%n) : f32[A]

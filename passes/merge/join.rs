@@ -1,4 +1,4 @@
-//! Declarations of one layer in several stages.
+//! Joins the declarations that several stages have of one layer.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,20 @@ use netc_pass::{PassError, Result};
 
 use crate::analysis::calls::stages;
 
-/// Which declarations and nested models of later stages are those of an earlier one, and the declarations of inputs.
+/// The declarations and nested models of later stages that repeat those of an earlier stage, and the input
+/// declarations.
 #[derive(Default)]
 pub(super) struct Joined {
-    /// The declaration that each stands for.
+    /// The first declaration for each repeated one.
     pub(super) layers: BTreeMap<LayerId, LayerId>,
-    /// The function that each stands for.
+    /// The first function for each repeated one.
     pub(super) funcs: BTreeMap<FuncId, FuncId>,
-    /// The declaration of each input of the model that has one in a stage, by the parameter of `@main`.
+    /// The declaration of each model input that has one in a stage, by the parameter of `@main`.
     inputs: BTreeMap<u32, LayerId>,
 }
 
 impl Joined {
-    /// Finds what the stages of `main` have in common. A layer that two stages have by one name must be the same.
+    /// Finds the layers that the stages of `main` share. Fails if two stages have different layers of the same name.
     pub(super) fn of(module: &Module, main: FuncId) -> Result<Self> {
         let mut joined = Self::default();
         let nested = nested_models(module);
@@ -38,7 +39,8 @@ impl Joined {
         Ok(joined)
     }
 
-    /// The declarations of the stage's parameters that are inputs of the model. The others were made for what crosses.
+    /// Records the declarations of the stage's parameters that are model inputs, and returns them. The other parameters
+    /// were made for crossing tensors.
     fn note_inputs(&mut self, main: &Func, operands: &[ValueId], stage: &Func) -> Vec<LayerId> {
         let mut inputs = Vec::new();
         for (param, operand) in stage.params.iter().zip(operands) {
@@ -58,7 +60,7 @@ impl Joined {
         }
     }
 
-    /// `kind` with the declarations and functions that stand for its own.
+    /// `kind` with repeated declarations and functions replaced by the first ones.
     pub(super) fn kind(&self, kind: &OpKind) -> OpKind {
         let mut kind = kind.clone();
         let renew = |id: &mut Option<LayerId>| *id = id.map(|id| self.layers.get(&id).copied().unwrap_or(id));
@@ -71,7 +73,8 @@ impl Joined {
         kind
     }
 
-    /// What tells `func` apart from others: not its name, nor the types and names of its values, nor places.
+    /// `func` reduced to what must be equal in two stages: without its name, the names and types of values, and
+    /// locations.
     fn essence(&self, func: &Func) -> Func {
         let mut func = func.clone();
         func.name = Name::default();
@@ -88,7 +91,7 @@ impl Joined {
     }
 }
 
-/// The function that each layer is that is a model.
+/// The function of each layer that is a nested model.
 fn nested_models(module: &Module) -> BTreeMap<LayerId, FuncId> {
     let calls = module.funcs.iter().flat_map(Func::ops).filter_map(|(_, op)| match &op.kind {
         OpKind::Call(call) => Some((call.layer?, call.callee)),
@@ -117,13 +120,15 @@ impl Joiner<'_> {
         match (self.nested.get(&first), self.nested.get(&second)) {
             (None, None) => {}
             (Some(f), Some(g)) => self.func(joined, a, *f, *g)?,
-            (Some(_), None) | (None, Some(_)) => return Err(self.conflict(a, "it is a model in one of them only")),
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(self.conflict(a, "it is a nested model in only one of them"));
+            }
         }
         joined.layers.insert(second, first);
         Ok(())
     }
 
-    /// Joins the functions that the layer `layer` is.
+    /// Joins two functions of the nested model `layer`.
     fn func(&self, joined: &mut Joined, layer: &Layer, first: FuncId, second: FuncId) -> Result<()> {
         let by_name = |id: FuncId| -> BTreeMap<&str, LayerId> {
             self.module[id].layers().into_iter().map(|l| (&*self.module[l].name, l)).collect()
@@ -141,13 +146,13 @@ impl Joiner<'_> {
         Ok(())
     }
 
-    /// What is different in two declarations of a name.
+    /// Describes how two declarations of the same name differ, if they do.
     fn difference(&self, a: &Layer, b: &Layer) -> Option<String> {
         if a.class != b.class {
             return Some(format!("it is a {} in one and a {} in the other", a.class, b.class));
         }
         if a.config != b.config {
-            return Some("its configurations differ".into());
+            return Some("the configurations differ".into());
         }
         let weight = |(_, id): &(Name, WeightId)| &self.module[*id];
         let differs = |(x, y): &(&(Name, WeightId), &(Name, WeightId))| {
@@ -155,7 +160,7 @@ impl Joiner<'_> {
         };
         for (a, b, what) in [(&a.weights, &b.weights, "weights"), (&a.assets, &b.assets, "assets")] {
             if a.len() != b.len() {
-                return Some(format!("the numbers of its {what} differ, {} and {}", a.len(), b.len()));
+                return Some(format!("it has {} {what} in one and {} in the other", a.len(), b.len()));
             }
             if let Some((x, _)) = a.iter().zip(b).find(differs) {
                 return Some(format!("its {what} `{}` differ", x.0));
@@ -166,6 +171,6 @@ impl Joiner<'_> {
 
     fn conflict(&self, layer: &Layer, note: &str) -> PassError {
         let [first, second] = self.places;
-        PassError::new(format!("the layer `{}` is not the same in `@{first}` and in `@{second}`: {note}", layer.name))
+        PassError::new(format!("the layer `{}` differs between `@{first}` and `@{second}`: {note}", layer.name))
     }
 }

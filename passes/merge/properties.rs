@@ -1,4 +1,4 @@
-//! Merging what random splits leave.
+//! Property tests: merging undoes random splits.
 
 use netc_dialect::Dialects;
 use netc_ir::{Module, print, verify};
@@ -10,7 +10,7 @@ use super::*;
 use crate::split;
 use crate::testing::{cuts, dialects, random_lowered, random_module, structure, without_dead_ops};
 
-/// `module` with the names of its values taken away.
+/// Removes the names of all values in `@main`.
 fn nameless(mut module: Module) -> Module {
     let main = module.func_named(MAIN).unwrap();
     for value in module[main].values_in_order().collect::<Vec<_>>() {
@@ -49,7 +49,7 @@ proptest! {
     }
 
     #[test]
-    fn names_are_not_needed(
+    fn merging_does_not_need_value_names(
         module in prop_oneof![random_module(), random_lowered()].prop_map(nameless),
         places in prop::collection::vec(any::<(prop::sample::Index, bool)>(), 1..4),
     ) {
@@ -59,7 +59,7 @@ proptest! {
     }
 
     #[test]
-    fn the_canonical_order_loses_dead_ops_alone(module in prop_oneof![random_module(), random_lowered()]) {
+    fn canonical_removes_only_dead_ops(module in prop_oneof![random_module(), random_lowered()]) {
         let main = module.main().unwrap();
         let once = canonical(&module, main);
         prop_assert_eq!(structure(&once), structure(&without_dead_ops(&module, main)));

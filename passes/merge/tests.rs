@@ -1,8 +1,8 @@
-//! Merging stages by hand.
+//! Tests of `merge` on hand-written stages.
 
 use crate::testing::run;
 
-/// Two stages as they are read from files: each has declarations, nested models and inputs of its own.
+/// Two stages as read from files: each has its own declarations, nested models and inputs.
 const STAGES: &str = r#"netc 1
 file file0 = "a"
 weight w0 "tower/vars/0" : f32[2] = bytes(file0, 0, 8)
@@ -36,7 +36,7 @@ func @main(%x: f32[N,s0_d1]) -> (%y "out") {
 "#;
 
 #[test]
-fn declarations_of_stages_are_joined() {
+fn declarations_in_several_stages_are_joined() {
     let (text, remarks) = run(STAGES, "merge").unwrap();
     insta::assert_snapshot!(text, @r#"
     netc 1
@@ -61,7 +61,7 @@ fn declarations_of_stages_are_joined() {
     }
     "#);
     insta::assert_snapshot!(remarks.join("\n"), @r#"
-    merge: merged 2 stages; 4 layers that several of them have are one again each
+    merge: merged 2 stages; joined 4 shared layers
     "#);
 }
 
@@ -71,7 +71,7 @@ fn check_conflict(line: &str, with: &str, note: &str) {
     assert_ne!(text, STAGES);
     assert_eq!(
         run(&text, "merge"),
-        Err(format!("pass `merge`: the layer `tower` is not the same in `@stage0` and in `@stage1`: {note}"))
+        Err(format!("pass `merge`: the layer `tower` differs between `@stage0` and `@stage1`: {note}"))
     );
 }
 
@@ -80,33 +80,29 @@ fn a_layer_that_differs_is_an_error() {
     check_conflict(
         "layer l7 \"tower\" : keras.Dense {name",
         "layer l7 \"tower\" : keras.Dense {units = 3, name",
-        "its configurations differ",
+        "the configurations differ",
     );
     check_conflict(
         "vars/0\" : f32[2] = bytes(file0, 0, 8)\nlayer",
         "vars/0\" : f32[2] = bytes(file0, 8, 8)\nlayer",
         "its weights `vars/0` differ",
     );
-    check_conflict(" weights {vars/0 = w1}", "", "the numbers of its weights differ, 1 and 0");
+    check_conflict(" weights {vars/0 = w1}", "", "it has 1 weights in one and 0 in the other");
     check_conflict(" weights {vars/0 = w1}", " weights {vars/1 = w1}", "its weights `vars/0` differ");
     let inner = STAGES.replacen("layer l10 \"tower\" : keras.ReLU {}", "layer l10 \"tower\" : keras.ReLU {max = 6}", 1);
     let error = run(&inner, "merge").unwrap_err();
-    assert!(
-        error.ends_with("the layer `tower` is not the same in `@stage0` and in `@stage1`: its configurations differ")
-    );
+    assert!(error.ends_with("the layer `tower` differs between `@stage0` and `@stage1`: the configurations differ"));
 }
 
 #[test]
 fn a_nested_model_that_differs_is_an_error() {
     let text = STAGES.replacen("(%in: f32[N,s1_d1] l9) -> (%tower)", "(%in: f32[N,s1_d1] l9) -> (%in)", 1);
     let error = run(&text, "merge").unwrap_err();
-    assert!(
-        error.ends_with("the layer `inner` is not the same in `@stage0` and in `@stage1`: the graphs inside differ")
-    );
+    assert!(error.ends_with("the layer `inner` differs between `@stage0` and `@stage1`: the graphs inside differ"));
 }
 
 #[test]
-fn what_is_not_split_is_an_error() {
+fn merging_an_unsplit_module_is_an_error() {
     let text = "netc 1 func @main(%x: f32[2]) -> (%y) { %y = relu(%x) : f32[2] }";
     let error = "pass `merge`: the module is not split: `@main` does more than call functions";
     assert_eq!(run(text, "merge"), Err(error.into()));
@@ -114,7 +110,7 @@ fn what_is_not_split_is_an_error() {
 }
 
 #[test]
-fn a_function_that_is_called_twice_is_there_twice() {
+fn a_function_called_twice_is_copied_twice() {
     let (text, _) = run(
         "netc 1
          func @main(%x: f32[2]) -> (%b) { %a = call @f(%x) : f32[2] %b = call @f(%a) : f32[2] }

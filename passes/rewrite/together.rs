@@ -1,9 +1,9 @@
 //! Rules that replace several values together.
 //!
-//! What a rule puts in must stand behind all that it reads and before all that reads the values which it replaces. A match
-//! has a *window*: the ops from the first of these values to the last of them and of what is read. In it, what is read
-//! comes first, with all that it depends on; if one of the values is among that, the rule does not apply. Windows of
-//! matches that are found in one round do not overlap, so each stands for itself.
+//! New ops must come after all their operands and before all readers of the replaced values. A match has a *window*:
+//! the ops from the first replaced value to the last replaced value or operand. Within the window, the operands are
+//! moved to the front, with the ops that they depend on. If these include a replaced value, the rule does not apply.
+//! Windows of matches found in one round do not overlap, so matches are independent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,23 +15,23 @@ use super::FuncGraph;
 use crate::analysis::constant_values;
 use crate::copy::{Copy, named};
 
-/// How many values are tried with each that a match begins with.
+/// The maximum number of values tried for each value that a match begins with.
 const TRIES: usize = 256;
 
-/// The most ops of a window.
+/// The maximum number of ops in a window.
 const WINDOW: usize = 20_000;
 
-/// Values that are replaced, and where.
+/// Values to replace together.
 pub(super) struct Match {
     roots: Vec<ValueId>,
     replacement: Replacement<ValueId>,
-    /// The places of the first and the last op of the window.
+    /// The positions of the first and the last op of the window.
     window: (usize, usize),
-    /// The ops of the window that what is put in depends on.
+    /// The ops of the window that the new ops depend on.
     before: BTreeSet<OpId>,
 }
 
-/// Where those of `rules` apply that replace several values of `func`, while there is fuel; `applied` counts them.
+/// Finds matches of the rules that replace several values of `func`, while there is fuel, and counts them in `applied`.
 pub(super) fn plan(func: &Func, rules: &[Rule], applied: &mut [u64], context: &mut Context<'_>) -> Vec<Match> {
     let constant = constant_values(func);
     let mut finder = Finder::of(func, &constant);
@@ -57,11 +57,11 @@ struct Finder<'f> {
     func: &'f Func,
     graph: FuncGraph<'f>,
     uses: Uses,
-    /// Where each op stands, by id.
+    /// The position of each op, by id.
     place: Vec<usize>,
-    /// Which places are in a window.
+    /// Which positions are in a window.
     taken: Vec<bool>,
-    /// The values that are read and that core ops of this name compute, in order.
+    /// The values that are read, in order, by the name of the core op that computes them.
     by_name: BTreeMap<&'f str, Vec<ValueId>>,
 }
 
@@ -81,17 +81,17 @@ impl<'f> Finder<'f> {
         Self { func, graph: FuncGraph { func, constant }, uses, place, taken: vec![false; func.num_ops()], by_name }
     }
 
-    /// The values that the term number `root` of `rule` may be.
+    /// The values that may match term number `root` of `rule`.
     fn named(&self, rule: &Rule, root: usize) -> &[ValueId] {
         rule.root_op(root).and_then(|name| self.by_name.get(name)).map_or(&[], Vec::as_slice)
     }
 
-    /// The first match of `rule` that begins with `start` and that can be applied.
+    /// The first match of `rule` that begins with `start` and can be applied.
     fn find(&self, rule: &Rule, start: ValueId) -> Option<Match> {
         let mut tries = TRIES;
         let symmetric = rule.is_symmetric();
         let mut open = vec![(Vec::new(), Bindings::of(rule), vec![start])];
-        // Each level goes through the values that may come next; the last is that of the longest match so far.
+        // Each level lists the candidates for the next value; the last level belongs to the longest match so far.
         while let Some((roots, bindings, next)) = open.last_mut() {
             let Some(id) = next.pop().filter(|_| tries > 0) else {
                 open.pop();
@@ -114,8 +114,8 @@ impl<'f> Finder<'f> {
         None
     }
 
-    /// What may come next after `roots`, the last first: the nearest behind them comes first, and what is before them, if
-    /// the order matters, last.
+    /// The candidates for the value after `roots`, in reverse order of preference. The nearest values after `roots`
+    /// come first; values before them, needed if the order matters, come last.
     fn others(&self, rule: &Rule, roots: &[ValueId], bindings: &Bindings<ValueId>, symmetric: bool) -> Vec<ValueId> {
         let all = match rule.read_by_root(roots.len(), bindings) {
             Some(read) => self.readers(read),
@@ -130,7 +130,7 @@ impl<'f> Finder<'f> {
         others
     }
 
-    /// The values that are computed from `value` and read, in order.
+    /// The values computed from `value` that are themselves read, in order.
     fn readers(&self, value: ValueId) -> Vec<ValueId> {
         let results = self.uses.readers(value).iter().filter_map(|op| self.func[*op].results.first().copied());
         let mut results: Vec<ValueId> = results.filter(|v| !self.uses.is_unused(*v)).collect();
@@ -142,7 +142,7 @@ impl<'f> Finder<'f> {
         self.func.producer(value).map_or(0, |op| self.place[op.index()])
     }
 
-    /// The match, if it can be applied where those are that were found.
+    /// Completes the match, if it can be applied without overlapping the windows found so far.
     fn complete(&self, rule: &Rule, roots: &[ValueId], bindings: &Bindings<ValueId>) -> Option<Match> {
         let replacement = rule.replacement(&self.graph, roots, bindings)?;
         let replaced: Vec<OpId> = roots.iter().filter_map(|v| self.func.producer(*v)).collect();
@@ -157,7 +157,8 @@ impl<'f> Finder<'f> {
         Some(Match { roots: roots.to_vec(), replacement, window: (first, last), before })
     }
 
-    /// The ops from the place `first` on that `ops` depend on, themselves included; none if one of `not` is among them.
+    /// The ops from position `first` on that `ops` depend on, themselves included. `None` if these include one of
+    /// `not`.
     fn dependencies(&self, ops: Vec<OpId>, first: usize, not: &[OpId]) -> Option<BTreeSet<OpId>> {
         let mut found = BTreeSet::new();
         let mut open = ops;
@@ -182,7 +183,7 @@ fn old_values(replacement: &Replacement<ValueId>) -> impl Iterator<Item = ValueI
     })
 }
 
-/// `func`, of `module`, with what rules put in place of what `matches` replace.
+/// Applies `matches` to `func`, a function of `module`.
 pub(super) fn apply(module: &Module, func: &Func, mut matches: Vec<Match>) -> Func {
     matches.sort_unstable_by_key(|found| found.window);
     let order: Vec<OpId> = func.op_ids().collect();
@@ -220,7 +221,7 @@ fn put_in(copy: &mut Copy<'_>, func: &Func, found: &Match, window: &[OpId]) {
     behind.iter().filter(|op| !replaced.contains(op)).for_each(|op| copy.op(&func[*op]));
 }
 
-/// The value of the new function that is read. What is read is defined by then.
+/// The value of the new function for `source`. It must be defined already.
 fn resolve(copy: &Copy<'_>, source: Source<ValueId>, new: &[ValueId]) -> ValueId {
     source.resolve(new, |old| copy.get_all(&[old]).first().copied().unwrap_or(old))
 }
@@ -239,12 +240,13 @@ mod tests {
     use super::*;
     use crate::testing::random_lowered;
 
-    /// Two products of one tensor become one.
+    /// Merges two products of one tensor.
     const MERGE: &str = "merge rounding: matmul(?x: [_, _], ?a: [?k, ?m]), matmul(?x, ?b: [?k, ?n]) =>
         slice(matmul(?x, concat(?a, ?b) {axis = 1})) {axes = [[0, null, 1], [0, ?m, 1]]},
         slice(matmul(?x, concat(?a, ?b) {axis = 1})) {axes = [[0, null, 1], [?m, ?m + ?n, 1]]}";
 
-    /// What the rules make of a function of `%x: f32[3,2]` that returns `%y`: its ops, one a line, the rewrites, remarks.
+    /// Rewrites a function of `%x: f32[3,2]` that returns `%y`. Returns its ops, the number of rewrites, and the
+    /// remarks.
     fn rewrite(rules: &str, ops: &str, fuel: Fuel) -> (Vec<String>, u64, Vec<String>) {
         let rules = netc_rules::parse(rules).unwrap();
         let weights = "weight w0 \"a\" : f32[2,4] = 0.5\nweight w1 \"b\" : f32[2,4] = 1.5";
@@ -276,7 +278,7 @@ mod tests {
          %y = add(%r, %q) : f32[3,4]";
 
     #[test]
-    fn what_is_put_in_stands_behind_what_it_reads_and_before_the_readers() {
+    fn new_ops_come_after_their_operands_and_before_the_readers() {
         check(
             MERGE,
             PRODUCTS,
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_which_one_depends_on_the_other_are_not_replaced() {
+    fn values_that_depend_on_each_other_are_not_replaced() {
         let ops = "%a = weight w0() : f32[2,4]
              %p = matmul(%x, %a) : f32[3,4]
              %s = slice(%p) {axes = [[0, 2, 1], [0, null, 1]]} : f32[2,4]
@@ -302,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_between_may_read_one_value_if_the_other_does_not_depend_on_it() {
+    fn ops_in_between_may_read_a_value_that_the_other_does_not_depend_on() {
         let rule = "r: exp(?x), neg(abs(?x)) => exp(?x), neg(abs(neg(?x)))";
         let ops = "%e = exp(%x) : f32[3,2]
              %f = relu(%e) : f32[3,2]
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_values_all_become_one() {
+    fn many_values_are_merged_into_one() {
         let product = |i: usize| format!("%p{i} = matmul(%x, %a) : f32[3,4]\n%n{i} = exp(%p{i}) : f32[3,4]\n");
         let sum = |i: usize| format!("%s{i} = add(%s{}, %n{i}) : f32[3,4]\n", i - 1);
         let ops = format!(
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_one_value_apply_before_and_after() {
+    fn rules_for_one_value_apply_before_and_after() {
         let rules = format!(
             "{MERGE}\nback: neg(neg(?x)) => ?x\ncat: concat(?a, ?a) {{axis = 1}} => concat(abs(?a), ?a) {{axis = 1}}"
         );
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn without_fuel_nothing_is_replaced_and_rules_that_go_on_forever_end() {
+    fn nothing_is_replaced_without_fuel_and_endless_rules_stop() {
         let (found, rewrites, _) = rewrite(MERGE, PRODUCTS, Fuel::of(0));
         assert_eq!((found.len(), rewrites), (6, 0));
         let again = "r: relu(?x), add(?y, ?z) => relu(?x), add(?y, ?z)";
@@ -364,7 +366,7 @@ mod tests {
         let again = "r: relu(?x), matmul(?y, ?z) => relu(?x), matmul(?y, ?z)";
         let (_, rewrites, remarks) = rewrite(again, PRODUCTS, Fuel::unlimited());
         assert_eq!(rewrites, MOST as u64);
-        assert!(remarks[0].contains("applied in 64 rounds, and more may: do they undo each other"), "{remarks:?}");
+        assert!(remarks[0].contains("applied in 64 rounds and still match: do they undo each other"), "{remarks:?}");
         let twice = "r: relu(?x), add(?y, ?z) => relu(relu(?x)), add(?y, ?z)  q: relu(?x), relu(?y) => relu(?x), relu(relu(?y))";
         let ops =
             "%a = neg(%x) : f32[3,2]\n%r = relu(%a) : f32[3,2]\n%s = relu(%x) : f32[3,2]\n%y = add(%r, %s) : f32[3,2]";
@@ -373,8 +375,8 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_some_values_are_tried() {
-        // Of 20 values that may come second, the last alone has a partner, the last of 20: they are 400 pairs.
+    fn the_number_of_tried_values_is_limited() {
+        // 20 values may come second, and only the last has a partner, the last of 20. That makes 400 pairs.
         let rules = "r: neg(?x), exp(?y: [?k]), sin(?z: [?k]) => neg(?x), exp(?y), sin(?z)";
         let rewrites = |partner: usize| {
             let mut ops = String::from("%n = neg(%p) : f32[1]\n");
@@ -402,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replaced_anywhere_leaves_each_op_behind_what_it_reads() {
+    fn after_replacements_anywhere_each_op_follows_its_operands() {
         let rules = "r: relu(?x), add(?y, ?z) => neg(?y), add(?x, ?z)";
         let rules = netc_rules::parse(rules).unwrap();
         let (dialects, done) = (Dialects::new(), Cell::new(0));

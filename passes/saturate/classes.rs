@@ -1,4 +1,4 @@
-//! Classes of equal values: an e-graph whose nodes are core ops.
+//! The e-graph: classes of equal values, with core ops as nodes.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ pub(super) struct Node {
     pub(super) operands: Vec<Id>,
 }
 
-/// What a node computes.
+/// The kind of a node.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum NodeKind {
-    /// What a core op does.
+    /// A core op.
     Core(CoreOp),
     /// A parameter.
     Param(ValueId),
-    /// A result of an op of the function that rules do not look into, by number.
+    /// The result with this index of an op that rules do not look into.
     Opaque(OpId, usize),
 }
 
@@ -51,14 +51,14 @@ impl Language for Node {
     }
 }
 
-/// What is known of each class: the type, and whether it depends on no parameter.
+/// The facts about a class: its type, and whether it depends on no parameter.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub(super) ty: Type,
     pub(super) constant: bool,
 }
 
-/// Works out what is known of classes.
+/// The analysis that computes the facts about classes.
 pub(super) struct Types<'m> {
     module: &'m Module,
     func: &'m Func,
@@ -81,7 +81,7 @@ impl Analysis<Node> for Types<'_> {
         }
     }
 
-    /// Rules only equate values of one type. What is constant in one way is constant.
+    /// Rules only equate values of one type. A class is constant if any of its nodes is.
     fn merge(&mut self, a: &mut Known, b: Known) -> DidMerge {
         let (was, other) = (a.constant, b.constant);
         a.constant |= other;
@@ -89,21 +89,21 @@ impl Analysis<Node> for Types<'_> {
     }
 }
 
-/// A function as classes of equal values.
+/// A function as an e-graph.
 pub(super) struct Classes<'m> {
     pub(super) graph: Egraph<'m>,
     /// The class of each value of the function, by id.
     pub(super) class_of: BTreeMap<ValueId, Id>,
-    /// How the function computes each class.
+    /// The node by which the function computes each class.
     pub(super) original: Vec<(Id, Node)>,
-    /// Where what computes a class comes from.
+    /// The location of each class.
     locs: BTreeMap<Id, Loc>,
-    /// Ways to compute several classes that are worth it together alone.
+    /// Nodes of several classes that pay off only if they are chosen together.
     pub(super) together: Vec<Vec<(Id, Node)>>,
 }
 
 impl<'m> Classes<'m> {
-    /// Each value of `func` in a class of its own, but for those that the same op computes of the same.
+    /// Builds the e-graph of `func`. Each value gets its own class, except that equal ops on equal operands share one.
     pub(super) fn of(module: &'m Module, func: &'m Func) -> Self {
         let graph = EGraph::new(Types { module, func });
         let (class_of, locs) = (BTreeMap::new(), BTreeMap::new());
@@ -131,7 +131,8 @@ impl<'m> Classes<'m> {
         classes
     }
 
-    /// Whether the op, on these classes, has exactly the type `ty`. Programs may say more than is inferred.
+    /// Whether inference gives the op, on these classes, exactly the type `ty`. Programs may declare more precise
+    /// types.
     fn infers(&self, op: &CoreOp, operands: &[Id], ty: &Type) -> bool {
         let types: Vec<&Type> = operands.iter().map(|id| &self.graph[*id].data.ty).collect();
         infer(self.graph.analysis.module, op, &types).as_ref() == Ok(ty)
@@ -144,7 +145,7 @@ impl<'m> Classes<'m> {
         self.locs.entry(class).or_insert_with(|| loc.clone());
     }
 
-    /// Adds `replacement` and makes its results equal to `roots`; whether that was news.
+    /// Adds `replacement` and equates its results with `roots`. Returns whether that was new.
     pub(super) fn equate(&mut self, roots: &[Id], replacement: &Replacement<Id>) -> bool {
         let loc = Loc::fuse(roots.iter().filter_map(|root| self.locs.get(root).cloned()));
         let (mut new, mut nodes): (Vec<Id>, Vec<Node>) = Default::default();
@@ -173,7 +174,7 @@ impl<'m> Classes<'m> {
         news
     }
 
-    /// Where what computes each class comes from, by canonical class.
+    /// The location of each class, by canonical class.
     pub(super) fn locs(&self) -> BTreeMap<Id, Loc> {
         let mut locs = BTreeMap::new();
         for (class, loc) in &self.locs {
@@ -182,7 +183,7 @@ impl<'m> Classes<'m> {
         locs
     }
 
-    /// The node as classes are by now.
+    /// The node with canonical operand classes.
     pub(super) fn canonical(&self, node: &Node) -> Node {
         node.clone().map_children(|id| self.graph.find(id))
     }

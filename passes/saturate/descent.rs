@@ -1,17 +1,16 @@
-//! Changes of a choice that each make the whole cheaper.
+//! Descent: improves a choice by changes that each lower the total cost.
 //!
-//! A change costs what it changes: how often each class is read is counted, so that what a change adds and takes away is
-//! known without looking at the rest, and classes have places in an order, each after those that it reads, so that only
-//! what stands between two places is searched for a class that would read itself (Pearce and Kelly, "A Dynamic Topological
-//! Sort Algorithm for Directed Acyclic Graphs", JEA 2007).
+//! Evaluating a change takes time proportional to its effect. Reader counts per class tell which classes a change adds
+//! and removes. A topological order of the classes limits the search for cycles to the classes between two places
+//! (Pearce and Kelly, "A Dynamic Topological Sort Algorithm for Directed Acyclic Graphs", JEA 2007).
 
 use std::collections::BTreeSet;
 
 use super::extract::{Choice, LEAST, Problem, Way};
 
 impl Problem {
-    /// `choice` after every change that makes the whole cheaper: of one class, or of several that `together` names with
-    /// their ways. A choice in which a class reads itself stays as it is.
+    /// Improves `choice` until no change makes the total cheaper. A change sets the way of one class, or of several as
+    /// listed in `together`. A choice with a cycle stays as it is.
     pub(super) fn descend(&self, choice: Choice, together: &[Vec<(usize, usize)>]) -> Choice {
         let Some(order) = self.order(&choice) else { return choice };
         let mut descent = Descent::of(self, choice, &order);
@@ -31,30 +30,31 @@ impl Problem {
 struct Descent<'p> {
     problem: &'p Problem,
     choice: Choice,
-    /// How often each class is wanted or read by what is computed. Those that are not are not computed.
+    /// How often each class is a root or is read by computed classes. A class with count 0 is not computed.
     readers: Vec<usize>,
-    /// What the whole costs.
+    /// The total cost.
     cost: f64,
-    /// The place of each class. Those that are computed stand after the first so many that they read.
+    /// The place of each class in the order.
     place: Vec<usize>,
+    /// How many of its operands each class is ordered after; for the others the order does not hold yet.
     placed: Vec<usize>,
     /// The classes that may read each class.
     may_read: Vec<Vec<usize>>,
 }
 
-/// What a change changed.
+/// The undo log of a change.
 #[derive(Default)]
 struct Log {
-    /// Classes with the ways that they had, how often they were read, and their places; the last first to be undone.
+    /// The previous ways, reader counts and places of classes. Undone in reverse order.
     ways: Vec<(usize, usize)>,
     readers: Vec<(usize, usize)>,
     places: Vec<(usize, usize)>,
-    /// The classes that read something else now.
+    /// The classes whose operands have changed.
     reading: Vec<usize>,
 }
 
 impl<'p> Descent<'p> {
-    /// The start from `choice`, which computes the classes in `order`.
+    /// Starts from `choice`, which computes the classes in `order`.
     fn of(problem: &'p Problem, choice: Choice, order: &[usize]) -> Self {
         let count = problem.classes.len();
         let mut readers = vec![0; count];
@@ -75,7 +75,7 @@ impl<'p> Descent<'p> {
         &self.problem.classes[class][self.choice[class]]
     }
 
-    /// Makes the change if the whole becomes cheaper.
+    /// Makes the change if it lowers the total cost.
     fn try_change(&mut self, change: &[(usize, usize)]) {
         let changes = |(class, way): &&(usize, usize)| self.choice[*class] != *way;
         let change: Vec<(usize, usize)> = change.iter().filter(changes).copied().collect();
@@ -90,7 +90,8 @@ impl<'p> Descent<'p> {
         }
     }
 
-    /// Takes other ways. What is computed for them is counted before what is no longer, as both may read the same.
+    /// Sets the new ways. Adds their operands before removing those of the old ways, because both may read the same
+    /// class.
     fn choose(&mut self, change: &[(usize, usize)], log: &mut Log) {
         let computed = change.iter().filter(|(class, _)| self.readers[*class] > 0);
         let computed: Vec<(usize, &Way)> = computed.map(|(class, _)| (*class, self.way(*class))).collect();
@@ -106,7 +107,7 @@ impl<'p> Descent<'p> {
         computed.iter().for_each(|(_, old)| self.release(&old.reads, log));
     }
 
-    /// Reads some classes once more; those that were not read are computed from now on.
+    /// Adds a reader to each class. Classes without readers before are computed from now on.
     fn acquire(&mut self, reads: &[usize], log: &mut Log) {
         let mut open = reads.to_vec();
         while let Some(class) = open.pop() {
@@ -120,7 +121,7 @@ impl<'p> Descent<'p> {
         }
     }
 
-    /// Reads some classes once less; those that nothing reads then are not computed.
+    /// Removes a reader from each class. Classes without readers left are no longer computed.
     fn release(&mut self, reads: &[usize], log: &mut Log) {
         let mut open = reads.to_vec();
         while let Some(class) = open.pop() {
@@ -134,7 +135,7 @@ impl<'p> Descent<'p> {
         }
     }
 
-    /// Puts the classes that read something else after that; whether none would stand after itself.
+    /// Restores the order for the classes whose operands changed. Returns false if there is a cycle.
     fn put_in_order(&mut self, log: &mut Log) -> bool {
         let reading = std::mem::take(&mut log.reading);
         reading.iter().for_each(|class| self.placed[*class] = 0);
@@ -150,7 +151,8 @@ impl<'p> Descent<'p> {
         done
     }
 
-    /// Gives `class` a place after `read`, with what stands between them and must be moved; false if `read` reads it.
+    /// Moves `class` after `read`, together with the classes in between that must move. Returns false if `read` depends
+    /// on `class`.
     fn put_after(&mut self, class: usize, read: usize, log: &mut Log) -> bool {
         let [first, last] = [self.place[class], self.place[read]];
         if last < first {
@@ -171,7 +173,7 @@ impl<'p> Descent<'p> {
         true
     }
 
-    /// What is reached from `start` in steps of `next` to places that are `near`, in the order of the places.
+    /// The classes reached from `start` by `next` within the places accepted by `near`, in the order of places.
     fn reached(&self, start: usize, next: impl Fn(usize) -> Vec<usize>, near: impl Fn(usize) -> bool) -> Vec<usize> {
         let (mut reached, mut open) = (BTreeSet::new(), vec![start]);
         while let Some(class) = open.pop() {
@@ -182,12 +184,12 @@ impl<'p> Descent<'p> {
         reached.into_iter().map(|(_, class)| class).collect()
     }
 
-    /// What `class` reads and stands after.
+    /// The operands that `class` is ordered after.
     fn reads(&self, class: usize) -> &'p [usize] {
         &self.way(class).reads[..self.placed[class]]
     }
 
-    /// The classes that read `class` and stand after it.
+    /// The readers of `class` that are ordered after it.
     fn computed_readers(&self, class: usize) -> Vec<usize> {
         let readers = self.may_read[class].iter();
         readers.copied().filter(|reader| self.reads(*reader).contains(&class)).collect()
@@ -212,7 +214,8 @@ fn may_read(problem: &Problem) -> Vec<Vec<usize>> {
     readers
 }
 
-/// A place for each class: those of `order` in that order, and before each what else it may read, if it has no place yet.
+/// An initial place for each class: the classes of `order` in that order, each preceded by the other classes that it
+/// may read.
 fn places(problem: &Problem, order: &[usize]) -> Vec<usize> {
     let count = problem.classes.len();
     let mut computed = vec![false; count];
@@ -243,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    /// The ways of so many classes; the first one of each reads those before it, the others any.
+    /// Random ways for `count` classes. The first way of each class reads only earlier classes, the others any.
     fn classes(count: usize) -> impl Strategy<Value = Vec<Vec<Way>>> {
         let way = (1..20_u8, vec(0..count, 0..4)).prop_map(|(cost, reads)| Way { cost: cost.into(), reads });
         vec(vec(way, 1..4), count).prop_map(|mut classes| {
@@ -255,7 +258,7 @@ mod tests {
     /// Ways of two classes.
     type Pair = [(usize, usize); 2];
 
-    /// Classes, those that are wanted, and changes of two of them.
+    /// Random classes, roots, and changes of two classes.
     fn problems() -> impl Strategy<Value = (Vec<Vec<Way>>, Vec<usize>, Vec<Pair>)> {
         (2..16_usize).prop_flat_map(|count| {
             let pair = ((0..count, 0..3_usize), (0..count, 0..3_usize)).prop_map(|(a, b)| [a, b]);
@@ -273,7 +276,7 @@ mod tests {
         #![proptest_config(config(2_000))]
 
         #[test]
-        fn no_change_is_left_that_makes_the_whole_cheaper((classes, roots, pairs) in problems()) {
+        fn descent_ends_where_no_change_lowers_the_cost((classes, roots, pairs) in problems()) {
             let fits = |[a, b]: &Pair| a.0 != b.0 && [a, b].iter().all(|(c, way)| *way < classes[*c].len());
             let pairs: Vec<Vec<(usize, usize)>> = pairs.iter().filter(|pair| fits(pair)).map(|pair| pair.to_vec()).collect();
             let each = classes.iter().enumerate().flat_map(|(c, ways)| (0..ways.len()).map(move |way| vec![(c, way)]));

@@ -1,4 +1,4 @@
-//! From classes back to a function: what each way costs, the choice, and the ops that it comes to.
+//! From the e-graph back to a function: computes costs, chooses nodes, and builds the ops.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,20 @@ use super::classes::{Classes, Node, NodeKind};
 use super::extract::{self, Choice, Problem, Way};
 use crate::copy::{Copy, named};
 
-/// What a way costs at least, in seconds: a constant is computed before the program runs.
+/// The minimum cost of a node, in seconds. Constants have this cost because they are computed before the program runs.
 const LEAST: f64 = 1e-12;
 
-/// How the classes of a function are computed best.
+/// The result of extraction.
 pub(super) struct Extraction {
-    /// The classes by number, with their nodes in order.
+    /// The classes by number, with their sorted nodes.
     classes: Vec<(Id, Vec<Node>)>,
     problem: Problem,
     choice: Choice,
-    /// What the function costs, in seconds.
+    /// The cost of the original function, in seconds.
     pub(super) before: f64,
-    /// What the choice costs, in seconds.
+    /// The cost of the choice, in seconds.
     pub(super) after: f64,
-    /// Whether no choice costs less.
+    /// Whether the choice is proven optimal.
     pub(super) exact: bool,
 }
 
@@ -55,7 +55,7 @@ impl Extraction {
         };
         let trees = problem.cheapest_trees();
         let mut original = trees.clone();
-        // Of equal values that the function computes in several ways the first way stays.
+        // If the function computes equal values in several ways, the first is the original.
         classes.original.iter().rev().filter_map(place).for_each(|(class, way)| original[class] = way);
         let together: Vec<Vec<(usize, usize)>> =
             classes.together.iter().filter_map(|change| change.iter().map(place).collect()).collect();
@@ -70,7 +70,7 @@ impl Extraction {
         Self { classes: table, problem, choice, before, after, exact }
     }
 
-    /// The function that the choice comes to.
+    /// Builds the function of the choice.
     pub(super) fn func(&self, classes: &Classes<'_>, module: &Module, func: &Func) -> Func {
         let mut copy = Copy::new(module, func, func.name.clone());
         func.params.iter().for_each(|p| copy.param(p));
@@ -111,7 +111,7 @@ impl Extraction {
     }
 }
 
-/// What computing the class in this way costs.
+/// The cost of computing the class by this node.
 fn cost(classes: &Classes<'_>, costs: &dyn OpCosts, id: Id, node: &Node) -> f64 {
     let class = &classes.graph[id].data;
     match &node.kind {

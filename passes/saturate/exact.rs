@@ -1,8 +1,8 @@
-//! The choice that costs least of all, as an integer program.
+//! Finds the optimal choice by integer programming.
 //!
-//! A binary variable for each way says whether it is taken. Each root has one; a way that is taken has one for each class
-//! that it reads. So that no class reads itself, classes that may read each other have places in an order, and a way that
-//! is taken puts its class after what it reads (Yang et al., "Equality Saturation for Tensor Graph Superoptimization",
+//! A binary variable for each way says whether it is taken. Each root must have a way that is taken, and so must each
+//! class that a taken way reads. To exclude cycles, classes that may read each other have places in an order, and a
+//! taken way puts its class after its operands (Yang et al., "Equality Saturation for Tensor Graph Superoptimization",
 //! MLSys 2021, section 5.1).
 
 use std::collections::BTreeSet;
@@ -13,21 +13,21 @@ use petgraph::graph::DiGraph;
 
 use super::extract::{Choice, Problem, Way};
 
-/// The most ways of a problem that the integer program is asked for.
+/// The maximum number of ways in a problem for the integer program.
 pub(super) const MOST_WAYS: usize = 2_000;
 
-/// The most branches that are looked at. A number, not a time, so that results repeat.
+/// The maximum number of branches. A count rather than a time, so that results are reproducible.
 const BRANCHES: u64 = 5_000;
 
-/// Branches times the square of the ways, at most: a linear program takes time that grows so.
+/// The maximum of branches times the square of the ways, which is how the time of a linear program grows.
 const WORK: u64 = 100_000_000;
 
-/// The ways of a class that may be taken, each with its variable.
+/// The candidate ways of a class, each with its variable.
 type Ways = Vec<(usize, Variable)>;
 
 impl Problem {
-    /// The cheapest choice that was found, beginning with `start`, and whether there is none that is cheaper; none where
-    /// the problem is too large, or the solver gives up.
+    /// Searches for the cheapest choice, starting with `start`. Returns the best found and whether it is proven
+    /// optimal. `None` if the problem is too large or the solver gives up.
     pub(super) fn cheapest(&self, start: &Choice) -> Option<(Choice, bool)> {
         let needed = self.needed();
         let ways = needed.iter().map(|class| self.classes[*class].len()).sum::<usize>();
@@ -87,8 +87,8 @@ impl Problem {
         self.cost(&choice).map(|_| (choice, proven))
     }
 
-    /// Whether a way may be part of the cheapest choice: it does not read its own class, and no way that costs less, or is
-    /// before it and costs as much, does with what it reads.
+    /// Whether a way may be part of the cheapest choice. It must not read its own class, and no cheaper way (or earlier
+    /// way of the same cost) may read a subset of the same classes.
     fn may_be_taken(&self, class: usize, way: usize) -> bool {
         let (ways, own) = (&self.classes[class], &self.classes[class][way]);
         let serves = |(i, other): (usize, &Way)| {
@@ -98,7 +98,7 @@ impl Problem {
         !own.reads.contains(&class) && !ways.iter().enumerate().any(serves)
     }
 
-    /// The classes that some way to compute the roots reads, ascending.
+    /// The classes that some way to compute the roots needs, in ascending order.
     fn needed(&self) -> Vec<usize> {
         let mut needed = vec![false; self.classes.len()];
         let mut open = self.roots.clone();
@@ -110,7 +110,7 @@ impl Problem {
         (0..needed.len()).filter(|class| needed[*class]).collect()
     }
 
-    /// The classes that may read each other.
+    /// The strongly connected components of the graph of possible reads.
     fn components(&self) -> Components {
         let reads = self.classes.iter().enumerate().flat_map(|(class, ways)| {
             ways.iter().flat_map(move |way| way.reads.iter().map(move |read| (class as u32, *read as u32)))
@@ -128,11 +128,11 @@ impl Problem {
     }
 }
 
-/// Sets of classes that may read each other.
+/// Components: sets of classes that may read each other.
 struct Components {
-    /// The number of the set of each class.
+    /// The component of each class.
     of: Vec<usize>,
-    /// How many classes each set has.
+    /// The number of classes in each component.
     sizes: Vec<usize>,
 }
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_worth_it_together_is_taken_together() {
+    fn ways_that_pay_off_only_together_are_taken_together() {
         let shared = |own| vec![way(own, &[]), way(1.0, &[3])];
         let classes = vec![vec![way(1.0, &[1, 2])], shared(8.0), shared(8.0), vec![way(10.0, &[])]];
         let problem = Problem { classes, roots: vec![0] };
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn no_class_reads_itself() {
+    fn cycles_are_excluded() {
         let classes = vec![vec![way(1.0, &[1]), way(9.0, &[])], vec![way(1.0, &[0]), way(7.0, &[])]];
         let problem = Problem { classes, roots: vec![0, 1] };
         let (choice, proven) = problem.cheapest(&vec![1, 1]).unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn large_problems_are_left_alone() {
+    fn large_problems_are_not_solved() {
         let classes = vec![vec![way(1.0, &[]); MOST_WAYS + 1]];
         assert_eq!(Problem { classes, roots: vec![0] }.cheapest(&vec![0]), None);
     }

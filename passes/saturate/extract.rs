@@ -1,32 +1,33 @@
-//! Choosing how to compute each class, so that the whole costs least. What several ops read counts once.
+//! The extraction problem: choose a way to compute each class with the least total cost. A class with several readers
+//! costs once.
 
 use std::collections::BTreeSet;
 
-/// A choice of one node for each class of a graph, to be made.
+/// An extraction problem.
 pub(super) struct Problem {
     /// The ways to compute each class.
     pub(super) classes: Vec<Vec<Way>>,
-    /// The classes that are wanted.
+    /// The classes that must be computed.
     pub(super) roots: Vec<usize>,
 }
 
 /// A way to compute a class.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Way {
-    /// What it costs by itself: more than nothing, or classes could be computed from each other.
+    /// Its own cost. Must be positive, or classes could be computed from each other.
     pub(super) cost: f64,
     /// The classes that it reads.
     pub(super) reads: Vec<usize>,
 }
 
-/// Which way each class is computed; what no root needs has any.
+/// The way of each class. Classes that no root needs have an arbitrary way.
 pub(super) type Choice = Vec<usize>;
 
-/// Costs that differ by less than this part are one.
+/// Costs with a relative difference below this count as equal.
 pub(super) const LEAST: f64 = 1e-9;
 
 impl Problem {
-    /// The classes that are computed under `choice`, each after those that it reads; none where one would read itself.
+    /// The classes computed under `choice`, each after the classes that it reads. `None` if there is a cycle.
     pub(super) fn order(&self, choice: &Choice) -> Option<Vec<usize>> {
         #[derive(Clone, Copy, PartialEq)]
         enum State {
@@ -56,14 +57,14 @@ impl Problem {
         Some(order)
     }
 
-    /// What the whole costs under `choice`; none where a class would read itself.
+    /// The total cost under `choice`. `None` if there is a cycle.
     pub(super) fn cost(&self, choice: &Choice) -> Option<f64> {
         let order = self.order(choice)?;
         Some(order.into_iter().map(|class| self.classes[class][choice[class]].cost).sum())
     }
 
-    /// The way of each class whose tree costs least: what several read counts as often as it is read, up to the largest
-    /// number that there is. A class that has no tree has its first way.
+    /// The way of each class with the cheapest tree. In a tree, a class costs as often as it is read; costs saturate at
+    /// the largest float. A class without a tree gets its first way.
     pub(super) fn cheapest_trees(&self) -> Choice {
         let mut choice = vec![0; self.classes.len()];
         let mut trees = vec![f64::INFINITY; self.classes.len()];
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_several_read_costs_once() {
+    fn a_class_with_several_readers_costs_once() {
         // The root reads 1 and 2; both can be computed from 3, or each by itself for a little less than 3.
         let classes = vec![
             vec![way(1.0, &[1, 2])],
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn skips_are_counted_once() {
+    fn doubled_reads_do_not_double_the_cost() {
         // Class i adds class i - 1 to itself: 2^64 ops as a tree, 65 as a graph.
         let mut classes = vec![vec![way(1.0, &[])]];
         classes.extend((0..64).map(|i| vec![way(1.0, &[i, i])]));
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn trees_that_no_number_counts_are_trees() {
+    fn trees_with_overflowing_costs_are_still_chosen() {
         // Class i adds class i - 1 to itself; its first way reads itself.
         let mut classes = vec![vec![way(1.0, &[])]];
         classes.extend((1..2_000).map(|i| vec![way(1.0, &[i]), way(1.0, &[i - 1, i - 1])]));
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn no_class_reads_itself() {
+    fn choices_with_cycles_have_no_cost() {
         let classes = vec![vec![way(1.0, &[1]), way(9.0, &[])], vec![way(1.0, &[0]), way(9.0, &[])]];
         let problem = Problem { classes, roots: vec![0, 1] };
         assert_eq!(problem.cost(&vec![0, 0]), None);

@@ -1,4 +1,4 @@
-//! Applying rules until classes grow no more, or too large.
+//! Applies rules until the e-graph is saturated or reaches a limit.
 
 use std::fmt;
 
@@ -8,34 +8,34 @@ use netc_rules::{Bindings, Replacement, Rule};
 
 use super::classes::Classes;
 
-/// When to stop.
+/// The limits of a search.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    /// The most rounds.
+    /// The maximum number of rounds.
     pub(super) iters: u64,
-    /// The most nodes.
+    /// The maximum number of nodes.
     pub(super) nodes: usize,
 }
 
-/// Why it stopped.
+/// Why a search stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stop {
-    /// No rule has anything new to say.
+    /// No rule finds anything new.
     Saturated,
-    /// After the last round.
+    /// The limit of rounds is reached.
     Iterations,
-    /// With as many nodes as there may be.
+    /// The limit of nodes is reached.
     Nodes,
-    /// Without fuel.
+    /// The fuel is used up.
     Fuel,
-    /// The user wants no more.
+    /// The user interrupted.
     Interrupted,
 }
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Saturated => "no rule has anything new to say",
+            Self::Saturated => "no rule finds anything new",
             Self::Iterations => "the limit of iterations is reached",
             Self::Nodes => "the limit of nodes is reached",
             Self::Fuel => "the fuel is used up",
@@ -44,22 +44,23 @@ impl fmt::Display for Stop {
     }
 }
 
-/// Places where a rule is applied in one round. One that applies at more rests for some rounds after that, the longer the
-/// more often that happens, and goes on behind them: rules that apply everywhere would leave no room for others.
+/// The maximum number of matches of a rule applied in one round. A rule with more rests for [`REST`] rounds and then
+/// continues with the next matches; both numbers double each time. Otherwise rules that match everywhere would crowd
+/// out the others.
 const MATCHES: usize = 500;
 const REST: u64 = 3;
 
-/// Rounds in which rules of several values are applied: what they make matches them again with all the others.
+/// The number of rounds in which rules for several values apply. Their results match again with all other values.
 const MERGING_ROUNDS: u64 = 1;
 
-/// Places where a rule of several values is applied: where it would be more, each value is taken with so many of the next
-/// ones, one at least.
+/// The approximate maximum number of matches of a rule for several values. With more, each value is combined only with
+/// the next few values, at least one.
 const MERGES: usize = 2_000;
 
-/// What stands where, by a rule.
+/// A match of a rule: the values and their replacement.
 type Place = (Vec<Id>, Replacement<Id>);
 
-/// Equates what `rules` say is equal. The number of rounds, and why there are no more.
+/// Applies `rules` up to `limits`. Returns the number of rounds and why it stopped.
 pub(super) fn saturate(
     classes: &mut Classes<'_>,
     rules: &[Rule],
@@ -84,14 +85,14 @@ pub(super) fn saturate(
     (limits.iters, Stop::Iterations)
 }
 
-/// Where the rules apply.
+/// The matches of a round.
 struct Found {
     places: Vec<Place>,
-    /// Whether there may be more, where rules that rest apply.
+    /// Whether there may be more matches, of rules that rest.
     is_part: bool,
 }
 
-/// Where `rules` apply in a round; last the places of those that apply at more than they may.
+/// Finds the matches of `rules` in a round. Rules with too many matches come last.
 fn find(
     classes: &Classes<'_>,
     rules: &[Rule],
@@ -121,7 +122,7 @@ fn find(
     Ok(Found { places, is_part })
 }
 
-/// When a rule of one value is applied, and where next.
+/// The schedule of a rule for one value: when it applies next, and from which class on.
 #[derive(Clone, Copy, Default)]
 struct Schedule {
     rests_until: u64,
@@ -134,7 +135,7 @@ impl Schedule {
         MATCHES << self.times
     }
 
-    /// Leaves no more places than there may be, and lets the rule rest if there are more; whether there are.
+    /// Truncates the matches to the maximum. If there were more, schedules a rest and returns true.
     fn cut(&mut self, places: &mut Vec<Place>, round: u64) -> bool {
         let Some((roots, _)) = places.get(self.most()) else { return false };
         self.next = roots.first().copied();
@@ -145,7 +146,8 @@ impl Schedule {
     }
 }
 
-/// Where a rule of one value applies, in the order of the classes and around: as many places as there may be, or one more.
+/// Finds the matches of a rule for one value, in the order of the classes, starting where it left off. Stops after one
+/// more than the maximum.
 fn singles(classes: &Classes<'_>, rule: &Rule, schedule: &Schedule, context: &Context<'_>) -> Result<Vec<Place>, Stop> {
     let mut ids = candidates(classes, rule, 0);
     let next = ids.partition_point(|id| Some(*id) < schedule.next);
@@ -162,10 +164,10 @@ fn singles(classes: &Classes<'_>, rule: &Rule, schedule: &Schedule, context: &Co
     Ok(places)
 }
 
-/// Values that the first terms of a rule match, and what its holes stand for then.
+/// Values that match the first terms of a rule, with the bindings.
 type Partial = (Vec<Id>, Bindings<Id>);
 
-/// Where a rule of several values applies, in the order of the classes.
+/// Finds the matches of a rule for several values, in the order of the classes.
 fn merges(classes: &Classes<'_>, rule: &Rule, context: &Context<'_>) -> Result<Vec<Place>, Stop> {
     let (last, symmetric) = (rule.from.len() - 1, rule.is_symmetric());
     let mut partial: Vec<Partial> = vec![(Vec::new(), Bindings::of(rule))];
@@ -189,8 +191,8 @@ fn merges(classes: &Classes<'_>, rule: &Rule, context: &Context<'_>) -> Result<V
     Ok(places)
 }
 
-/// The classes that may go on from `start`, of `all` that the next term may match: those behind the last one first, and
-/// no others where every order says the same.
+/// The candidates for the next value: first the classes after the last root, then the classes before it. The latter are
+/// left out if the rule is symmetric. `all` lists the classes that the next term may match.
 fn others(classes: &Classes<'_>, rule: &Rule, (roots, bindings): &Partial, all: &[Id], symmetric: bool) -> Vec<Id> {
     let read = rule.read_by_root(roots.len(), bindings);
     let readers = read.map(|read| sorted(classes, classes.graph[read].parents()));
@@ -200,26 +202,26 @@ fn others(classes: &Classes<'_>, rule: &Rule, (roots, bindings): &Partial, all: 
     behind.iter().chain(before).filter(|id| !roots.contains(id)).copied().collect()
 }
 
-/// Every way in which `id` is the next value.
+/// All ways to extend the partial match by `id`.
 fn extended(classes: &Classes<'_>, rule: &Rule, (roots, bindings): &Partial, id: Id) -> Vec<Partial> {
     let found = rule.matches(classes, roots.len(), id, bindings);
     found.into_iter().map(|bindings| ([&roots[..], &[id]].concat(), bindings)).collect()
 }
 
-/// What the rule puts in place of the values, if it applies there.
+/// The match with its replacement, if the rule applies there.
 fn place(classes: &Classes<'_>, rule: &Rule, (roots, bindings): Partial) -> Option<Place> {
     let replacement = rule.replacement(classes, &roots, &bindings)?;
     Some((roots, replacement))
 }
 
-/// The classes that an op computes with which the term number `root` begins.
+/// The classes with a node for the root op of term number `root`.
 fn candidates(classes: &Classes<'_>, rule: &Rule, root: usize) -> Vec<Id> {
     let name = rule.root_op(root).and_then(|name| netc_ir::CORE_OPS.iter().find(|(op, _)| *op == name));
     let ids = name.and_then(|(op, _)| classes.graph.classes_for_op(op));
     sorted(classes, ids.into_iter().flatten())
 }
 
-/// The classes of `ids`, in their order.
+/// The canonical classes of `ids`, sorted, without duplicates.
 fn sorted(classes: &Classes<'_>, ids: impl Iterator<Item = Id>) -> Vec<Id> {
     let mut ids: Vec<Id> = ids.map(|id| classes.graph.find(id)).collect();
     ids.sort_unstable();
@@ -231,7 +233,7 @@ fn unless_interrupted(context: &Context<'_>) -> Result<(), Stop> {
     if context.interrupted() { Err(Stop::Interrupted) } else { Ok(()) }
 }
 
-/// Equates what was found; whether anything was news, or why there is to be no more.
+/// Applies the matches. Returns whether anything was new, or why the search must stop.
 fn apply(classes: &mut Classes<'_>, found: &[Place], limits: Limits, context: &mut Context<'_>) -> Result<bool, Stop> {
     let mut news = false;
     for (roots, replacement) in found {
@@ -261,7 +263,7 @@ mod tests {
 
     use super::*;
 
-    /// A function of `%x: f32[N,4]` that computes each op as `f32[N,4]`; `$` in an op is its number.
+    /// A function of `%x: f32[N,4]` that computes `count` copies of `op` as `f32[N,4]`; `$` in `op` is the number.
     fn module(count: usize, op: &str) -> Module {
         let mut text = String::from("netc 1\nfunc @main(%x: f32[N,4]) -> (%y0) {\n");
         for i in 0..count {
@@ -271,7 +273,7 @@ mod tests {
         netc_ir::parse(&format!("{text}}}\n")).unwrap()
     }
 
-    /// Where the rule of several values applies, by the number of each value.
+    /// The matches of the rule for several values, as the numbers of the values.
     fn merged(rule: &str, module: &Module) -> Vec<Vec<usize>> {
         let main = &module[module.func_named(MAIN).unwrap()];
         let classes = Classes::of(module, main);
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn several_values_are_found_in_any_order() {
+    fn several_values_match_in_any_order() {
         let two = "netc 1\nfunc @main(%x: f32[N,4]) -> (%y0, %y1) {
           %y0 = neg(%x) : f32[N,4]
           %y1 = exp(%x) : f32[N,4]
@@ -297,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_alike_are_found_once() {
+    fn symmetric_rules_match_each_pair_once() {
         let alike = "r: mul(?x, ?a: const), mul(?x, ?b: const) => mul(?x, ?a), mul(?x, ?b)";
         assert_eq!(merged(alike, &module(3, "mul(%x, %c$)")), [[0, 1], [0, 2], [1, 2]]);
         let others = "r: mul(?x, ?a: const), mul(?x, ?b: const) => mul(?x, ?a), neg(mul(?x, ?b))";
@@ -306,14 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn of_many_values_each_is_found_with_its_neighbours() {
+    fn many_values_match_only_with_their_neighbours() {
         let rule = "r: mul(?x, ?a: const), mul(?x, ?b: const) => mul(?x, ?a), mul(?x, ?b)";
         let found = merged(rule, &module(300, "mul(%x, %c$)"));
         assert!(found.len() <= MERGES, "{}", found.len());
         assert!((1..300).all(|i| found.contains(&vec![i - 1, i])));
     }
 
-    /// Applies the rules to sums for so many rounds; and how many ways to compute something that adds.
+    /// Applies the rules to `count` sums. Returns the number of rounds, why it stopped, and the number of new nodes.
     fn sums(rules: &str, count: usize, iters: u64, flag: &AtomicBool) -> (u64, Stop, usize) {
         let module = &module(count, "add(%x, %c$)");
         let mut classes = Classes::of(module, &module[module.func_named(MAIN).unwrap()]);
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_applies_everywhere_is_applied_in_part_and_goes_on_after_a_rest() {
+    fn a_rule_with_too_many_matches_rests_and_then_continues() {
         let count = 4 * MATCHES;
         let after = |iters| sums("r: add(?x, ?c: const) => sub(?x, ?c)", count, iters, &AtomicBool::new(false));
         assert_eq!(after(1), (1, Stop::Iterations, MATCHES));
@@ -337,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_search_ends() {
+    fn an_interrupted_search_stops() {
         let flag = AtomicBool::new(true);
         for rule in ["r: add(?x, ?x) => ?x", "r: add(?x, ?x), add(?x, ?y) => ?x, ?y"] {
             assert_eq!(sums(rule, 3, 3, &flag), (0, Stop::Interrupted, 0), "{rule}");

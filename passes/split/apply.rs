@@ -1,4 +1,4 @@
-//! Making the stages, and the `@main` that calls them.
+//! Builds the stages, and the `@main` that calls them.
 
 use netc_ir::{Attrs, CallOp, Func, FuncId, Loc, MAIN, Module, OpKind};
 
@@ -7,7 +7,7 @@ use crate::analysis::OpNames;
 use crate::copy::{Copy, named};
 use crate::part::Part;
 
-/// Splits `@main` of `module` as `plan`, which was made for it, says.
+/// Splits `@main` of `module` according to `plan`, which must have been made for this module.
 pub fn apply(module: &mut Module, plan: &SplitPlan) {
     let Some(id) = module.func_named(MAIN) else { return };
     let main = &module[id];
@@ -24,7 +24,7 @@ pub fn apply(module: &mut Module, plan: &SplitPlan) {
     module.funcs.extend(stages);
 }
 
-/// `@main` with a call per stage in place of its ops. The stages follow the functions that are there.
+/// Builds `@main` with a call per stage in place of its ops. The stages will be added after the existing functions.
 fn calls(module: &Module, main: &Func, stages: &[StagePlan]) -> Func {
     let mut copy = Copy::new(module, main, MAIN);
     main.params.iter().for_each(|p| copy.param(p));

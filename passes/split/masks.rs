@@ -1,4 +1,4 @@
-//! Refuses cuts that sever masks, or layers from those that hold them.
+//! Rejects cuts that sever a mask from its reader, or two layers that share weights.
 
 use netc_dialect::Dialects;
 
@@ -6,18 +6,18 @@ use super::plan::SplitPlan;
 use crate::analysis::{MaskReads, What};
 use crate::dissolve::Dissolved;
 
-/// A mask that a stage would not find.
+/// A mask, or a layer, that a stage would lose.
 pub(super) struct SeveredMask {
-    /// The cut, by number.
+    /// The index of the cut.
     pub(super) boundary: usize,
-    /// Whether the mask is known to be read.
+    /// Whether the mask is surely read.
     pub(super) certain: bool,
     what: What,
     cut: String,
     text: String,
 }
 
-/// The first mask that is made in one stage and read in another: the certain ones first.
+/// The first mask that is made in one stage and read in another, surely read masks first.
 pub(super) fn severed_mask(dissolved: &Dissolved<'_>, plan: &SplitPlan, dialects: &Dialects) -> Option<SeveredMask> {
     let reads = MaskReads::of(&dissolved.module, dialects);
     let mut stage_of = vec![None; dissolved.module.main()?.num_op_slots()];
@@ -31,21 +31,21 @@ pub(super) fn severed_mask(dissolved: &Dissolved<'_>, plan: &SplitPlan, dialects
 }
 
 impl SeveredMask {
-    /// Why the cut is refused, with the nearest that are not.
+    /// The error message, with the nearest valid cuts.
     pub(super) fn message(&self, nearest: &[Option<String>; 2]) -> String {
         let nearest = match nearest {
-            [None, None] => "every one-tensor cut severs one".into(),
+            [None, None] => "there is no valid one-tensor cut".into(),
             [Some(one), None] | [None, Some(one)] => {
-                format!("the nearest one-tensor cut that severs none is after `{one}`")
+                format!("the nearest valid one-tensor cut is after `{one}`")
             }
             [Some(a), Some(b)] => {
-                format!("the nearest one-tensor cuts that sever none are after `{a}` and after `{b}`")
+                format!("the nearest valid one-tensor cuts are after `{a}` and after `{b}`")
             }
         };
         format!("the cut `{}` severs {}: {}; {nearest}", self.cut, self.what.words(), self.text)
     }
 
-    /// What is said of a mask that may be read.
+    /// The remark for a mask that may be read.
     pub(super) fn warning(&self) -> String {
         format!("the cut `{}` may sever a mask: {}", self.cut, self.text)
     }

@@ -1,4 +1,4 @@
-//! The one-tensor cuts nearest to a wider one.
+//! Finds the one-tensor cuts nearest to a wider cut.
 
 use netc_dialect::Dialects;
 use netc_ir::{Module, OpId};
@@ -7,7 +7,7 @@ use super::plan::Boundary;
 use crate::analysis::{OneTensorCuts, Opened, Slot};
 use crate::dissolve::Dissolved;
 
-/// The one-tensor cuts of a module, seen from a module that some nested models of it were dissolved in.
+/// The one-tensor cuts of a module, related to a copy in which some nested models are dissolved.
 pub(super) struct Nearest<'a, 'm> {
     dissolved: &'a Dissolved<'m>,
     opened: Option<Opened<'m>>,
@@ -16,15 +16,16 @@ pub(super) struct Nearest<'a, 'm> {
 
 impl<'a, 'm> Nearest<'a, 'm> {
     pub(super) fn of(module: &'m Module, dissolved: &'a Dissolved<'m>, dialects: &Dialects) -> Self {
-        // Places are counted over the models that can be opened, if the cuts are in these.
+        // Slots are comparable only if both count the same models, which holds if the cuts are in models that can be
+        // opened.
         let opened = Opened::of(module, dialects);
         let opened = opened.filter(|opened| opened.models.num_slots() == dissolved.origins().models.num_slots());
         let cuts = opened.as_ref().map(|opened| OneTensorCuts::of(opened, dialects));
         Self { dissolved, opened, cuts }
     }
 
-    /// The names of the last cut among the ops that are `before` the boundary, and of the first cut around all that the
-    /// boundary is at.
+    /// The names of the last one-tensor cut `before` the boundary, and of the first one after it that encloses all its
+    /// values.
     pub(super) fn to(&self, boundary: &Boundary, before: impl Fn(OpId) -> bool) -> [Option<String>; 2] {
         let (Some(opened), Some(cuts), Some(main)) = (&self.opened, &self.cuts, self.dissolved.module.main()) else {
             return [None, None];

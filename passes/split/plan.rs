@@ -1,4 +1,4 @@
-//! Deciding where to cut, and what crosses.
+//! Decides where to cut, and what crosses.
 
 use netc_dialect::Dialects;
 use netc_ir::{Func, FuncId, MAIN, Module, Name, OpId, UniqueNames, ValueId};
@@ -9,46 +9,46 @@ use crate::analysis::calls::stages;
 use crate::analysis::{CutError, CutPoint, OpNames, constant_producer, is_constant, live_ops, needed_by, resolve};
 use crate::part::Crossing;
 
-/// A split that cannot be made.
+/// Why a model cannot be split.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SplitError {
-    /// A name is not a place to cut at.
+    /// A name is not a cut.
     #[error(transparent)]
     Cut(#[from] CutError),
-    /// Nothing to cut at.
-    #[error("there is no cut: name a layer or a value, as in `split=mixed9`")]
+    /// No cut is given.
+    #[error("no cut is given: name a layer or a value, as in `split=mixed9`")]
     NoCut,
-    /// There is nothing to split.
+    /// The module has no `@main`.
     #[error("the module has no function `@main`")]
     NoMain,
-    /// `@main` is what a split leaves: it has ops, and all are calls that apply no layer.
+    /// The model is split already: `@main` has ops, and all are calls without a layer.
     #[error(
-        "the model is split already, into stages of which `{0}` is the first: make it one again with `--pass merge`, or \
-         with `netc merge manifest.json -o FILE`"
+        "the model is already split; its first stage is `{0}`. Merge it first with `--pass merge`, or with \
+         `netc merge manifest.json -o FILE`"
     )]
     AlreadySplit(String),
     /// The first part would be empty.
     #[error("nothing is computed before `{0}`: it reads only inputs of the model, weights and constants")]
     NothingBefore(String),
     /// The place is a weight or a constant.
-    #[error("`{0}` is a weight or a constant: every stage that reads it has its own, so there is nothing to cut")]
+    #[error("cannot cut at `{0}`: it is a weight or a constant, and every stage that reads it has its own")]
     Constant(String),
     /// The last part would be empty.
-    #[error("nothing is computed after `{0}`: every output of the model is there already")]
+    #[error("nothing is computed after `{0}`: every output of the model is already computed there")]
     NothingAfter(String),
-    /// The place is in code that is dropped.
-    #[error("no output of the model needs `{0}`: there is nothing to cut")]
+    /// The place is in dead code.
+    #[error("cannot cut at `{0}`: no output of the model needs it")]
     Dead(String),
     /// A cut is given twice.
     #[error("the cut `{0}` is given twice")]
     Twice(String),
-    /// Two cuts are one.
+    /// Two cuts are the same.
     #[error("`{0}` and `{1}` are the same cut: nothing is computed between them")]
     Same(String, String),
     /// Two cuts have no order.
     #[error(
         "`{0}` and `{1}` are on parallel branches: neither is computed from the other. \
-         To cut through both at once say `split={0}+{1}`"
+         To cut through both at once, write `split={0}+{1}`"
     )]
     Parallel(String, String),
     /// A mask would not reach its reader.
@@ -62,12 +62,12 @@ impl From<SplitError> for PassError {
     }
 }
 
-/// How `@main` is to be split.
+/// The plan of a split of `@main`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SplitPlan {
     /// The cuts, in the order of the function.
     pub boundaries: Vec<Boundary>,
-    /// The stages: one more than cuts.
+    /// The stages, one more than the cuts.
     pub stages: Vec<StagePlan>,
     /// The ops that no output needs.
     pub dropped: Vec<OpId>,
@@ -80,15 +80,15 @@ pub struct SplitPlan {
 pub struct StagePlan {
     /// The name of its function.
     pub name: Name,
-    /// Its ops, in order: those that it computes, and the weights and constants that no earlier stage reads.
+    /// Its ops, in order, including the weights and constants that no earlier stage reads.
     pub ops: Vec<OpId>,
-    /// The weights and constants that it reads and an earlier stage has, in order: it has ops for them too.
+    /// The weights and constants that it shares with earlier stages, in order. It gets copies of these ops.
     pub copied: Vec<OpId>,
-    /// What it reads and does not compute: inputs of the model, then results of earlier stages, each in the order of
-    /// definition.
+    /// The values that it reads but does not compute: inputs of the model, then results of earlier stages, each in the
+    /// order of definition.
     pub inputs: Vec<ValueId>,
-    /// What it computes for later stages or for the model's outputs, in the order of definition; the model's outputs in
-    /// the model's order if it [ends](Self::ends) there.
+    /// The values that it computes for later stages or as outputs of the model, in the order of definition. If it
+    /// [ends](Self::ends), in the order of the model's outputs.
     pub outputs: Vec<ValueId>,
     /// Whether no later stage reads its results.
     pub ends: bool,
@@ -97,23 +97,22 @@ pub struct StagePlan {
 /// One cut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Boundary {
-    /// The cut as it was given.
+    /// The cut as given.
     pub spec: String,
     /// The values that are computed before it and read after it.
     pub crossing: Vec<Crossing>,
-    /// The inputs of the model that are read before it and after it.
+    /// The inputs of the model that are read both before and after it.
     pub shared_inputs: Vec<Crossing>,
-    /// The values that it is at: what the first part is there to compute.
+    /// The values of the cut, which the part before it computes.
     pub at: Vec<ValueId>,
-    /// Where more than one tensor crosses: the names of the nearest one-tensor cuts before and after, if they were looked
-    /// for.
+    /// If more than one tensor crosses, and if searched: the names of the nearest one-tensor cuts before and after.
     pub nearest: Option<[Option<String>; 2]>,
 }
 
-/// Decides how to split `@main` of a verified module at the cuts `at`, in whatever order. None of them is inside a nested
-/// model, and masks are not looked at: [`prepare`](super::prepare()) does both.
+/// Decides how to split `@main` of a verified module at the cuts `at`, given in any order. Rejects cuts inside nested
+/// models and ignores masks; [`prepare`](super::prepare()) handles both.
 ///
-/// The time is linear in the size of the function for each cut.
+/// Takes linear time for each cut.
 pub fn plan(module: &Module, at: &[String], dialects: &Dialects) -> Result<SplitPlan> {
     let main = splittable(module, at)?;
     let cut = |spec: &String| Ok((spec.clone(), resolve(module, main, spec, dialects)?));
@@ -121,7 +120,7 @@ pub fn plan(module: &Module, at: &[String], dialects: &Dialects) -> Result<Split
     Ok(plan_at(module, cuts)?)
 }
 
-/// The function that can be split.
+/// Checks that the module can be split, and returns `@main`.
 pub(super) fn splittable(module: &Module, at: &[String]) -> Result<FuncId, SplitError> {
     let main = module.func_named(MAIN).ok_or(SplitError::NoMain)?;
     if at.is_empty() {
@@ -133,7 +132,7 @@ pub(super) fn splittable(module: &Module, at: &[String]) -> Result<FuncId, Split
     Ok(main)
 }
 
-/// Decides how to split `@main` at cuts with their places in it.
+/// Decides how to split `@main` at cuts that are already resolved.
 pub(super) fn plan_at(module: &Module, cuts: Vec<(String, Vec<CutPoint>)>) -> Result<SplitPlan, SplitError> {
     let main = module.main().ok_or(SplitError::NoMain)?;
     let live = live_ops(main);
@@ -144,13 +143,13 @@ pub(super) fn plan_at(module: &Module, cuts: Vec<(String, Vec<CutPoint>)>) -> Re
     Ok(Planner { module, main, stage_of, live, cuts }.plan(reordered))
 }
 
-/// `stage0`, `stage1`, ..., with a number behind the name that another function has.
+/// The names `stage0`, `stage1`, ..., with a number appended if another function has that name.
 fn stage_names(module: &Module, count: usize) -> Vec<Name> {
     let mut names = UniqueNames::without(module.funcs.iter().map(|f| f.name.clone()));
     (0..count).map(|i| names.take(&format!("stage{i}"))).collect()
 }
 
-/// Which ops compute `values`, by op id: what they need without weights and constants, which are there.
+/// Marks the ops, by id, that `values` need, without weights and constants.
 fn computed_for(main: &Func, values: impl IntoIterator<Item = ValueId>) -> Vec<bool> {
     let mut computed = needed_by(main, values);
     for (id, op) in main.ops() {
@@ -159,7 +158,7 @@ fn computed_for(main: &Func, values: impl IntoIterator<Item = ValueId>) -> Vec<b
     computed
 }
 
-/// A cut that was found in the function.
+/// A cut resolved in the function.
 struct Cut {
     spec: String,
     points: Vec<CutPoint>,
@@ -201,8 +200,8 @@ fn in_order(mut cuts: Vec<Cut>) -> (Vec<Cut>, bool) {
 
 /// The stage of each live op, by op id.
 ///
-/// The cuts come by size. One contains the cut before it if, and only if, what it adds makes up the difference in
-/// size.
+/// The cuts are sorted by size. A cut contains the previous one if and only if the ops that it adds make up the
+/// difference in size.
 fn assign_stages(main: &Func, live: &[bool], cuts: &[Cut]) -> Result<Vec<usize>, SplitError> {
     let mut stage_of = vec![cuts.len(); live.len()];
     let mut assigned = 0;
@@ -231,7 +230,8 @@ fn assign_stages(main: &Func, live: &[bool], cuts: &[Cut]) -> Result<Vec<usize>,
     }
 }
 
-/// Moves each weight and constant from the last stage to the first that reads it. What is only returned stays there.
+/// Moves each weight and constant from the last stage to the first stage that reads it. One that is only returned
+/// stays.
 fn assign_constants(main: &Func, live: &[bool], stage_of: &mut [usize]) {
     for (reader, op) in main.ops().filter(|(id, _)| live[id.index()]) {
         for constant in op.operands.iter().filter_map(|v| constant_producer(main, *v)) {
@@ -258,7 +258,7 @@ struct Planner<'m> {
     cuts: Vec<Cut>,
 }
 
-/// The first and the last stage that has to do with a value.
+/// The first and the last stage that use a value.
 type Span = Option<(usize, usize)>;
 
 impl Planner<'_> {
@@ -281,7 +281,7 @@ impl Planner<'_> {
         }
         let mut leaves = vec![false; self.main.num_values()];
         self.main.outputs.iter().for_each(|o| leaves[o.value.index()] = true);
-        // One past the last stage that was seen to read a value: each lists it once.
+        // One past the last stage seen to read each value, so that each stage lists it once.
         let mut read_in = vec![0; self.main.num_values()];
         for (i, stage) in stages.iter_mut().enumerate() {
             for value in stage.ops.iter().flat_map(|op| &self.main[*op].operands) {
@@ -299,7 +299,7 @@ impl Planner<'_> {
             stage.inputs.sort_unstable_by_key(|v| names.position(*v));
             stage.copied.sort_unstable_by_key(|op| self.main[*op].results.first().map(|v| names.position(*v)));
         }
-        // The place of a value among the model's outputs.
+        // The index of each value among the model's outputs.
         let mut place = vec![0; self.main.num_values()];
         self.main.outputs.iter().enumerate().rev().for_each(|(i, output)| place[output.value.index()] = i);
         for stage in &mut stages {
@@ -349,7 +349,7 @@ fn empty_boundary(cut: &Cut) -> Boundary {
 }
 
 impl SplitPlan {
-    /// The stage of each op of `@main`, by op id; of those that are dropped, one behind the last.
+    /// The stage of each op of `@main`, by id. Dropped ops get the number of stages.
     pub(super) fn stage_of(&self, module: &Module) -> Vec<usize> {
         let mut stage_of = vec![self.stages.len(); module.main().map_or(0, Func::num_op_slots)];
         for (i, stage) in self.stages.iter().enumerate() {
@@ -360,7 +360,7 @@ impl SplitPlan {
 }
 
 impl StagePlan {
-    /// What its function consists of, in order.
+    /// The ops of its function, in order.
     pub(super) fn all_ops(&self) -> impl Iterator<Item = OpId> + '_ {
         self.copied.iter().chain(&self.ops).copied()
     }

@@ -1,5 +1,4 @@
-//! All that is decided before a module is split: which nested models are dissolved, what the stages are, and whether a
-//! mask is severed.
+//! Prepares a split: dissolves nested models, plans the stages, and checks that no mask is severed.
 
 use std::borrow::Cow;
 
@@ -15,18 +14,18 @@ use crate::dissolve::dissolve;
 
 /// A split that can be applied.
 pub struct Prepared<'m> {
-    /// The module that is to be split: the given one, or where a cut is inside nested models, one without these.
+    /// The module to split: the given one, or a copy in which the nested models around a cut are dissolved.
     pub module: Cow<'m, Module>,
-    /// How it is to be split.
+    /// The plan.
     pub plan: SplitPlan,
-    /// What the user should know.
+    /// Remarks for the user.
     pub remarks: Vec<Remark>,
 }
 
-/// Decides how to split `@main` of a verified module at the cuts `at`, in whatever order.
+/// Decides how to split `@main` of a verified module at the cuts `at`, given in any order.
 ///
 /// # Errors
-/// Cuts that are none, that have no order, or that sever a mask.
+/// Fails if a cut is invalid, if two cuts are on parallel branches, or if a cut severs a mask.
 pub fn prepare<'m>(module: &'m Module, at: &[String], dialects: &'m Dialects) -> Result<Prepared<'m>> {
     splittable(module, at)?;
     let mut dissolved = dissolve(module, at, INFO.name, dialects)?;

@@ -1,4 +1,4 @@
-//! Splits of random programs.
+//! Property tests: splits of random programs.
 
 use netc_dialect::Dialects;
 use netc_ir::{MAIN, Module, Op, OpId, OpKind, verify};
@@ -31,14 +31,14 @@ proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn stages_part_the_ops(module in random_module(), places in prop::collection::vec(any::<(Index, bool)>(), 1..4)) {
+    fn stages_partition_the_ops(module in random_module(), places in prop::collection::vec(any::<(Index, bool)>(), 1..4)) {
         let at = cuts(&module, &places);
         check_split(&module, &at)?;
         check_split(&module, &[at.join("+")])?;
     }
 
     #[test]
-    fn stages_part_the_ops_of_a_lowered_program(
+    fn stages_partition_the_ops_of_a_lowered_program(
         module in random_lowered(), places in prop::collection::vec(any::<(Index, bool)>(), 1..4),
     ) {
         let at = cuts(&module, &places);
@@ -70,7 +70,7 @@ proptest! {
         }
     }
 
-    /// Cuts in parallel are refused, and only those: a chain by size is a chain by inclusion.
+    /// Exactly the parallel cuts are rejected, because cuts ordered by size are ordered by inclusion.
     #[test]
     fn two_cuts_are_ordered_or_parallel(module in random_module(), a in any::<(Index, bool)>(), b in any::<(Index, bool)>()) {
         let at = cuts(&module, &[a, b]);

@@ -1,4 +1,4 @@
-//! Telling the user what a split does.
+//! Reports a split to the user.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use super::plan::{Boundary, SplitPlan};
 use crate::part::Crossing;
 
 impl SplitPlan {
-    /// What the user should know about the split, one text per remark.
+    /// The remarks about the split, one text each.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.reordered {
             let order: Vec<String> = self.boundaries.iter().map(|b| format!("`{}`", b.spec)).collect();
-            remarks.push(format!("the cuts are taken in the order of the model: {}", order.join(", ")));
+            remarks.push(format!("reordered the cuts as in the model: {}", order.join(", ")));
         }
         remarks.extend(self.boundaries.iter().map(Boundary::to_string));
         match self.dropped.len() {
@@ -33,7 +33,7 @@ impl fmt::Display for SplitPlan {
     }
 }
 
-/// How many crossing tensors a remark lists.
+/// The maximum number of crossing tensors that a remark lists.
 const CROSSING_SHOWN: usize = 8;
 
 impl fmt::Display for Boundary {
@@ -45,7 +45,7 @@ impl fmt::Display for Boundary {
         }
         list(f, &self.crossing)?;
         if !self.shared_inputs.is_empty() {
-            f.write_str("; inputs of the model that are read on both sides: ")?;
+            f.write_str("; inputs of the model read on both sides: ")?;
             list(f, &self.shared_inputs)?;
         }
         match &self.nearest {

@@ -6,7 +6,7 @@ use netc_ir::parse;
 use super::*;
 use crate::testing::run;
 
-/// A residual block between two layers, with an auxiliary output, a dead op and a layer that is applied twice.
+/// A residual block between two layers, with an auxiliary output, a dead op and a shared layer.
 const RESIDUAL: &str = r#"netc 1
 layer l0 "image" : keras.InputLayer {}
 layer l1 "stem" : keras.Conv2D {}
@@ -35,7 +35,7 @@ fn check_error(text: &str, at: &str, expect: &str) {
     assert_eq!(found, Err(format!("pass `{call}`: {expect}")));
 }
 
-/// The functions after a split of [`RESIDUAL`], without the declarations, which stay; and the remarks.
+/// Splits [`RESIDUAL`]. Returns the functions, without the unchanged declarations, and the remarks.
 #[track_caller]
 fn split_residual(at: &str) -> (String, Vec<String>) {
     let (text, remarks) = run(RESIDUAL, &format!("split={at}")).unwrap();
@@ -44,7 +44,7 @@ fn split_residual(at: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn a_cut_in_a_branch_hands_over_every_tensor_that_crosses() {
+fn a_cut_in_a_branch_passes_all_crossing_tensors() {
     let (text, remarks) = split_residual("shared@0");
     insta::assert_snapshot!(text, @r#"
     func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net", inputs = [1], outputs = [2]} {
@@ -72,7 +72,7 @@ fn a_cut_in_a_branch_hands_over_every_tensor_that_crosses() {
 }
 
 #[test]
-fn a_value_that_skips_a_stage_is_handed_past_it() {
+fn a_value_can_skip_a_stage() {
     let (text, remarks) = split_residual("stem,shared@1");
     insta::assert_snapshot!(text, @r#"
     func @main(%x: f32[N,8] "image" l0) -> (%top, %aux "aux_output") attrs {class = "Functional", name = "net", inputs = [1], outputs = [2]} {
@@ -105,7 +105,7 @@ fn a_value_that_skips_a_stage_is_handed_past_it() {
 }
 
 #[test]
-fn what_crosses_may_be_an_output_too() {
+fn a_crossing_value_may_also_be_an_output() {
     let (text, _) = run(
         "netc 1
          func @main(%x: f32[2], %unread: f32[2]) -> (%a \"first\", %b, %a \"again\", %x \"input\") {
@@ -134,7 +134,7 @@ fn what_crosses_may_be_an_output_too() {
 }
 
 #[test]
-fn a_nested_model_is_one_place() {
+fn a_nested_model_is_one_cut() {
     let (text, _) = run(
         r#"netc 1
         layer l0 "encoder" : keras.Functional {}
@@ -168,7 +168,7 @@ fn a_nested_model_is_one_place() {
 }
 
 #[test]
-fn a_nested_model_may_be_called_like_a_stage() {
+fn a_nested_model_may_have_the_name_of_a_stage() {
     let (text, _) = run(
         r#"netc 1
         layer l0 "stage0" : keras.Functional {}
@@ -257,7 +257,7 @@ fn weights_and_constants_are_in_every_stage_that_reads_them() {
 }
 
 #[test]
-fn values_without_names_get_one_where_they_cross() {
+fn unnamed_values_get_names_if_they_cross() {
     let (text, _) = run(
         "netc 1
          func @main(%0: f32[2] \"x\") -> (%3) {
@@ -292,11 +292,11 @@ fn cuts_in_any_order_give_the_same() {
     let (forward, _) = split_residual("stem,sum");
     let (backward, remarks) = split_residual("sum,stem");
     assert_eq!(forward, backward);
-    assert_eq!(remarks[0], "split: the cuts are taken in the order of the model: `stem`, `sum`");
+    assert_eq!(remarks[0], "split: reordered the cuts as in the model: `stem`, `sum`");
 }
 
 #[test]
-fn several_values_are_one_cut() {
+fn several_values_form_one_cut() {
     let text = "netc 1
         func @main(%x: f32[2]) -> (%y) {
           %a = relu(%x) : f32[2]
@@ -311,7 +311,7 @@ fn several_values_are_one_cut() {
 }
 
 #[test]
-fn a_place_that_another_is_computed_from_adds_nothing() {
+fn a_place_that_another_depends_on_adds_nothing() {
     for (both, one) in [("stem+shared@0", "shared@0"), ("sum+stem+branch", "sum"), ("sum+sum", "sum")] {
         let ((both_text, both_remarks), (one_text, one_remarks)) = (split_residual(both), split_residual(one));
         assert_eq!(both_text, one_text);
@@ -322,7 +322,7 @@ fn a_place_that_another_is_computed_from_adds_nothing() {
 }
 
 #[test]
-fn an_op_may_read_nothing_and_give_several_results() {
+fn an_op_may_have_no_operands_and_several_results() {
     let (text, _) = run(
         "netc 1
          func @main(%x: f32[2]) -> (%y, %y \"again\", %q \"odd\") {
@@ -351,7 +351,7 @@ fn an_op_may_read_nothing_and_give_several_results() {
 }
 
 #[test]
-fn remarks_do_not_list_hundreds() {
+fn remarks_list_a_limited_number_of_tensors() {
     let mut text = String::from("netc 1\nfunc @main(%x: f32[N,3]) -> (%y) {\n");
     for i in 0..20 {
         text += &format!("  %a{i} = relu(%x) : f32[N,3]\n");
@@ -371,8 +371,8 @@ fn remarks_do_not_list_hundreds() {
 
 #[test]
 fn errors_name_the_cut() {
-    check_error(RESIDUAL, "brunch", "there is no layer `brunch`; did you mean `branch`?");
-    check_error(RESIDUAL, "unused", "no output of the model needs `unused`: there is nothing to cut");
+    check_error(RESIDUAL, "brunch", "no such layer: `brunch`; did you mean `branch`?");
+    check_error(RESIDUAL, "unused", "cannot cut at `unused`: no output of the model needs it");
     check_error(RESIDUAL, "image", "`image` is an input of the model: a cut there leaves nothing before it");
     check_error(
         RESIDUAL,
@@ -381,9 +381,13 @@ fn errors_name_the_cut() {
     );
     let constant = "netc 1 func @main(%x: f32[2]) -> (%y) {
         %k = constant() {value = 0.5} : f32[2] %a = relu(%x) : f32[2] %y = add(%a, %k) : f32[2] }";
-    let nothing = "`%k` is a weight or a constant: every stage that reads it has its own, so there is nothing to cut";
+    let nothing = "cannot cut at `%k`: it is a weight or a constant, and every stage that reads it has its own";
     check_error(constant, "%k", nothing);
-    check_error(RESIDUAL, "aux+top", "nothing is computed after `aux+top`: every output of the model is there already");
+    check_error(
+        RESIDUAL,
+        "aux+top",
+        "nothing is computed after `aux+top`: every output of the model is already computed there",
+    );
     check_error(RESIDUAL, "stem,stem", "the cut `stem` is given twice");
     check_error(
         RESIDUAL,
@@ -394,7 +398,7 @@ fn errors_name_the_cut() {
         RESIDUAL,
         "stem,top,aux",
         "`top` and `aux` are on parallel branches: neither is computed from the other. \
-         To cut through both at once say `split=top+aux`",
+         To cut through both at once, write `split=top+aux`",
     );
 }
 
@@ -404,7 +408,7 @@ fn errors_about_the_module() {
     check_error(
         &split,
         "%stem",
-        "the model is split already, into stages of which `stage0` is the first: make it one again with `--pass merge`, \
+        "the model is already split; its first stage is `stage0`. Merge it first with `--pass merge`, \
          or with `netc merge manifest.json -o FILE`",
     );
     check_error("netc 1", "a", "the module has no function `@main`");
@@ -412,7 +416,7 @@ fn errors_about_the_module() {
 }
 
 #[test]
-fn what_a_body_captures_crosses_the_cut() {
+fn values_captured_by_a_body_cross_the_cut() {
     let text = r#"netc 1
 func @main(%flag: bool[], %x: f32[N]) -> (%y) {
   %scale = exp(%x) : f32[N] loc("scale")

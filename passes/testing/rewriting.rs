@@ -1,10 +1,10 @@
-//! Tests of rewrites: the ops of `@main` before and after a pass.
+//! Helpers for tests of rewrites: compare the ops of `@main` before and after a pass.
 
 use netc_dialect::Dialects;
 use netc_ir::{Func, Literal, Module, ValueId, parse, print, verify};
 use netc_pass::{ConstError, ConstEval, Context, Fuel, Manager, Pipeline, parse_pass};
 
-/// The program whose `@main` takes `%x` to `%y` by the ops `body`, one a line.
+/// The program whose `@main` computes `%y` from `%x` by the ops `body`, one per line.
 fn program(body: &str) -> String {
     let input = body.lines().find_map(|l| l.trim().strip_prefix("; x: ")).unwrap_or("f32[2]");
     format!(
@@ -27,7 +27,7 @@ fn body(module: &Module) -> Vec<String> {
     main.lines().skip(1).take_while(|l| *l != "}").map(|l| l.trim().to_string()).collect()
 }
 
-/// What the pass `call` makes of `module`, with so much fuel, and how much it burnt.
+/// Runs the pass `call` on `module` with `fuel`. Returns how much fuel it used.
 fn run_with_fuel(module: &mut Module, call: &str, fuel: Fuel) -> u64 {
     let dialects = Dialects::new();
     let mut context = Context::new(&dialects).with_consts(&Counting).with_fuel(fuel);
@@ -36,9 +36,9 @@ fn run_with_fuel(module: &mut Module, call: &str, fuel: Fuel) -> u64 {
     context.fuel.burnt()
 }
 
-/// The pass `call` makes of the ops `before` the ops `after`, and of these the same.
+/// Checks that the pass `call` turns the ops `before` into `after`, and does not change these.
 ///
-/// `%x` is of the type after `; x: ` on the first line, else `f32[2]`; the result is `%y`, and there are weights.
+/// `%x` has the type after `; x: ` on the first line, or else `f32[2]`. The result is `%y`, and there are weights.
 #[track_caller]
 pub(crate) fn rewrite(call: &str, before: &str, after: &str) {
     let mut module = parse(&program(before)).unwrap_or_else(|e| panic!("{e}"));
@@ -51,7 +51,7 @@ pub(crate) fn rewrite(call: &str, before: &str, after: &str) {
     assert_eq!((body(&module), burnt), (found, 0), "the pass again");
 }
 
-/// With 0, 1, ... rewrites, the pass `call` leaves so many ops.
+/// Checks the number of ops that the pass `call` leaves with fuel for 0, 1, ... rewrites.
 #[track_caller]
 pub(crate) fn check_fuel(call: &str, before: &str, ops: &[usize]) {
     for (fuel, ops) in ops.iter().enumerate() {
@@ -61,7 +61,7 @@ pub(crate) fn check_fuel(call: &str, before: &str, ops: &[usize]) {
     }
 }
 
-/// Stands for the executor: every constant is a tensor of 0, 1, 2, ... to its number of elements.
+/// A fake executor: every constant evaluates to the elements 0, 1, 2, ...
 pub(crate) struct Counting;
 
 impl ConstEval for Counting {

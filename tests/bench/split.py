@@ -1,11 +1,11 @@
-"""Splitting a model file: netc, `cp` and Keras side by side, in one run.
+"""Compares netc, `cp` and Keras at splitting a model file.
 
     python tests/bench/split.py [MODEL.keras] [--cut LAYER] [--runs 5] [--netc PATH]
 
-Without a model, Keras makes a ResNet152 (243 MB). Run it in an environment with keras and jax (`tests/run.sh interop`
-makes one in tests/.venv), after `cargo build --release`. Each of the runs copies the file, splits it with netc and
-removes what was written, so the file is in the page cache; the ratios are those of the medians. Keras runs once: it
-takes a hundred times longer. Memory is the peak resident set of the process, as the operating system counts it.
+Without a model, Keras makes a ResNet152 (243 MB). Run the script in an environment with keras and jax (`tests/run.sh
+interop` makes one in tests/.venv), after `cargo build --release`. Each run copies the file, splits it with netc and
+removes the results, so the file is in the page cache. Ratios are ratios of medians. Keras runs once, because it takes a
+hundred times longer. Memory is the peak resident set of the process, as reported by the operating system.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main():
     parser.add_argument("--cut", default="conv4_block20_out")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--netc", default="target/release/netc")
-    parser.add_argument("--no-keras", action="store_true", help="leave Keras out")
+    parser.add_argument("--no-keras", action="store_true", help="do not run Keras")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-//! Core ops, computed by netc's kernels and by candle on the same random numbers. Neither has code of the other.
+//! Compares netc's kernels with candle, an independent implementation, on the same random numbers.
 
 use candle_core::{Device, Tensor as Candle};
 use candle_nn::Module as _;
@@ -6,7 +6,7 @@ use netc_testgen::oracle::Wrong;
 use netc_testgen::property;
 use proptest::prelude::*;
 
-/// Runs `op`, of the operands `%x0`, `%x1`, ..., with netc.
+/// Runs `op` on the operands `%x0`, `%x1`, ... with netc.
 fn netc(op: &str, operands: &[&Candle]) -> Result<Candle, Box<dyn std::error::Error>> {
     let ty = |x: &Candle| x.dims().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let params: Vec<String> = operands.iter().enumerate().map(|(i, x)| format!("%x{i}: f32[{}]", ty(x))).collect();
@@ -25,7 +25,7 @@ fn netc(op: &str, operands: &[&Candle]) -> Result<Candle, Box<dyn std::error::Er
     Ok(Candle::from_vec(numbers, dims, &Device::Cpu)?)
 }
 
-/// Checks that netc computes of `op` what candle computed, up to `tolerance` parts of the largest number.
+/// Checks that netc computes the same for `op` as candle, up to `tolerance` relative to the largest number.
 fn agrees(op: &str, operands: &[&Candle], expect: candle_core::Result<Candle>, tolerance: f32) -> Result<(), Wrong> {
     let found = netc(op, operands).map_err(|e| format!("{op}: {e}"))?;
     let numbers = |x: &Candle| x.flatten_all()?.to_vec1::<f32>();
@@ -113,7 +113,7 @@ fn poolings() {
 }
 
 #[test]
-fn functions_of_one_tensor() {
+fn unary_functions() {
     type Function = fn(&Candle) -> candle_core::Result<Candle>;
     let functions: [(&str, Function); 14] = [
         ("neg", Candle::neg),
@@ -144,7 +144,7 @@ fn functions_of_one_tensor() {
 }
 
 #[test]
-fn functions_of_two_tensors_broadcast() {
+fn binary_functions_broadcast() {
     type Function = fn(&Candle, &Candle) -> candle_core::Result<Candle>;
     let functions: [(&str, Function); 6] = [
         ("add", Candle::broadcast_add),
@@ -191,7 +191,7 @@ fn reductions_and_moves() {
 }
 
 #[test]
-fn a_softmax_of_core_ops() {
+fn softmax_from_core_ops() {
     property::check(100, (1..20usize, 1..200usize, any::<u64>()), |(rows, columns, seed)| {
         let x = (random(&[rows, columns], seed) * 20.0).map_err(|e| e.to_string())?;
         let op = format!(
@@ -207,7 +207,7 @@ fn a_softmax_of_core_ops() {
 }
 
 #[test]
-fn extents_that_are_computed() {
+fn computed_extents() {
     property::check(100, (1..40usize, 1..6usize, any::<u64>()), |(rows, columns, seed)| {
         let x = random(&[rows, columns], seed);
         let lists = "%n = dim(%x0) {axis = 0} : i64[]\n%i = iota(%n) : i64[K]\n\

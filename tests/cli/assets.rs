@@ -1,21 +1,21 @@
-//! Assets: files of layers in the archive of a model.
+//! Tests of assets: files of layers in the archive of a model.
 
 use netc_keras::build::{Declaration, Dense, ModelBuilder, Origin, Tensor};
 
 use crate::bad_input::member;
 use crate::support::{Folder, keras_file, zip};
 
-/// What a table computes.
+/// A layer library for the custom layer `Table`.
 const TABLE: &str = "netc 1\nfunc @Table(%x: any[*]) -> (%y) {\n  %y = neg(%x) : any[*]\n}\n";
 
-/// A layer `name` with a table of two files.
+/// A layer `name` of the class `Table` with two asset files.
 fn table(m: &mut ModelBuilder, name: &str, x: Tensor) -> Tensor {
     let declaration = Declaration::keras("Table", Default::default()).asset("words.txt", name.as_bytes());
     let declaration = declaration.asset("inner/more words", b"\xff\0\n");
     m.named(name).layer(&Declaration { origin: Origin::Custom("Custom>Table".into()), ..declaration }, &[x])
 }
 
-/// Two tables, of which the second is in a model in the model.
+/// A model with two tables, the second in a nested model.
 fn whole() -> Vec<u8> {
     let mut inner = ModelBuilder::new("inner", 1).with_library(TABLE);
     let x = inner.named("inner_x").input(&[4]);
@@ -51,7 +51,6 @@ fn stages_have_the_assets_of_their_layers() {
     assert_eq!(folder.read("merged.keras"), whole());
 }
 
-/// A file without bytes is an asset as any other, and not damaged.
 #[test]
 fn assets_may_be_empty() {
     let mut m = ModelBuilder::new("m", 0).with_library(TABLE);
@@ -77,7 +76,7 @@ fn assets_may_be_empty() {
 }
 
 #[test]
-fn a_cut_inside_a_model_takes_its_assets_along() {
+fn a_cut_inside_a_nested_model_keeps_its_assets() {
     let folder = Folder::new().with("whole.keras", whole());
     folder.netc(&["whole.keras", "--pass", "split=inner/inside", "-o", "out"]).done();
     let second = folder.read("out/whole.stage1.keras");
@@ -85,7 +84,7 @@ fn a_cut_inside_a_model_takes_its_assets_along() {
 }
 
 #[test]
-fn a_program_has_them_too() {
+fn programs_contain_assets() {
     let folder = Folder::new().with("whole.keras", whole());
     folder.netc(&["whole.keras", "-o", "whole.nir"]).done();
     folder.netc(&["whole.nir", "-o", "again.keras"]).done();
@@ -96,19 +95,19 @@ fn a_program_has_them_too() {
 }
 
 #[test]
-fn hdf5_files_have_no_place_for_them() {
+fn hdf5_files_cannot_hold_assets() {
     let folder = Folder::new().with("whole.keras", whole());
     folder.refuses(&["whole.keras", "-o", "x.h5"], &["layer `first`", "it has assets", "write the model as .keras"]);
 }
 
-/// The file with the members that are given besides its configuration and weights.
+/// An archive with the given members next to the configuration and the weights.
 fn with_members(members: &[(&str, &[u8])]) -> Vec<u8> {
     let (config, weights) = (member(&whole(), "config.json"), member(&whole(), "model.weights.h5"));
     zip(&[&[("config.json", &*config), ("model.weights.h5", &*weights)], members].concat())
 }
 
 #[test]
-fn names_that_lead_out_of_the_folder_are_refused() {
+fn asset_names_outside_of_their_folder_are_rejected() {
     for name in [
         "assets/../x",
         "assets//etc/passwd",
@@ -123,12 +122,12 @@ fn names_that_lead_out_of_the_folder_are_refused() {
 }
 
 #[test]
-fn folders_are_no_assets_and_what_no_layer_has_is_told_of() {
+fn folders_are_not_assets_and_unused_assets_are_reported() {
     let members: &[(&str, &[u8])] =
         &[("assets/", b""), ("assets/layers/table/", b""), (FIRST, b"other"), ("assets/layers/dense_7/a.txt", b"x")];
     let folder = Folder::new().with("x.keras", with_members(members));
     let ran = folder.netc(&["x.keras", "-o", "y.keras"]);
-    assert!(ran.out.contains("1 assets belong to no layer and are left out: layers/dense_7/a.txt"), "{ran:?}");
+    assert!(ran.out.contains("1 assets belong to no layer and are dropped: layers/dense_7/a.txt"), "{ran:?}");
     assert_eq!(member(&folder.read("y.keras"), FIRST), b"other");
 }
 

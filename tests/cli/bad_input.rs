@@ -1,18 +1,18 @@
-//! Input that cannot be done: exit code 1, a message that names the file and the place, nothing left behind.
+//! Tests of bad input: exit code 1, an error that names the file and the place, and nothing left behind.
 
 use netc_ir::{ElemType, Layer, Literal, Module, Type, WeightData};
 use serde_json::{Value, json};
 
 use crate::support::{Folder, keras_file, tiny, tiny_module, zip};
 
-/// Splitting `name` is refused with a message that names the file and has each of `parts`.
+/// Checks that splitting `name` fails with an error that names the file and contains each of `parts`.
 #[track_caller]
 fn check(folder: &Folder, name: &str, parts: &[&str]) {
     folder.refuses(&[name, "--pass", "split=sum", "-o", "out"], &[parts, &[name]].concat());
 }
 
 #[test]
-fn not_a_model_at_all() {
+fn files_that_are_not_models() {
     let folder = Folder::new()
         .with("empty.keras", b"")
         .with("text.keras", b"hello")
@@ -21,12 +21,12 @@ fn not_a_model_at_all() {
     check(&folder, "missing.keras", &["No such file"]);
     check(&folder, "folder.keras", &["directory"]);
     check(&folder, "empty.keras", &["empty"]);
-    check(&folder, "text.keras", &["it is of no format that netc reads"]);
+    check(&folder, "text.keras", &["the format is unknown; netc reads"]);
     check(&folder, "old.h5", &["HDF5", "superblock"]);
 }
 
 #[test]
-fn what_was_meant_is_said() {
+fn misspelt_arguments_get_suggestions() {
     let folder = Folder::with_tiny();
     folder.refuses(&["resnet50"], &["did you mean `zoo:resnet50`?"]);
     folder.refuses(&["cutz"], &["there is no such file; did you mean `cuts`?"]);
@@ -47,7 +47,7 @@ fn what_was_meant_is_said() {
 }
 
 #[test]
-fn an_archive_without_its_parts() {
+fn archives_with_missing_or_bad_members() {
     let h5 = member(&tiny(), "model.weights.h5");
     let config = member(&tiny(), "config.json");
     let folder = Folder::new()
@@ -81,7 +81,7 @@ fn json_that_is_not_a_model() {
     check(&folder, "deep.keras", &["config.json", "nested deeper than 1024 levels"]);
     let line = "`keras.Model(m.inputs, m.outputs).save(\"x.keras\")` writes the graph";
     let arguments = "the file records the arguments of the class `MyModel`, not its graph";
-    // The weights are those of a model with an input layer: it is functional.
+    // The weights have a group for an input layer, so the model is functional.
     check(&folder, "subclassed.keras", &[arguments, "the model is functional, so", line]);
     let folder = folder.with("subclassed.json", subclassed);
     check(&folder, "subclassed.json", &[arguments, "if the model is functional", line, "the Python code of `call`"]);
@@ -98,7 +98,7 @@ fn tiny_with(from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_configuration_that_does_not_fit() {
+fn inconsistent_configurations() {
     let folder = Folder::new()
         .with("padding.keras", tiny_with(r#""padding": "same""#, r#""padding": 3"#))
         .with("filters.keras", tiny_with(r#""filters": 4"#, r#""filters": 5"#))
@@ -118,7 +118,7 @@ fn a_configuration_that_does_not_fit() {
 }
 
 #[test]
-fn an_operation_that_does_not_say_its_module() {
+fn operations_without_a_module() {
     let history = json!({"shape": [null, 4, 4, 3], "dtype": "float32", "keras_history": ["image", 0, 0]});
     let call = json!({"args": [{"class_name": "__keras_tensor__", "config": history}], "kwargs": {}});
     let pool =
@@ -146,7 +146,7 @@ fn an_operation_that_does_not_say_its_module() {
 }
 
 #[test]
-fn weights_that_are_missing_or_of_the_wrong_shape() {
+fn missing_weights_and_wrong_shapes() {
     let mut missing = tiny_module();
     let logits = missing.layers.iter().position(|l| &*l.name == "logits").unwrap();
     missing.layers[logits].weights.pop();
@@ -161,12 +161,12 @@ fn weights_that_are_missing_or_of_the_wrong_shape() {
 }
 
 #[test]
-fn places_that_are_no_cuts() {
+fn invalid_cuts() {
     let folder = Folder::with_tiny();
     let refuses = |cut: &str, parts: &[&str]| {
         folder.refuses(&["tiny.keras", "--pass", &format!("split={cut}"), "-o", "out"], parts)
     };
-    refuses("brnch", &["there is no layer `brnch`", "did you mean `branch`"]);
+    refuses("brnch", &["no such layer: `brnch`", "did you mean `branch`"]);
     refuses("image", &["`image` is an input of the model"]);
     refuses("before:conv", &["nothing is computed before `conv`"]);
     refuses("logits", &["nothing is computed after `logits`"]);
@@ -175,7 +175,7 @@ fn places_that_are_no_cuts() {
 }
 
 #[test]
-fn programs_that_are_none() {
+fn invalid_programs() {
     let deep = format!("netc 1\nattrs {{a = {}", "[".repeat(200_000));
     let maps = format!("netc 1\nattrs {}", "{a = ".repeat(200_000));
     let dims = format!("netc 1\nfunc @main(%x: f32[{}N]) -> () {{}}", "floor(".repeat(200_000));
@@ -206,9 +206,9 @@ fn programs_that_are_none() {
     padded.refuses(&["run", "far.nir"], &["gone.bin", "18446744073709551610"]);
 }
 
-/// A model of a class of its own in the model `tiny`, as keras-hub has them.
+/// Models of keras-hub contain nested models of custom classes.
 #[test]
-fn a_model_of_a_class_of_its_own_is_one_layer() {
+fn a_nested_model_of_a_custom_class_is_one_layer() {
     let config = String::from_utf8(member(&tiny(), "config.json")).unwrap();
     let mut config: Value = serde_json::from_str(&config).unwrap();
     let layers = config["config"]["layers"].as_array_mut().unwrap();
@@ -221,11 +221,11 @@ fn a_model_of_a_class_of_its_own_is_one_layer() {
     let archive = zip(&[("config.json", config.to_string().as_bytes()), ("model.weights.h5", &weights)]);
     let folder = Folder::new().with("hub.keras", archive);
     let ran = folder.netc(&["inspect", "hub.keras"]);
-    let note = "of the model `norm` the file records the arguments of the class `Backbone`, not its graph";
+    let note = "for the model `norm` the file records the arguments of the class `Backbone`, not its graph";
     assert!(ran.err.contains(note) && ran.err.contains("`keras.models.clone_model(m, clone_function="), "{ran:?}");
 }
 
-/// `tiny` as JSON and a file of weights for it that `edit` changes.
+/// A folder with `tiny` as JSON, and a file with its weights after `edit`.
 fn with_weights(edit: impl FnOnce(&mut Module)) -> Folder {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "tiny.json"]).done();
@@ -234,13 +234,13 @@ fn with_weights(edit: impl FnOnce(&mut Module)) -> Folder {
     folder.with("other.keras", keras_file(&module))
 }
 
-/// The layer of the model.
+/// The layer called `name`.
 fn layer<'m>(module: &'m mut Module, name: &str) -> &'m mut Layer {
     module.layers.iter_mut().find(|layer| &*layer.name == name).unwrap()
 }
 
 #[test]
-fn weights_of_another_model_are_to_blame_for_themselves() {
+fn errors_name_the_weights_file_that_does_not_fit() {
     let refuses = |folder: &Folder, parts: &[&str]| {
         for model in ["tiny.json", "tiny.keras"] {
             let args = [model, "--weights", "other.keras", "-o", "x.keras"];
@@ -265,14 +265,13 @@ fn weights_of_another_model_are_to_blame_for_themselves() {
     }
     let h5 = member(&tiny(), "model.weights.h5");
     let folder = folder.with("tiny.weights.h5", h5);
-    let line = "it holds weights without a model; give that too: `netc model.json --weights tiny.weights.h5`";
+    let line = "it holds weights without a model; give the model too: `netc model.json --weights tiny.weights.h5`";
     folder.refuses(&["inspect", "tiny.weights.h5"], &["`tiny.weights.h5`", line]);
     folder.netc(&["tiny.json", "--weights", "tiny.weights.h5", "-o", "x.keras"]).done();
 }
 
-/// The rules of the IR are no words for who gives a model: its layers are.
 #[test]
-fn a_model_that_breaks_a_rule_of_the_ir_is_refused_in_its_own_words() {
+fn errors_in_models_name_layers_instead_of_rules_of_the_ir() {
     let call = |layer: &str, extent: u64| {
         let config = json!({"shape": [null, extent], "dtype": "float32", "keras_history": [layer, 0, 0]});
         json!([{"args": [{"class_name": "__keras_tensor__", "config": config}], "kwargs": {}}])
@@ -302,12 +301,12 @@ fn a_model_that_breaks_a_rule_of_the_ir_is_refused_in_its_own_words() {
         .with("itself.json", reads_itself.to_string());
     folder.refuses(
         &["inspect", "called.json"],
-        &["called.json", "inner: is called with f32[N,3], its input `x` is f32[N,4]"],
+        &["called.json", "inner: is called with f32[N,3], but its input `x` is f32[N,4]"],
     );
     folder.refuses(&["inspect", "itself.json"], &["itself.json", "y: the layer depends on its own result"]);
     let ran = folder.netc(&["inspect", "recorded.json"]);
     assert!(
-        ran.code == 0 && ran.err.contains("`inner`: its model gives f32[N,4], the file records f32[N,7]"),
+        ran.code == 0 && ran.err.contains("`inner`: its model returns f32[N,4], the file records f32[N,7]"),
         "{ran:?}"
     );
 }
@@ -332,7 +331,7 @@ pub(crate) fn member(zip: &[u8], name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn pipes_and_devices_are_no_models() {
+fn pipes_and_devices_are_rejected() {
     let ran = Folder::new().shell("mkfifo pipe && timeout 20 $NETC cuts pipe");
     ran.failed(1, &["cannot read `pipe`", "a pipe or a device"]);
     Folder::new().refuses(&["cuts", "/dev/zero"], &["cannot read `/dev/zero`", "a pipe or a device"]);

@@ -1,4 +1,4 @@
-//! Manifests that lie: about files, sources and counts.
+//! Tests manifests with wrong files, sources and counts.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn split() -> Folder {
     folder
 }
 
-/// The manifest with the value at `pointer` replaced is refused with a message that has each of `parts`.
+/// Checks that a manifest with another value at `pointer` is rejected with a message that contains each of `parts`.
 #[track_caller]
 fn check(pointer: &str, value: &Value, parts: &[&str]) {
     let folder = split();
@@ -25,7 +25,7 @@ fn check(pointer: &str, value: &Value, parts: &[&str]) {
 }
 
 #[test]
-fn files_must_lie_in_the_folder() {
+fn stage_files_must_be_in_the_folder() {
     for file in ["../tiny.keras", "/etc/passwd", "", ".", "..", "a/../../tiny.keras"] {
         check("/stages/0/file", &json!(file), &["out/bad.json", "stages[0]", "a file in the folder of the manifest"]);
     }
@@ -33,13 +33,12 @@ fn files_must_lie_in_the_folder() {
     check("/stages/0/file", &json!("manifest.json"), &["out/manifest.json"]);
     check("/stages/0/file", &json!(7), &["stages[0]", "`file`"]);
     let first = split().json("out/manifest.json")["stages"][0]["file"].take();
-    check("/stages/1/file", &first, &["out/bad.json", "stages[1]: expected a file that is no other stage"]);
+    check("/stages/1/file", &first, &["out/bad.json", "stages[1]: expected a file that no earlier stage uses"]);
     check("/stages/0/file", &Value::Null, &["stages[0]", "`file`"]);
 }
 
-/// The model of a stage must take what the stages before give, and names are given once.
 #[test]
-fn crossing_tensors_must_fit() {
+fn crossing_tensors_must_have_unique_names_and_matching_types() {
     let mut folder = split();
     let mut manifest = folder.json("out/manifest.json");
     let port = manifest["outputs"][0].clone();
@@ -47,7 +46,7 @@ fn crossing_tensors_must_fit() {
     folder = folder.with("out/twice.json", manifest.to_string());
     folder.refuses(&["inspect", "out/twice.json"], &["out/twice.json", "outputs: expected different names", "twice"]);
     let mut manifest = folder.json("out/manifest.json");
-    // The first stage takes an image, and not what it gives itself.
+    // The first stage expects an image, not its own output.
     let first = folder.read(&format!("out/{}", manifest["stages"][0]["file"].as_str().unwrap()));
     folder = folder.with("out/first.keras", first);
     manifest["stages"][1]["file"] = json!("first.keras");
@@ -55,12 +54,23 @@ fn crossing_tensors_must_fit() {
         manifest["stages"][1][key] = manifest["stages"][0][key].clone();
     }
     folder = folder.with("out/image.json", manifest.to_string());
-    let parts = ["out/image.json", "stages[1].inputs[0]: expected f32[", "as its file's model takes, found f32["];
+    let parts = ["out/image.json", "stages[1].inputs[0]: expected f32[", "as its model takes, found f32["];
     folder.refuses(&["inspect", "out/image.json"], &parts);
 }
 
+/// The program of a manifest says of the inputs what the models of the stages say.
 #[test]
-fn sources_must_come_before() {
+fn the_program_must_fit_the_stages() {
+    let main = split().json("out/manifest.json")["main"].as_str().unwrap().to_string();
+    assert!(main.contains("f32[N,8,8,3]"), "{main}");
+    for found in ["f32[N,9,8,3]", "i32[N,8,8,3]", "f32[N,8,8]"] {
+        let expected = format!("main: expected f32[N,8,8,3] for `%image`, as stages[0].inputs[0] takes, found {found}");
+        check("/main", &json!(main.replace("f32[N,8,8,3]", found)), &["out/bad.json", &expected]);
+    }
+}
+
+#[test]
+fn sources_must_be_earlier_stages() {
     let source = "/stages/0/inputs/0/source";
     check(source, &json!({"stage": 1, "output": 0}), &["stages[0]", "earlier stage"]);
     check(source, &json!({"stage": 0, "output": 0}), &["stages[0]", "earlier stage"]);
@@ -72,9 +82,9 @@ fn sources_must_come_before() {
 }
 
 #[test]
-fn types_and_counts_must_fit() {
-    // What stage 1 takes is what stage 0 gives, not the model's input.
-    let given = ["stages[1].inputs[0]: expected f32[N,8,8,4], as its file's model takes, found f32[N,8,8,3]"];
+fn types_and_counts_must_match() {
+    // Stage 1 expects the output of stage 0, not the model's input.
+    let given = ["stages[1].inputs[0]: expected f32[N,8,8,4], as its model takes, found f32[N,8,8,3]"];
     check("/stages/1/inputs/0/source", &json!({"model_input": "image"}), &given);
     check("/stages/1/inputs", &json!([]), &["stages[1]", "1 input"]);
     check("/stages/1/inputs", &json!({}), &["stages[1]", "`inputs`"]);
@@ -90,7 +100,7 @@ fn types_and_counts_must_fit() {
 }
 
 #[test]
-fn a_manifest_that_is_none() {
+fn files_that_are_not_manifests() {
     let folder =
         Folder::new().with("a.json", "").with("b.json", "[]").with("c.json", "{").with("d.json", "[".repeat(100_000));
     for (name, part) in [
@@ -105,7 +115,7 @@ fn a_manifest_that_is_none() {
 }
 
 #[test]
-fn what_is_there_for_merging_must_fit() {
+fn entries_for_merging_are_checked() {
     check("/main", &json!(7), &["main", "a program"]);
     check("/main", &json!("func"), &["main", "a program"]);
     for calls in [json!(1), json!({"conv": 1}), json!({"conv": [-1]}), json!({"conv": []})] {
@@ -117,7 +127,7 @@ fn what_is_there_for_merging_must_fit() {
     }
 }
 
-/// Every place of a value, as a JSON pointer.
+/// The JSON pointers to every part of a value.
 fn places(value: &Value) -> Vec<String> {
     let below = |key: &str, value: &Value| -> Vec<String> {
         let key = key.replace('~', "~0").replace('/', "~1");
@@ -132,7 +142,7 @@ fn places(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn whatever_stands_in_a_place_is_taken_or_refused_in_words() {
+fn hostile_values_anywhere_are_accepted_or_rejected_with_an_error() {
     let mut folder = split();
     let manifest = folder.json("out/manifest.json");
     let hostile = [Value::Null, json!(-1), json!(u64::MAX), json!("../\u{0}"), json!([[7]]), json!({"stage": 1})];
@@ -147,5 +157,5 @@ fn whatever_stands_in_a_place_is_taken_or_refused_in_words() {
             refused += ran.code;
         }
     }
-    assert!(refused > 100, "{refused} are refused");
+    assert!(refused > 100, "only {refused} are rejected");
 }

@@ -1,4 +1,4 @@
-//! Output that cannot be written: exit code 1, and nothing left behind.
+//! Tests of output that cannot be written: exit code 1, and nothing left behind.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use crate::support::{Folder, tiny};
 
 #[test]
-fn folders_that_cannot_be_made() {
+fn folders_that_cannot_be_created() {
     let folder = Folder::with_tiny().with("file", "I am a file");
     let refuses = |target: &str| folder.refuses(&["tiny.keras", "--pass", "split=sum", "-o", target], &[target]);
     refuses("file");
@@ -19,7 +19,7 @@ fn folders_that_cannot_be_made() {
 }
 
 #[test]
-fn a_folder_in_the_place_of_a_file() {
+fn folders_where_files_should_go() {
     let folder = Folder::with_tiny();
     fs::create_dir_all(folder.path("out/manifest.json")).unwrap();
     fs::create_dir(folder.path("x.keras")).unwrap();
@@ -33,7 +33,7 @@ fn the_input_is_never_overwritten() {
     folder.netc(&["tiny.keras", "-o", "tiny.nir"]).done();
     folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
     symlink("tiny.keras", folder.path("link.keras")).unwrap();
-    let never = ["never overwritten"];
+    let never = ["never overwrites an input"];
     folder.refuses(&["tiny.keras", "-o", "tiny.keras"], &never);
     folder.refuses(&["tiny.keras", "-o", "./out/../tiny.keras"], &never);
     folder.refuses(&["tiny.keras", "-o", "link.keras"], &never);
@@ -43,9 +43,9 @@ fn the_input_is_never_overwritten() {
     folder.refuses(&["out/manifest.json", "-o", "out"], &never);
 }
 
-/// A full disk: the limit on the size of files stands for it.
+/// A limit on file sizes simulates the full disk.
 #[test]
-fn a_disk_that_is_full() {
+fn full_disks() {
     let folder = Folder::new();
     let full = |args: &str| {
         let ran = folder.shell(&format!("trap '' XFSZ; ulimit -f 8; exec $NETC {args}"));
@@ -59,7 +59,7 @@ fn a_disk_that_is_full() {
 }
 
 #[test]
-fn outputs_replace_what_is_there_whole_or_not_at_all() {
+fn existing_outputs_are_replaced_completely_or_not_at_all() {
     let folder = Folder::with_tiny();
     folder.netc(&["zoo:tiny", "-o", "x.keras"]).done();
     let first = folder.read("x.keras");

@@ -1,10 +1,10 @@
-//! The compile configuration and the optimizer's state of a model.
+//! Tests of training state: the compile configuration and the optimizer's state of a model.
 
 use serde_json::Value;
 
 use crate::support::Folder;
 
-/// A model whose optimizer has two variables, of which the second is the tenth of its group.
+/// A model whose optimizer has the variables 2 and 10, which sort differently as text.
 const COMPILED: &str = r#"netc 1
 weight w0 "dense/vars/0" : f32[2,1] = [0.5, -1.0]
 weight w1 "optimizer/vars/2" : i32[] = 7
@@ -18,7 +18,7 @@ func @main(%x: f32[N,2] l0) -> (%dense) attrs {class = "Functional", name = "mod
 }
 "#;
 
-/// The declaration in the program that a command prints.
+/// The declaration of the training state in the program that a command prints.
 fn declared(folder: &Folder, args: &[&str]) -> Option<String> {
     let program = folder.netc(&[args, &["--emit", "ir"]].concat()).done();
     program.lines().find(|line| line.contains("netc.Compiled")).map(str::to_string)
@@ -27,7 +27,7 @@ fn declared(folder: &Folder, args: &[&str]) -> Option<String> {
 const NOTE: &str = "the compile configuration and the optimizer's state are left out";
 
 #[test]
-fn what_a_file_is_read_with_is_written_and_nothing_of_it_by_passes() {
+fn training_state_is_copied_but_dropped_by_passes() {
     for (key, file, other) in [("compile_config", "m.keras", "m.h5"), ("training_config", "m.h5", "m.keras")] {
         let folder = Folder::new().with("m.nir", COMPILED.replace("KEY", key));
         folder.netc(&["m.nir", "-o", file]).done();
@@ -67,7 +67,7 @@ fn an_architecture_keeps_its_compile_configuration() {
 }
 
 #[test]
-fn a_program_without_it_needs_no_file_of_its_weights() {
+fn a_program_without_training_state_does_not_refer_to_its_file() {
     let compiled = COMPILED.replace("KEY", "compile_config");
     let apart = compiled
         .replace("netc 1\n", "netc 1\nfile file0 = \"gone.bin\"\n")
@@ -78,8 +78,11 @@ fn a_program_without_it_needs_no_file_of_its_weights() {
 }
 
 #[test]
-fn weights_below_a_weight_are_refused() {
+fn weights_below_a_weight_are_rejected() {
     let compiled = COMPILED.replace("KEY", "compile_config").replace("vars/10 = w2", "vars/2/a = w2");
     let folder = Folder::new().with("m.nir", compiled);
-    folder.refuses(&["m.nir", "-o", "m.keras"], &["optimizer/vars/2", "other weights have places below it"]);
+    folder.refuses(
+        &["m.nir", "-o", "m.keras"],
+        &["optimizer/vars/2", "is used for both a weight and a group of weights"],
+    );
 }

@@ -1,10 +1,10 @@
-//! Paths into nested models, and the names of layers, in all commands that take them.
+//! Tests of layer names and paths into nested models in all commands that take them.
 
 use serde_json::Value;
 
 use crate::support::{Folder, keras_file};
 
-/// A backbone and a head, with a mask that both read and names that are hard to type.
+/// A model with a nested backbone and a head, a mask that both read, and names that need quoting.
 const NESTED: &str = r#"netc 1
 weight w0 "b0/k" : f32[4,4] = rand(1, -0.5, 0.5)
 weight w1 "b1/k" : f32[4,4] = rand(2, -0.5, 0.5)
@@ -38,12 +38,12 @@ fn with_nested() -> Folder {
     Folder::new().with("m.nir", NESTED)
 }
 
-/// The same from a Keras file.
+/// The same model as a Keras file.
 fn with_file() -> Folder {
     Folder::new().with("m.keras", keras_file(&netc_ir::parse(&declared(NESTED)).unwrap()))
 }
 
-/// The program with declarations of layers as Keras writes them.
+/// Completes the layer declarations of the program as Keras writes them.
 fn declared(program: &str) -> String {
     let declared = |line: &str| {
         let Some((head, config)) = line.split_once(" {config = ").filter(|_| line.starts_with("layer")) else {
@@ -58,7 +58,7 @@ fn declared(program: &str) -> String {
 }
 
 #[test]
-fn cuts_open_nested_models_and_name_inputs_that_both_sides_read() {
+fn cuts_lists_nested_models_and_inputs_read_on_both_sides() {
     let folder = with_nested();
     let out = folder.netc(&["cuts", "m.nir"]).done();
     let rows: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -121,7 +121,7 @@ fn cuts_are_sorted_and_limited() {
 }
 
 #[test]
-fn a_table_that_is_no_terminals_does_not_depend_on_one() {
+fn piped_tables_do_not_depend_on_the_terminal_width() {
     let folder = with_nested();
     let narrow = folder.shell("COLUMNS=20 \"$NETC\" cuts m.nir").done();
     assert_eq!(narrow, folder.netc(&["cuts", "m.nir"]).done());
@@ -160,14 +160,14 @@ fn inspect_opens_nested_models() {
     assert_eq!(names(&["backbone/b1"]), ["backbone/b1"]);
     let json: Value = serde_json::from_str(&folder.netc(&["inspect", "m.keras", "backbone", "--json"]).done()).unwrap();
     assert_eq!((json["parameters"].as_u64(), json["layers"].as_array().unwrap().len()), (Some(32), 4));
-    folder.refuses(&["inspect", "m.keras", "b1"], &["there is no layer `b1`", "did you mean `backbone/b1`?"]);
+    folder.refuses(&["inspect", "m.keras", "b1"], &["no such layer: `b1`", "did you mean `backbone/b1`?"]);
     folder.refuses(&["inspect", "m.keras", "backbon/b1"], &["did you mean `backbone/b1`"]);
 }
 
 #[test]
-fn a_forgotten_path_is_told_by_every_command() {
+fn every_command_suggests_the_path_of_a_nested_layer() {
     let folder = with_file();
-    let meant = ["there is no layer `b1`", "did you mean `backbone/b1`?"];
+    let meant = ["no such layer: `b1`", "did you mean `backbone/b1`?"];
     for pass in ["split=b1", "extract=b1..head", "freeze=b1"] {
         folder.refuses(&["m.keras", "--pass", pass, "-o", "out"], &meant);
     }
@@ -176,7 +176,7 @@ fn a_forgotten_path_is_told_by_every_command() {
 }
 
 #[test]
-fn what_is_inside_a_wrapper_is_told() {
+fn cuts_inside_wrappers_are_explained() {
     let text = NESTED.replace(
         "keras.ReLU {config = {name = \"a,b\"",
         "keras.TimeDistributed {config = {layer = {class_name = \"Dense\", config = {name = \"inner\"}}, name = \"a,b\"",
@@ -189,7 +189,7 @@ fn what_is_inside_a_wrapper_is_told() {
 }
 
 #[test]
-fn names_with_commas_are_quoted_and_print_back() {
+fn names_with_commas_are_quoted_and_round_trip() {
     let folder = with_file();
     folder.netc(&["m.keras", "--pass", "split=\"a,b\",backbone/b0", "-o", "out"]).done();
     let passes = folder.json("out/manifest.json")["passes"].clone();
@@ -201,7 +201,7 @@ fn names_with_commas_are_quoted_and_print_back() {
         assert_eq!(folder.read(&format!("{again}/m.stage1.keras")), folder.read("out/m.stage1.keras"));
     }
     folder.netc(&["m.keras", "--pass", "extract=backbone..\"a,b\"", "-o", "part.keras"]).done();
-    folder.refuses(&["m.keras", "--pass", "split=a,b", "-o", "no"], &["there is no layer `a`"]);
+    folder.refuses(&["m.keras", "--pass", "split=a,b", "-o", "no"], &["no such layer: `a`"]);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn extract_reports_the_part() {
     assert!(split.starts_with("model     net (Functional): 7 layers"), "{split}");
 }
 
-/// A head that holds the embedding in its configuration, as a user's class may.
+/// A custom head whose configuration contains the embedding.
 const TIED: &str = r#"netc 1
 weight w0 "emb/k" : f32[9,4] = rand(1, -0.5, 0.5)
 weight w1 "head/b" : f32[9] = rand(2, -0.5, 0.5)
@@ -241,7 +241,7 @@ func @main(%words: i32[N,5] l0) -> (%end) attrs {class = "Functional", name = "n
 "#;
 
 #[test]
-fn no_cut_separates_a_layer_from_one_that_holds_it() {
+fn no_cut_separates_layers_that_share_weights() {
     let folder = Folder::new().with("m.nir", TIED);
     let table = folder.netc(&["cuts", "m.nir"]).out;
     let names: Vec<&str> = table.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();

@@ -1,10 +1,10 @@
-//! Damaged files: whatever is wrong with them, the command ends with exit code 0 or 1 and leaves nothing half-written.
+//! Tests of damaged files: the command exits with 0 or 1 and leaves nothing half-written.
 
 use netc_ir::WeightData;
 
 use crate::support::{Folder, tiny};
 
-/// Splits the file, and requires a whole result or none.
+/// Splits the file and checks that the result is complete or absent. Returns the exit code.
 #[track_caller]
 fn check(what: &str, bytes: &[u8]) -> i32 {
     let folder = Folder::new().with("tiny.keras", bytes);
@@ -23,17 +23,17 @@ fn truncated_files() {
     let bytes = tiny();
     for i in 0..40 {
         let len = bytes.len() * i / 40;
-        assert_eq!(check(&format!("the first {len} bytes"), &bytes[..len]), 1, "the first {len} bytes are no model");
+        assert_eq!(check(&format!("the first {len} bytes"), &bytes[..len]), 1, "the first {len} bytes are not a model");
     }
     assert_eq!(check("all bytes but one", &bytes[..bytes.len() - 1]), 1);
     assert_eq!(check("all bytes", &bytes), 0);
 }
 
 #[test]
-fn what_is_cut_off_is_said_to_be() {
+fn truncation_is_reported() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "tiny.h5"]).done();
-    for (name, said) in [("tiny.keras", "its end is missing"), ("tiny.h5", "it is cut off: it ends after")] {
+    for (name, said) in [("tiny.keras", "its end is missing"), ("tiny.h5", "it is truncated: it has")] {
         let bytes = folder.read(name);
         for len in [bytes.len() / 2, bytes.len() - 100] {
             std::fs::write(folder.path(name), &bytes[..len]).unwrap();
@@ -50,14 +50,14 @@ fn flipped_bytes() {
         damaged[at] ^= 0xff;
         check(&format!("byte {at}"), &damaged)
     };
-    // Members have checksums; their headers have what nobody reads, such as dates.
+    // Members have checksums, but their headers contain fields that nothing reads, such as dates.
     let refused: i32 = (0..70).map(|i| flip(bytes.len() * i / 70)).sum();
-    assert!(refused > 60, "only {refused} of 70 are refused");
+    assert!(refused > 60, "only {refused} of 70 are rejected");
 }
 
-/// A number of the weights that is another than the one that was saved: only the checksum tells.
+/// Only the checksum reveals a changed number in the weights.
 #[test]
-fn damaged_weights_are_neither_computed_with_nor_copied() {
+fn damaged_weights_are_neither_used_nor_copied() {
     let mut bytes = tiny();
     let folder = Folder::new().with("whole.keras", &bytes);
     let kernel = netc_keras::read(&folder.path("whole.keras"), &netc_keras_testgen::dialects()).unwrap().module;
@@ -78,12 +78,11 @@ fn damaged_weights_are_neither_computed_with_nor_copied() {
     for arguments in uses {
         folder.refuses(arguments, &["tiny.keras", "`model.weights.h5` is damaged"]);
     }
-    assert_eq!(folder.netc(&["cuts", "tiny.keras"]).code, 0, "no weight is needed to tell the cuts");
+    assert_eq!(folder.netc(&["cuts", "tiny.keras"]).code, 0, "listing cuts reads no weights");
 }
 
-/// A zip that says that its members are larger than they are, or elsewhere.
 #[test]
-fn directories_that_lie() {
+fn zip_directories_with_wrong_sizes_and_offsets() {
     let bytes = tiny();
     let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
     for field in [20, 24, 28, 30, 42] {

@@ -1,4 +1,4 @@
-//! `netc gen`: what it makes loads back, repeats, and is refused where it cannot be.
+//! Tests of `netc gen`: its output loads, is reproducible, and impossible requests are rejected.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ fn ops(program: &str) -> usize {
 }
 
 #[test]
-fn a_program_is_printed_and_repeats() {
+fn programs_are_printed_and_reproducible() {
     let folder = Folder::new();
     let printed = folder.netc(&["gen", "--seed", "7", "--ops", "40"]).done();
     assert!((30..80).contains(&ops(&printed)), "{printed}");
@@ -23,7 +23,14 @@ fn a_program_is_printed_and_repeats() {
 }
 
 #[test]
-fn a_program_is_written_and_runs() {
+fn numbers_out_of_range_name_the_option_and_its_range() {
+    let folder = Folder::new();
+    folder.netc(&["gen", "--ops", "-1"]).failed(2, &["'-1' for '--ops <N>'", "0..=4294967295"]);
+    folder.netc(&["gen", "--seed", "-1"]).failed(2, &["'-1' for '--seed <SEED>'"]);
+}
+
+#[test]
+fn programs_are_written_and_run() {
     let folder = Folder::new();
     folder.netc(&["gen", "--seed", "3", "-o", "g.nir"]).done();
     folder.netc(&["gen", "--seed", "3", "-o", "again.nir"]).done();
@@ -34,7 +41,7 @@ fn a_program_is_written_and_runs() {
 }
 
 #[test]
-fn a_model_of_layers_is_written_and_loads_back() {
+fn models_of_layers_are_written_and_load() {
     let folder = Folder::new();
     folder.netc(&["gen", "--seed", "5", "--ops", "8", "-o", "g.keras"]).done();
     folder.netc(&["gen", "--seed", "5", "--ops", "8", "-o", "again.keras"]).done();
@@ -46,7 +53,7 @@ fn a_model_of_layers_is_written_and_loads_back() {
 }
 
 #[test]
-fn features_are_those_asked_for() {
+fn programs_have_the_requested_features() {
     let folder = Folder::new();
     let made = |features| folder.netc(&["gen", "--ops", "60", "--features", features]).done();
     assert!(made("branches,shared,nested").contains("call @"));
@@ -54,10 +61,10 @@ fn features_are_those_asked_for() {
     assert_eq!((chain.funcs.len(), chain.funcs[0].params.len(), chain.funcs[0].outputs.len()), (1, 1, 1));
 }
 
-/// A layer that needs numbers of some range may come with so many calls that see to it.
+/// Maximum number of layer calls per step: a layer that needs numbers in a range may come with further layers.
 const CALLS_OF_A_STEP: usize = 6;
 
-/// How far back the ops of a function read, in ops.
+/// The largest distance, in ops, between an op and the producer of one of its operands.
 fn reach(func: &Func) -> usize {
     let place: BTreeMap<_, _> = func.op_ids().enumerate().map(|(i, op)| (op, i)).collect();
     let back = |(i, value): (usize, &ValueId)| func.producer(*value).map(|op| i - place[&op]);
@@ -66,7 +73,7 @@ fn reach(func: &Func) -> usize {
 }
 
 #[test]
-fn models_of_layers_have_the_features_asked_for() {
+fn models_have_the_requested_features() {
     let folder = Folder::new();
     let made = |seed: u32, features: &str| {
         let seed = seed.to_string();
@@ -92,7 +99,7 @@ fn models_of_layers_have_the_features_asked_for() {
 }
 
 #[test]
-fn layers_of_the_user_are_made_where_they_are_asked_for() {
+fn custom_layers_are_generated_on_request() {
     let folder = Folder::new();
     let custom = |seed: u32, features: &[&str]| {
         let seed = seed.to_string();
@@ -114,10 +121,10 @@ fn help_lists_features_and_examples() {
 }
 
 #[test]
-fn what_cannot_be_made_is_refused() {
+fn impossible_requests_are_rejected() {
     let folder = Folder::new();
     let features = ["gen", "--features", "branches,shred"];
-    folder.netc(&features).failed(2, &["no feature `shred`", "did you mean `shared`?"]);
+    folder.netc(&features).failed(2, &["unknown feature `shred`", "did you mean `shared`?"]);
     let of_core_ops = ["gen", "--features", "branches,zero-dims", "-o", "g.keras"];
     folder.netc(&of_core_ops).failed(2, &["models of layers do not have `zero-dims`", "many-inputs"]);
     folder.netc(&["gen", "-o", "g.onnx"]).failed(2, &["`g.onnx` is no x.keras, x.h5 or x.nir"]);

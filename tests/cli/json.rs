@@ -1,11 +1,11 @@
-//! Models in JSON, and weights from other files.
+//! Tests of models in JSON, with weights from other files.
 
 use crate::bad_input::member;
 use crate::support::{Folder, tiny, zip};
 
 const EQUAL: &str = "every output is equal bit for bit";
 
-/// A folder with `tiny.keras` and its architecture.
+/// A folder with `tiny.keras` and its architecture `tiny.json`.
 fn with_architecture() -> Folder {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "tiny.json"]).done();
@@ -13,7 +13,7 @@ fn with_architecture() -> Folder {
 }
 
 #[test]
-fn an_architecture_with_its_weights_is_the_model() {
+fn an_architecture_and_its_weights_give_the_model() {
     let folder = with_architecture();
     folder.netc(&["tiny.json", "--weights", "tiny.keras", "-o", "again.keras"]).done();
     assert!(folder.netc(&["diff", "tiny.keras", "again.keras"]).done().contains(EQUAL));
@@ -22,7 +22,7 @@ fn an_architecture_with_its_weights_is_the_model() {
 }
 
 #[test]
-fn an_architecture_with_keys_of_a_manifest_is_a_model() {
+fn an_architecture_with_manifest_keys_is_still_a_model() {
     let folder = with_architecture();
     let json = String::from_utf8(folder.read("tiny.json")).unwrap();
     let folder = folder.with("keys.json", json.replacen('{', "{\"netc\": 1, \"stages\": [], ", 1));
@@ -30,7 +30,7 @@ fn an_architecture_with_keys_of_a_manifest_is_a_model() {
 }
 
 #[test]
-fn an_architecture_can_be_cut_and_not_run() {
+fn an_architecture_can_be_split_but_not_run() {
     let folder = with_architecture();
     let report = folder.netc(&["tiny.json", "--pass", "split=sum"]).done();
     assert!(report.contains("boundary `sum`: 1 tensor crosses"), "{report}");
@@ -46,12 +46,12 @@ fn an_architecture_can_be_cut_and_not_run() {
     );
     folder.refuses(&["tiny.json", "-o", "x.keras"], &["x.keras", "weights: none are given", "--weights"]);
     for args in [&["run", "tiny.json"][..], &["tiny.json", "--pass", "split=sum", "--verify"]] {
-        folder.refuses(args, &["an architecture without weights does not run", "--weights"]);
+        folder.refuses(args, &["cannot run an architecture without weights", "--weights"]);
     }
 }
 
 #[test]
-fn weights_are_matched_by_their_places_and_not_by_names() {
+fn weights_are_matched_by_path_not_by_layer_name() {
     let mut folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "tiny.json"]).done();
     let json = String::from_utf8(folder.read("tiny.json")).unwrap();
@@ -62,7 +62,7 @@ fn weights_are_matched_by_their_places_and_not_by_names() {
 }
 
 #[test]
-fn other_weights_take_the_place_of_a_models_own() {
+fn given_weights_replace_those_of_the_model() {
     let folder = with_architecture();
     folder.netc(&["gen", "--seed", "1", "--level", "layers", "-o", "other.keras"]).done();
     folder.refuses(&["tiny.keras", "--weights", "other.keras", "-o", "x.keras"], &["`other.keras`"]);
@@ -76,12 +76,12 @@ fn other_weights_take_the_place_of_a_models_own() {
     assert!(folder.netc(&["diff", "tiny.keras", "x.keras"]).done().contains(EQUAL));
 }
 
-/// As Keras 1 wrote it.
+/// An architecture written by Keras 1 with Theano.
 const OF_THEANO: &str = r#"{"keras_version": "1.2.2", "class_name": "Sequential", "config": [
     {"class_name": "Convolution2D", "config": {"name": "c", "nb_filter": 2, "dim_ordering": "th"}}]}"#;
 
 #[test]
-fn json_that_is_no_model_says_what_it_is() {
+fn unusual_json_is_read_or_explained() {
     let folder = with_architecture();
     let text = String::from_utf8(folder.read("tiny.json")).unwrap();
     let folder = folder
@@ -93,7 +93,7 @@ fn json_that_is_no_model_says_what_it_is() {
     for name in ["twice.json", "marked.json"] {
         assert!(folder.netc(&[name]).done().contains("tiny (Functional)"), "{name}");
     }
-    folder.refuses(&["old.json", "-o", "x.json"], &["old.json", "c: its kernels have the order of axes of Theano"]);
+    folder.refuses(&["old.json", "-o", "x.json"], &["old.json", "c: its kernels have Theano's axis order"]);
     folder.refuses(&["js.json", "-o", "x.json"], &["js.json", "weightsManifest: expected a list"]);
     folder.refuses(&["half.json", "-o", "x.json"], &["half.json", "not JSON"]);
 }
@@ -130,7 +130,7 @@ fn text_with_a_byte_order_mark_and_utf_16_are_read() {
     folder.refuses(&["inspect", "wide.json"], &["wide.json", "UTF-32"]);
 }
 
-/// The object of a layer in `config.json` with this configuration, built for this shape, that reads `from`.
+/// The object of a layer in `config.json` that reads the layer `from`.
 fn layer(class: &str, name: &str, config: &str, built_for: &str, from: &str) -> String {
     let nodes = match from {
         "" => "[]".into(),
@@ -148,7 +148,7 @@ fn layer(class: &str, name: &str, config: &str, built_for: &str, from: &str) -> 
 
 const INPUT: &str = r#""dtype": "float32", "batch_shape": [null, 4]"#;
 
-/// What `inspect` shows of the layers of a model.
+/// The output of `inspect` for a model with these layers.
 fn inspected(class: &str, layers: &[String]) -> String {
     let last = r#""input_layers": [["x", 0, 0]], "output_layers": [["last", 0, 0]]"#;
     let graph = if class == "Functional" { format!(", {last}") } else { String::new() };
@@ -167,7 +167,7 @@ fn assert_shows(table: &str, layer: &str, ty: &str) {
 }
 
 #[test]
-fn a_shape_that_a_layer_was_first_built_for_overrides_nothing() {
+fn build_shapes_do_not_override_inferred_types() {
     for class in ["Sequential", "Functional"] {
         let layers = [
             layer("InputLayer", "x", INPUT, "null", ""),
@@ -181,7 +181,7 @@ fn a_shape_that_a_layer_was_first_built_for_overrides_nothing() {
 }
 
 #[test]
-fn an_unknown_layer_has_the_shape_that_its_reader_was_built_for() {
+fn unsupported_layers_take_the_build_shape_of_their_reader() {
     let layers = [
         layer("InputLayer", "x", INPUT, "null", ""),
         layer("MyScale", "first", r#""by": 2"#, "[null, 4]", "x"),
@@ -193,7 +193,7 @@ fn an_unknown_layer_has_the_shape_that_its_reader_was_built_for() {
 }
 
 #[test]
-fn only_extents_on_which_all_readers_agree_are_known() {
+fn extents_are_known_only_if_all_readers_agree() {
     let flatten = r#""data_format": "channels_last""#;
     let layers = [
         layer("InputLayer", "x", INPUT, "null", ""),
@@ -207,7 +207,7 @@ fn only_extents_on_which_all_readers_agree_are_known() {
 }
 
 #[test]
-fn stateful_layers_have_types_with_their_batch() {
+fn stateful_layers_keep_their_fixed_batch() {
     let input = r#""dtype": "float32", "batch_shape": [2, 3, 5]"#;
     let config = |more: &str| format!(r#""units": 4, "stateful": true, "return_sequences": true{more}"#);
     let inner = format!(
@@ -225,7 +225,7 @@ fn stateful_layers_have_types_with_their_batch() {
 }
 
 #[test]
-fn an_unknown_name_in_a_configuration_does_not_refuse_the_file() {
+fn unknown_option_values_make_a_layer_unsupported() {
     let layers = [
         layer("InputLayer", "x", r#""dtype": "float32", "batch_shape": [null, 8, 8, 1]"#, "null", ""),
         layer("UpSampling2D", "last", r#""size": [2, 2], "interpolation": "of_tomorrow""#, "null", "x"),

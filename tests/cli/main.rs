@@ -1,4 +1,4 @@
-//! The command `netc` from the outside: arguments, exit codes, streams, files.
+//! Tests the command `netc` from the outside: arguments, exit codes, streams, files.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
 
@@ -11,6 +11,7 @@ mod cuts;
 mod damage;
 mod foreign;
 mod r#gen;
+mod help;
 mod json;
 mod many_files;
 mod memory;

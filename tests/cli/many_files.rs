@@ -1,4 +1,4 @@
-//! Models in more files than a process may have open: here that is made few.
+//! Tests of models in more files than a process may open, with a low limit on open files.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use crate::support::{Folder, keras_file};
 
 const EQUAL: &str = "every output is equal bit for bit";
 
-/// What `sh` runs the command with. Sixty-four files of weights are open at a time.
+/// Runs the command with few file descriptors. netc keeps at most 64 weight files open.
 const FEW_FILES: &str = "ulimit -n 100; \"$NETC\"";
 
-/// A chain of this many layers, and as many stages.
+/// Number of layers of the chain, and of stages.
 const STAGES: usize = 150;
 
 fn chain() -> Vec<u8> {

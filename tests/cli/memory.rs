@@ -1,8 +1,8 @@
-//! Too much memory, too many steps: what is refused, with both figures, and what names it.
+//! Tests of the limits of memory and steps: errors name the op, the need and the limit.
 
 use crate::support::Folder;
 
-/// Runs the program in two gigabytes.
+/// Runs the program with 2 GB of address space and checks that it fails.
 #[track_caller]
 fn check(program: &str, parts: &[&str]) {
     let folder = Folder::new().with("x.nir", format!("netc 1\n{program}"));
@@ -10,30 +10,35 @@ fn check(program: &str, parts: &[&str]) {
 }
 
 #[test]
-fn results() {
+fn results_beyond_the_memory_limit() {
     check(
         "func @main(%x: f32[65536,1], %y: f32[1,65536]) -> (%z) {
   %a = matmul(%x, %y) : f32[65536,65536] loc(\"outer\")
   %z = reduce_sum(%a) {axes = [0, 1], keep = false} : f32[]
 }",
-        &["cannot run `@main`: `%", "` needs ", " GB of memory, and 1.", " GB are free; allow more with --max-memory"],
+        &[
+            "cannot run `@main`: `%",
+            "` needs ",
+            " GB of memory, more than the 1.",
+            " GB available; allow more with --max-memory",
+        ],
     );
     check(
         "func @main(%x: f32[1]) -> (%y) {
   %y = broadcast(%x) : f32[4294967296]
 }",
-        &["what goes in and comes out needs 34.4 GB of memory"],
+        &["holding inputs and outputs needs 34.4 GB of memory"],
     );
 }
 
 #[test]
-fn inputs() {
-    check("func @main(%x: f32[4294967296]) -> (%x) {\n}", &["what goes in and comes out needs 51.5 GB of memory"]);
+fn inputs_beyond_the_memory_limit() {
+    check("func @main(%x: f32[4294967296]) -> (%x) {\n}", &["holding inputs and outputs needs 51.5 GB of memory"]);
     check("func @main(%x: f32[200000000]) -> (%x) {\n}", &["needs 2.4 GB of memory"]);
 }
 
 #[test]
-fn weights() {
+fn weights_beyond_the_memory_limit() {
     for data in ["0.5", "rand(1, 0.0, 1.0)", "bytes(file0, 0, 17179869184)"] {
         check(
             &format!(
@@ -43,7 +48,7 @@ func @main() -> (%w) {{
   %w = weight w0() : f32[4294967296]
 }}"
             ),
-            &["cannot run `@main`: what its weights hold needs 17.2 GB of memory"],
+            &["cannot run `@main`: loading its weights needs 17.2 GB of memory"],
         );
     }
 }
@@ -69,7 +74,7 @@ func @main() -> (%w) {
     }
 }
 
-/// Twenty functions. Each calls the next one twice.
+/// A program of twenty functions, each of which calls the next one twice.
 fn doubling() -> String {
     let call = |i: usize| if i < 19 { format!("call @f{}", i + 1) } else { "neg".into() };
     let func = |i: usize| {
@@ -81,10 +86,10 @@ fn doubling() -> String {
 }
 
 #[test]
-fn steps() {
+fn inlined_calls_beyond_the_step_limit() {
     let folder = Folder::new().with("x.nir", doubling());
-    let error = "cannot run `@main`: it, with its calls inlined, needs 2,097,151 steps, and 100,656 are allowed; allow \
-                 more with --max-steps";
+    let error = "cannot run `@main`: the function with its calls inlined needs 2,097,151 steps, more than the 100,656 \
+                 allowed; allow more with --max-steps";
     for command in ["run x.nir", "diff x.nir x.nir", "x.nir --pass dce --verify"] {
         folder.shell(&format!("\"$NETC\" {command}")).failed(1, &[error]);
     }
@@ -92,7 +97,7 @@ fn steps() {
 }
 
 #[test]
-fn windows() {
+fn windows_beyond_the_step_limit() {
     let folder = Folder::new().with(
         "x.nir",
         "netc 1
@@ -101,5 +106,7 @@ func @main(%x: f32[1,64,64,64,4]) -> (%y) {
 }
 ",
     );
-    folder.shell("\"$NETC\" run x.nir").failed(1, &["`%y = max_pool` needs 175,922 steps, and 100,016 are allowed"]);
+    folder
+        .shell("\"$NETC\" run x.nir")
+        .failed(1, &["`%y = max_pool` needs 175,922 steps, more than the 100,016 allowed"]);
 }

@@ -1,4 +1,4 @@
-//! Merging stages into the model that was split.
+//! Tests of merging stages back into the model.
 
 use netc_keras::build::{Dense, ModelBuilder};
 use netc_keras_testgen::KerasRecipe;
@@ -6,12 +6,12 @@ use netc_testgen::Cuts;
 
 use crate::support::{Folder, keras_file, saved_by_keras};
 
-/// Splits the file `whole.keras` of the folder and merges the stages: the file comes back, byte for byte.
+/// Splits `whole.keras` and checks that merging the stages restores the file byte for byte.
 #[track_caller]
 fn check(folder: &Folder, cuts: &str) {
     folder.netc(&["whole.keras", "--pass", &format!("split={cuts}"), "-o", "out"]).done();
     folder.netc(&["merge", "out/manifest.json", "-o", "merged.keras"]).done();
-    assert!(folder.read("merged.keras") == folder.read("whole.keras"), "split={cuts}: another file comes back");
+    assert!(folder.read("merged.keras") == folder.read("whole.keras"), "split={cuts}: the merged file differs");
     std::fs::remove_dir_all(folder.path("out")).unwrap();
 }
 
@@ -20,23 +20,23 @@ fn zoo(name: &str) -> Folder {
 }
 
 #[test]
-fn the_stages_of_a_model_are_merged_into_its_file() {
+fn merging_stages_restores_the_file() {
     for cuts in ["sum", "before:sum", "conv,relu,pool", "branch"] {
         check(&zoo("tiny"), cuts);
     }
 }
 
 #[test]
-fn a_layer_that_stages_share_is_one_again() {
+fn shared_layers_are_merged() {
     let folder = zoo("siamese");
     for cuts in ["tower_pool1@0", "tower_conv2@1", "tower_pool1@0+tower_pool1@1", "tower_embedding@1,difference"] {
         check(&folder, cuts);
     }
 }
 
-/// The graph alone gives another order of the calls than the model has.
+/// The calls of the model are numbered in another order than its graph suggests.
 #[test]
-fn calls_keep_the_numbers_that_they_have_in_the_whole() {
+fn merging_restores_the_numbers_of_calls() {
     let mut m = ModelBuilder::new("m", 0);
     let (a, b) = (m.input(&[4]), m.input(&[4]));
     let first = m.named("tower").dense(a, Dense::default());
@@ -50,7 +50,7 @@ fn calls_keep_the_numbers_that_they_have_in_the_whole() {
 }
 
 #[test]
-fn stages_of_random_models_are_merged_into_their_files() {
+fn merging_restores_the_files_of_random_models() {
     let mut merged = 0;
     for seed in 0..12 {
         let module = KerasRecipe::from_seed(seed, 12).build();
@@ -62,11 +62,11 @@ fn stages_of_random_models_are_merged_into_their_files() {
             merged += 1;
         }
     }
-    assert!(merged >= 6, "only {merged} of 12 models have these cuts");
+    assert!(merged >= 6, "only {merged} of 12 models have valid cuts");
 }
 
 #[test]
-fn merging_is_a_pass_too() {
+fn merge_also_works_as_a_pass() {
     let folder = zoo("tiny");
     folder.netc(&["whole.keras", "--pass", "split=sum", "-o", "out"]).done();
     let out = folder.netc(&["out/manifest.json", "--pass", "merge", "--verify", "-o", "merged.keras"]).done();
@@ -78,19 +78,19 @@ fn merging_is_a_pass_too() {
 }
 
 #[test]
-fn stages_of_different_models_are_not_merged() {
+fn stages_of_different_models_are_rejected() {
     let folder =
         zoo("siamese").with("other.keras", keras_file(&(netc_zoo::find("siamese").unwrap().build)(4).unwrap()));
     folder.netc(&["whole.keras", "--pass", "split=tower_pool1@0", "-o", "out"]).done();
     folder.netc(&["other.keras", "--pass", "split=tower_pool1@0", "-o", "others"]).done();
     let other = folder.read("others/other.stage1.keras");
     folder.write("out/whole.stage1.keras", saved_by_keras(&other));
-    let note = "the layer `tower_conv1` is not the same in `@stage0` and in `@stage1`: its weights `vars/0` differ";
+    let note = "the layer `tower_conv1` differs between `@stage0` and `@stage1`: its weights `vars/0` differ";
     folder.refuses(&["merge", "out/manifest.json", "-o", "x.keras"], &[note]);
 }
 
 #[test]
-fn the_manifest_of_a_folder_is_an_input() {
+fn the_manifest_of_a_folder_is_never_overwritten() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
     let manifest = folder.read("out/manifest.json");

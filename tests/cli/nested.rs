@@ -1,4 +1,4 @@
-//! Models in models, many levels deep.
+//! Tests of deeply nested models.
 
 use netc_ir::Module;
 use netc_keras::build::{Dense, ModelBuilder};
@@ -9,7 +9,7 @@ use crate::support::{Folder, keras_file, zip};
 
 const EQUAL: &str = "every output is equal bit for bit";
 
-/// A model in `levels` models, each with a layer of its own before the model inside and one after it.
+/// A model with `levels` nested levels. Each level has a layer before and after its nested model.
 fn nested(levels: usize) -> Module {
     let mut inner: Option<Module> = None;
     for level in (0..=levels).rev() {
@@ -46,7 +46,7 @@ fn two_hundred_levels_work() {
     folder.netc(&["n.keras", "--pass", "inline", "--pass", "lower", "--verify"]).done();
 }
 
-/// The configuration of a model in `levels` models.
+/// The configuration of a model with `levels` nested levels.
 fn config(levels: usize) -> Value {
     let tensor = |layer: &str| {
         let config = json!({"shape": [null, 2], "dtype": "float32", "keras_history": [layer, 0, 0]});
@@ -66,14 +66,14 @@ fn config(levels: usize) -> Value {
 }
 
 #[test]
-fn as_deep_as_is_read_and_one_level_more() {
+fn models_nest_up_to_256_levels() {
     let folder = Folder::new().with("fits.json", config(256).to_string()).with("deep.json", config(257).to_string());
     assert!(folder.netc(&["fits.json", "-o", "copy.json"]).done().contains("Functional"));
     folder.refuses(&["deep.json", "-o", "x.json"], &["deep.json", "models nest deeper than 256 levels"]);
 }
 
 #[test]
-fn deep_models_need_no_large_stack() {
+fn deep_models_run_on_a_small_stack() {
     let folder = Folder::new().with("n.keras", keras_file(&nested(200)));
     for command in ["inspect n.keras", "cuts n.keras --top 1", "n.keras -o copy.keras", "run n.keras 2>/dev/null"] {
         folder.shell(&format!("ulimit -s 1024; \"$NETC\" {command}")).done();
@@ -84,7 +84,7 @@ fn deep_models_need_no_large_stack() {
 }
 
 #[test]
-fn far_too_deep_is_an_error() {
+fn extremely_deep_json_is_an_error() {
     let tiny = crate::support::tiny();
     let open = r#"{"class_name": "Functional", "config": {"name": "m", "layers": ["#;
     for (text, part) in [
@@ -109,7 +109,7 @@ fn a_configuration_too_deep_for_a_layer_names_the_layer() {
     folder.refuses(&["inspect", "deep.json"], &["deep.json", "y: its configuration nests deeper than the 128 levels"]);
 }
 
-/// A model of Keras 2 in a `TimeDistributed`, in `levels` models each of which calls the one in it twice.
+/// A Keras 2 `TimeDistributed` of a model with `levels` nested levels, each of which calls the next one twice.
 fn wrapped(levels: usize) -> Value {
     let input = |name: &str, shape: Value| {
         let config = json!({"name": name, "batch_input_shape": shape, "dtype": "float32"});
@@ -136,7 +136,7 @@ fn wrapped(levels: usize) -> Value {
 }
 
 #[test]
-fn models_in_a_wrapper_that_are_called_twice_do_not_multiply() {
+fn exponential_calls_inside_a_wrapper_are_not_followed() {
     let folder = Folder::new().with("few.json", wrapped(3).to_string()).with("many.json", wrapped(20).to_string());
     let types = |file: &str| {
         let out = folder.netc(&["inspect", file]).out;

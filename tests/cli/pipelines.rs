@@ -1,4 +1,4 @@
-//! Pipelines: looking into them, finding what is wrong with them, and showing it again.
+//! Tests of pipelines: printing, statistics, bisecting, reducing and reproducers.
 
 use serde_json::Value;
 
@@ -20,19 +20,17 @@ fn folder() -> Folder {
 }
 
 #[test]
-fn a_pipeline_is_passes_with_commas_between() {
+fn a_pipeline_is_a_comma_separated_list_of_passes() {
     let out = folder().netc(&["p.nir", "--pipeline", "fix{max=3}(dce),dce", "--emit", "json"]).done();
     let json: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["passes"], serde_json::json!(["fix{max=3}(dce)", "dce"]));
     assert_eq!(json["remarks"], serde_json::json!(["dce: removed 1 op of `@main`"]));
     folder().netc(&["p.nir", "--pipeline", "fix(dce", "-o", "x.nir"]).failed(2, &["at character 8", "`,` or `)`"]);
-    folder().netc(&["p.nir", "--pipeline", "dcee"]).failed(2, &["there is no pass `dcee`; did you mean `dce`"]);
-    folder()
-        .netc(&["p.nir", "--pass", "simplify"])
-        .failed(2, &["there is no pass `simplify`; did you mean `@simplify`?"]);
+    folder().netc(&["p.nir", "--pipeline", "dcee"]).failed(2, &["no such pass: `dcee`; did you mean `dce`"]);
+    folder().netc(&["p.nir", "--pass", "simplify"]).failed(2, &["no such pass: `simplify`; did you mean `@simplify`?"]);
     folder()
         .netc(&["p.nir", "--pass", "@simplfy"])
-        .failed(2, &["there is no pipeline `@simplfy`; did you mean `@simplify`?"]);
+        .failed(2, &["no such pipeline: `@simplfy`; did you mean `@simplify`?"]);
 }
 
 #[test]
@@ -47,7 +45,7 @@ fn programs_between_passes_are_printed_on_request() {
 }
 
 #[test]
-fn programs_between_passes_are_files_on_request() {
+fn programs_between_passes_are_written_on_request() {
     let folder = folder();
     folder.netc(&["p.nir", "--pipeline", "dce,lower", "--print-ir-dir", "ir"]).done();
     assert_eq!(folder.names(), ["ir", "ir/000-after-dce.nir", "ir/001-after-lower.nir", "p.nir"]);
@@ -55,7 +53,7 @@ fn programs_between_passes_are_files_on_request() {
 }
 
 #[test]
-fn time_and_counts_are_trees_on_standard_error() {
+fn timing_and_statistics_are_printed_on_standard_error() {
     let ran = folder().netc(&["p.nir", "--pipeline", "fix(dce),faulty=none", "--timing", "--stats"]);
     let lines: Vec<&str> = ran.err.lines().collect();
     assert!(lines[0].starts_with("timing") && lines[1].starts_with("fix(dce),faulty=none "), "{}", ran.err);
@@ -68,7 +66,7 @@ fn time_and_counts_are_trees_on_standard_error() {
 }
 
 #[test]
-fn fuel_bounds_the_rewrites() {
+fn fuel_limits_the_rewrites() {
     let ran = |fuel| folder().netc(&["p.nir", "--pass", "dce", "--fuel", fuel, "--emit", "ir"]).done();
     assert!(ran("0").contains("exp(") && !ran("1").contains("exp("));
 }
@@ -87,14 +85,14 @@ fn a_pass_that_changes_values_is_named() {
 }
 
 #[test]
-fn what_shows_a_broken_rule_is_kept_and_shows_it_again() {
+fn a_reproducer_of_a_broken_rule_shows_it_again() {
     let folder = folder();
     let ran = folder.netc(&["p.nir", "--pipeline", "dce,faulty=break", "--fuel", "4", "--reproducer", "again.nir"]);
     assert_eq!(ran.code, 1);
-    assert!(ran.err.contains("pass `faulty=break` left a module that breaks the rules (a bug of the pass)"));
+    assert!(ran.err.contains("pass `faulty=break` left a module that breaks the rules of the IR (a bug in the pass)"));
     let text = String::from_utf8(folder.read("again.nir")).unwrap();
     let header: Vec<&str> = text.lines().take(4).collect();
-    let failure = "; failure: pass `faulty=break` left a module that breaks the rules (a bug of the pass):";
+    let failure = "; failure: pass `faulty=break` left a module that breaks the rules of the IR (a bug in the pass):";
     let version = format!("; netc-reproducer: {}", env!("CARGO_PKG_VERSION"));
     assert_eq!(header, [version.as_str(), "; pipeline: faulty=break", failure, "; fuel: 3"]);
     assert!(text.contains("tanh(") && !text.contains("exp("), "the program before the pass: {text}");
@@ -104,7 +102,7 @@ fn what_shows_a_broken_rule_is_kept_and_shows_it_again() {
 }
 
 #[test]
-fn no_header_of_a_reproducer_makes_it_panic() {
+fn damaged_reproducer_headers_do_not_panic() {
     let header = [
         ("netc-reproducer", env!("CARGO_PKG_VERSION")),
         ("pipeline", "dce"),
@@ -130,7 +128,7 @@ fn no_header_of_a_reproducer_makes_it_panic() {
 }
 
 #[test]
-fn a_reproducer_that_shows_nothing_says_so() {
+fn a_reproducer_without_a_failure_says_so() {
     let header = "; netc-reproducer: 0.0.1\n; pipeline: dce\n; failure: pass `dce` panicked\n";
     let folder = Folder::new().with("old.nir", format!("{header}{PROGRAM}")).with("p.nir", PROGRAM);
     let ran = folder.netc(&["repro", "old.nir"]);
@@ -150,7 +148,7 @@ fn bisect_finds_the_pass_and_the_rewrite() {
 }
 
 #[test]
-fn bisect_takes_a_command_that_says_when_the_failure_is_there() {
+fn bisect_accepts_a_check_command() {
     let check = ["--check", "grep -q sin"];
     let out = folder().netc(&["bisect", "p.nir", "--pipeline", "dce,faulty", check[0], check[1]]).done();
     assert!(out.starts_with("failure   `grep -q sin` exits with 0\npass      faulty (number 2 of 2)\n"), "{out}");
@@ -161,7 +159,7 @@ fn bisect_takes_a_command_that_says_when_the_failure_is_there() {
 }
 
 #[test]
-fn bisect_says_where_a_pass_does_not_count() {
+fn bisect_reports_passes_that_do_not_count_rewrites() {
     let out = folder().netc(&["bisect", "p.nir", "--pipeline", "dce,faulty=uncounted"]).done();
     assert!(out.contains("rewrite   none: the pass does not ask for fuel before it rewrites\n"), "{out}");
     let broken = folder().netc(&["bisect", "p.nir", "--pass", "faulty=break"]).done();
@@ -169,7 +167,7 @@ fn bisect_says_where_a_pass_does_not_count() {
 }
 
 #[test]
-fn reduce_leaves_what_shows_the_failure() {
+fn reduce_keeps_the_failure() {
     let folder = folder();
     let out = folder.netc(&["reduce", "p.nir", "--pipeline", "dce,faulty", "-o", "small.nir"]).done();
     assert!(out.starts_with("failure   OUTPUTS DIFFER") && out.contains("\nafter     1 op\n"), "{out}");
@@ -181,7 +179,7 @@ fn reduce_leaves_what_shows_the_failure() {
 }
 
 #[test]
-fn reduce_takes_a_command_that_exits_with_0_when_the_failure_is_there() {
+fn reduce_accepts_a_check_command() {
     let folder = folder();
     let args = ["reduce", "p.nir", "--check", "grep -q relu", "-o", "small.nir"];
     assert!(folder.netc(&args).done().contains("\nafter     1 op\n"));
@@ -189,9 +187,9 @@ fn reduce_takes_a_command_that_exits_with_0_when_the_failure_is_there() {
 }
 
 #[test]
-fn a_failure_that_comes_and_goes_is_tried_several_times() {
+fn flaky_failures_are_tried_several_times() {
     let folder = folder();
-    // Shows the failure every other time that it is asked.
+    // Shows the failure every other time.
     let check = "f() { if [ -e odd ]; then rm odd; grep -q relu \"$1\"; else touch odd; false; fi; }; f";
     let ran = folder.netc(&["reduce", "p.nir", "--check", check, "-o", "small.nir"]);
     assert_eq!(ran.err, "note: the failure comes and goes: it is there in 2 of 5 tries\n");
@@ -199,7 +197,7 @@ fn a_failure_that_comes_and_goes_is_tried_several_times() {
 }
 
 #[test]
-fn a_bug_in_a_program_that_does_not_run_is_found_and_reduced() {
+fn bugs_are_bisected_and_reduced_in_programs_that_do_not_run() {
     let unknown = PROGRAM.replace("= sqrt(", "= custom.Mystery(");
     let folder = Folder::new().with("p.nir", unknown);
     for how in ["break", "panic"] {
@@ -212,15 +210,15 @@ fn a_bug_in_a_program_that_does_not_run_is_found_and_reduced() {
 }
 
 #[test]
-fn a_check_that_cannot_be_run_is_no_answer() {
+fn a_missing_check_command_is_an_error() {
     let args = ["reduce", "p.nir", "--check", "no-such-command", "-o", "small.nir"];
     folder().netc(&args).failed(2, &["there is no command `no-such-command`"]);
 }
 
 #[test]
-fn the_smallest_program_so_far_survives_the_end_of_the_process() {
+fn the_smallest_program_so_far_survives_a_kill() {
     let folder = folder();
-    // The command that judges kills the process that asks it, once there is something to lose.
+    // The check kills netc once a smaller program is written.
     let check = "f() { [ -e small.nir ] && kill -9 $PPID; grep -q relu \"$1\"; }; f";
     let ran = folder.netc(&["reduce", "p.nir", "--check", check, "-o", "small.nir"]);
     assert_ne!(ran.code, 0, "{}", ran.out);
@@ -230,8 +228,10 @@ fn the_smallest_program_so_far_survives_the_end_of_the_process() {
 }
 
 #[test]
-fn a_pass_that_changes_what_is_computed_is_not_compared() {
+fn passes_of_other_fidelity_are_not_compared() {
     let part = ["p.nir", "--pass", "extract=%a..%c", "--verify-each=values"];
     folder().netc(&part).done();
-    folder().netc(&["p.nir", "--pass", "extract=%a..%c", "--verify"]).failed(2, &["there is nothing to compare"]);
+    folder()
+        .netc(&["p.nir", "--pass", "extract=%a..%c", "--verify"])
+        .failed(2, &["the pass `extract=%a..%c` changes", "nothing to compare"]);
 }

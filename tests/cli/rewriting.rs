@@ -1,4 +1,4 @@
-//! Rules of the user's own, and equality saturation.
+//! Tests of custom rules and of equality saturation.
 
 use crate::support::Folder;
 
@@ -32,32 +32,41 @@ fn rules_of_a_file_are_applied() {
 }
 
 #[test]
-fn a_rule_that_changes_values_is_refused_with_a_program_that_shows_it() {
+fn a_rule_that_changes_values_is_rejected_with_a_counterexample() {
     let folder = folder().with("wrong.rules", "swap: sub(?a, ?b) => sub(?b, ?a)\n");
     let args = ["p.nir", "--pass", "rewrite=wrong.rules", "-o", "x.nir"];
     let ran = folder.netc(&args);
-    assert!(ran.err.contains("wrong.rules: line 1: the rule `swap` changes what is computed: element "), "{}", ran.err);
-    let program = ran.err.split_once(", in\n").unwrap().1;
+    assert!(
+        ran.err.contains("cannot use the rewrite rules in `wrong.rules`: line 1: rule `swap` changes values: element "),
+        "{}",
+        ran.err
+    );
+    let program = ran.err.split_once(" of this program:\n").unwrap().1;
     assert!(program.starts_with("netc 1\n") && program.contains(" = sub(%0, %1)"), "{program}");
     let ran = folder.netc(&["p.nir", "--pass", "saturate{rules=wrong.rules}"]);
-    assert!(ran.code == 1 && ran.err.contains("wrong.rules: line 1: the rule `swap` changes"), "{}", ran.err);
+    assert!(ran.code == 1 && ran.err.contains("`wrong.rules`: line 1: rule `swap` changes"), "{}", ran.err);
     assert!(!folder.path("x.nir").exists());
 }
 
 #[test]
-fn rules_that_cannot_be_read_are_errors_with_their_place() {
+fn errors_in_rules_name_the_file_and_the_line() {
     let folder = folder().with("bad.rules", "r: relu(?x) => ?y\n").with("two.rules", "r: neg(?x), neg(?y) => ?x, ?y");
     let failed = |rules: &str, parts: &[&str]| {
         folder.netc(&["p.nir", "--pass", &format!("rewrite={rules}")]).failed(2, parts);
     };
-    failed("bad.rules", &["bad.rules: line 1, column 16: nothing that is matched has the hole `?y`"]);
-    failed("none.rules", &["cannot read the file of rewrite rules none.rules"]);
+    failed(
+        "bad.rules",
+        &[
+            "cannot read the rewrite rules in `bad.rules`: line 1, column 16: the hole `?y` does not occur in the terms to match",
+        ],
+    );
+    failed("none.rules", &["cannot read the rewrite rules in `none.rules`"]);
     let ran = folder.netc(&["p.nir", "--pass", "rewrite=two.rules"]);
-    assert!(ran.code == 1 && ran.err.contains("two.rules: line 1: the rule `r` changes"), "{}", ran.err);
+    assert!(ran.code == 1 && ran.err.contains("`two.rules`: line 1: rule `r` changes"), "{}", ran.err);
 }
 
 #[test]
-fn values_are_replaced_together() {
+fn a_rule_replaces_several_values_at_once() {
     let folder = folder().with("one.rules", include_str!("../../examples/one-product.rules"));
     let out = folder.netc(&["p.nir", "--pipeline", "rewrite=one.rules,dce", "--verify", "-o", "y.nir"]).done();
     assert!(out.contains("verify    every output is "), "{out}");
@@ -66,9 +75,9 @@ fn values_are_replaced_together() {
 }
 
 #[test]
-fn saturation_finds_what_costs_less_and_says_why_it_stopped() {
+fn saturation_finds_a_cheaper_program_and_reports_why_it_stopped() {
     let out = folder().netc(&["p.nir", "--pipeline", "saturate,fix(fold-const,dce)", "--verify", "-o", "y.nir"]).done();
-    assert!(out.contains("saturate: @main: ") && out.contains("no rule has anything new to say"), "{out}");
+    assert!(out.contains("saturate: @main: ") && out.contains("no rule finds anything new"), "{out}");
     assert!(out.contains("within its rounding bound"), "{out}");
     let folder = folder();
     folder.netc(&["p.nir", "--pipeline", "saturate,fix(fold-const,dce)", "-o", "y.nir"]).done();
@@ -77,7 +86,7 @@ fn saturation_finds_what_costs_less_and_says_why_it_stopped() {
 }
 
 #[test]
-fn limits_of_saturation_are_kept() {
+fn saturation_respects_its_limits() {
     let out = folder().netc(&["p.nir", "--pass", "saturate{nodes=1}", "--emit", "json"]).done();
     assert!(out.contains("the limit of nodes is reached"), "{out}");
     let out = folder().netc(&["p.nir", "--pass", "saturate{iters=1}", "--emit", "json"]).done();

@@ -1,4 +1,4 @@
-//! `netc run` and `netc diff`: values in, values out, exit codes.
+//! Tests of `netc run` and `netc diff`: inputs, outputs, exit codes.
 
 use netc_exec::{Tensor, npy, npz};
 
@@ -24,7 +24,7 @@ fn with_inputs() -> Folder {
 }
 
 #[test]
-fn inputs_go_by_name_and_outputs_are_keys() {
+fn inputs_are_given_by_name_and_outputs_are_keys() {
     let folder = with_inputs();
     folder.netc(&["run", "two.nir", "--input", "b=b.npy", "--input", "a=a.npy", "-o", "y.npz"]).done();
     let outputs = npz::read(&folder.path("y.npz")).unwrap();
@@ -35,7 +35,7 @@ fn inputs_go_by_name_and_outputs_are_keys() {
 }
 
 #[test]
-fn a_single_output_may_be_an_array() {
+fn a_single_output_can_be_written_as_npy() {
     let folder = with_inputs().with("one.nir", "netc 1\nfunc @main(%x: f32[N,2]) -> (%y) { %y = neg(%x) : f32[N,2] }");
     folder.netc(&["run", "one.nir", "--input", "a.npy", "-o", "y.npy"]).done();
     assert_eq!(npy::read(&folder.path("y.npy")).unwrap(), tensor(&[1, 2], &[-1.0, -2.0]));
@@ -46,7 +46,7 @@ fn a_single_output_may_be_an_array() {
 }
 
 #[test]
-fn inputs_that_do_not_fit_are_named() {
+fn errors_name_the_wrong_input() {
     let folder = with_inputs();
     let missing = ["the model's input `b` is not given", "--input b=FILE", "`a`, `b`"];
     folder.netc(&["run", "two.nir", "--input", "a=a.npy"]).failed(2, &missing);
@@ -64,7 +64,7 @@ fn inputs_that_do_not_fit_are_named() {
 }
 
 #[test]
-fn every_input_is_given_once_and_no_other() {
+fn unknown_and_repeated_inputs_are_rejected() {
     let folder = with_inputs().with("one.nir", "netc 1\nfunc @main(%image: f32[N,2]) -> (%image) {}");
     let fails = |model: &str, inputs: &[&str], parts: &[&str]| {
         let inputs = inputs.iter().flat_map(|input| ["--input", input]);
@@ -79,7 +79,7 @@ fn every_input_is_given_once_and_no_other() {
 }
 
 #[test]
-fn numbers_are_shown_with_their_digits() {
+fn numbers_are_printed_in_scientific_notation() {
     let folder = with_inputs().with("one.nir", "netc 1\nfunc @main(%x: f32[N,2]) -> (%x) {}");
     npy::write(&folder.path("x.npy"), &tensor(&[1, 2], &[f32::NAN, 5e-10])).unwrap();
     let table = folder.netc(&["run", "one.nir", "--input", "x.npy"]).done();
@@ -88,7 +88,7 @@ fn numbers_are_shown_with_their_digits() {
 }
 
 #[test]
-fn a_layer_without_a_meaning_is_named_with_the_way_to_give_it_one() {
+fn errors_for_unsupported_layers_explain_layer_libraries() {
     let scale = "netc 1
 weight w0 \"scale/0\" : f32[2] = 2.0
 weight w1 \"scale/1\" : f32[2] = 1.0
@@ -111,12 +111,28 @@ func @main(%x: f32[N,2]) -> (%y) {
     let library = concat!(env!("CARGO_MANIFEST_DIR"), "/../layers/scale.nir");
     folder.netc(&["run", "scale.nir", "--input", "a.npy", "--layers", library, "-o", "y.npy"]).done();
     assert_eq!(npy::read(&folder.path("y.npy")).unwrap(), tensor(&[1, 2], &[3.0, 5.0]));
-    folder.refuses(&["run", "scale.nir", "--input", "a.npy", "--layers", "none.nir"], &["layer library `none.nir`"]);
-    folder.refuses(&["run", "scale.nir", "--input", "a.npy", "--layers", "a.npy"], &["layer library `a.npy`"]);
+    // Inside another layer, too.
+    let declared = "layer l0 \"steps\" : keras.TimeDistributed {config = {layer = {class_name = \"Scale\", module = \"own\", \
+                    config = {axis = -1, name = \"scale\"}}}} weights {layer/vars/0 = w0, layer/vars/1 = w1}";
+    let (head, tail) = scale.split_once("layer l0").unwrap();
+    let body = tail.split_once('\n').unwrap().1;
+    let body = body.replace("f32[N,2]", "f32[N,3,2]").replace("custom.Scale", "keras.TimeDistributed");
+    let folder = folder.with("steps.nir", format!("{head}{declared}\n{body}"));
+    folder.netc(&["run", "steps.nir", "--layers", library, "-o", "steps.npy"]).done();
+    // The library is not written over.
+    let folder = folder.with("own.nir", std::fs::read(library).unwrap());
+    folder.refuses(
+        &["scale.nir", "--layers", "own.nir", "-o", "own.nir"],
+        &["`own.nir` is an input, and netc never overwrites an input"],
+    );
+    for library in ["none.nir", "a.npy"] {
+        let shown = format!("layer library `{library}`");
+        folder.netc(&["run", "scale.nir", "--input", "a.npy", "--layers", library]).failed(2, &[&shown]);
+    }
 }
 
 #[test]
-fn models_that_differ_make_the_exit_code_three() {
+fn diff_exits_with_3_if_models_differ() {
     let program = |op: &str| format!("netc 1\nfunc @main(%x: f32[N,2]) -> (%y) {{ %y = {op}(%x) : f32[N,2] }}");
     let folder = Folder::new().with("relu.nir", program("relu")).with("neg.nir", program("neg")).with("two.nir", TWO);
     folder.netc(&["diff", "relu.nir", "relu.nir"]).done();
@@ -135,7 +151,7 @@ fn models_that_differ_make_the_exit_code_three() {
 }
 
 #[test]
-fn the_zoo_says_where_its_weights_come_from() {
+fn zoo_explains_its_weights() {
     let out = Folder::new().netc(&["zoo"]).done();
     assert!(out.starts_with("model ") && out.ends_with("\nWeights are random, always from the same seed.\n"), "{out}");
 }

@@ -1,4 +1,5 @@
-//! The stages of a split are one thing: what changed is not lost, and what does not belong together is not read together.
+//! Tests that the stages of a split are one set: changed files are not lost, and files of different splits are not
+//! mixed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +12,7 @@ use crate::support::{Folder, Ran, keras_file, saved_by_keras};
 
 const SPLIT: [&str; 5] = ["tiny.keras", "--pass", "split=relu,pool", "-o", "out"];
 
-/// A split of `tiny`, and in `other/` one of the same model with other weights.
+/// A folder with a split of `tiny`, and in `other/` a split of the same model with other weights.
 fn split() -> Folder {
     let folder = Folder::with_tiny();
     folder.netc(&SPLIT).done();
@@ -21,7 +22,7 @@ fn split() -> Folder {
     folder
 }
 
-/// A split with a stage 1 that somebody trained.
+/// A folder with a split whose stage 1 was trained.
 fn trained() -> Folder {
     let folder = split();
     let stage = saved_by_keras(&folder.read("other/out/tiny.stage1.keras"));
@@ -29,7 +30,7 @@ fn trained() -> Folder {
     folder
 }
 
-/// It did what it was asked, with a note on standard error that has each of `parts`.
+/// Checks that the command succeeded with a note on standard error that contains each of `parts`.
 #[track_caller]
 fn noted(ran: Ran, parts: &[&str]) -> String {
     assert!(ran.code == 0 && ran.err.lines().all(|line| line.starts_with("note: ")), "{}", ran.err);
@@ -57,13 +58,13 @@ fn the_manifest_has_the_checksum_of_every_file() {
         assert_eq!(folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", format, "--format", format]).code, 0);
         assert_eq!(checked(format), files, "{format}");
     }
-    // Weights that are streamed.
+    // Streamed weights.
     folder.netc(&["zoo:squeezenet", "--pass", "split=#20", "-o", "large"]).done();
     assert_eq!(checked("large"), 2);
 }
 
 #[test]
-fn a_stage_that_was_trained_is_replaced_with_force_alone() {
+fn trained_stages_are_replaced_only_with_force() {
     split().netc(&SPLIT).done();
     let folder = trained();
     let stage =
@@ -74,13 +75,13 @@ fn a_stage_that_was_trained_is_replaced_with_force_alone() {
     let replaced = "replaced `tiny.stage1.keras`, which has changed since netc wrote it";
     assert!(report.contains(replaced) && !report.contains("`tiny.stage0.keras`"), "{report}");
     assert!(folder.netc(&["diff", "tiny.keras", "out/manifest.json"]).done().contains("equal bit for bit"));
-    // A stage that is gone is written again.
+    // A missing stage is written again.
     fs::remove_file(folder.path("out/tiny.stage0.keras")).unwrap();
     folder.netc(&SPLIT).done();
 }
 
 #[test]
-fn files_that_no_split_wrote_are_replaced_with_force_alone() {
+fn unrelated_files_are_replaced_only_with_force() {
     let folder = Folder::with_tiny();
     fs::create_dir(folder.path("out")).unwrap();
     folder.write("out/tiny.stage2.keras", "mine");
@@ -106,9 +107,9 @@ fn a_folder_stands_for_the_manifest_or_the_model_in_it() {
     folder.refuses(&["out", "--pipeline", "merge,split=relu", "-o", "out"], &["`out/tiny.stage0.keras`", "input"]);
 }
 
-/// Some editors put a byte order mark before the text.
+/// Some editors add a byte order mark.
 #[test]
-fn a_manifest_with_a_byte_order_mark_is_a_manifest_everywhere() {
+fn manifests_may_begin_with_a_byte_order_mark() {
     let folder = split();
     let manifest = folder.read("out/manifest.json");
     folder.write("out/manifest.json", [&b"\xef\xbb\xbf"[..], &manifest[..]].concat());
@@ -118,12 +119,12 @@ fn a_manifest_with_a_byte_order_mark_is_a_manifest_everywhere() {
 }
 
 #[test]
-fn the_stages_of_another_model_stay() {
+fn stages_of_another_model_are_kept() {
     let folder = split();
     let siamese = ["zoo:siamese", "--pass", "split=tower_pool1@0", "-o", "out"];
     folder.refuses(&siamese, &["`out/manifest.json` is the manifest of another model, `tiny`", "--force"]);
     let report = folder.netc(&[&siamese[..], &["--force"]].concat()).done();
-    let note = "`out` still holds tiny.stage0.keras, tiny.stage1.keras, tiny.stage2.keras of an earlier split";
+    let note = "`out` still has tiny.stage0.keras, tiny.stage1.keras, tiny.stage2.keras from an earlier split";
     assert!(report.contains(note), "{report}");
     assert!(folder.path("out/tiny.stage2.keras").exists());
 }
@@ -133,23 +134,23 @@ fn stages_of_an_earlier_split_are_removed_unless_they_changed() {
     let again = ["tiny.keras", "--pass", "split=relu", "-o", "out"];
     let folder = split();
     let report = folder.netc(&again).done();
-    assert!(report.contains("note      removed tiny.stage2.keras of the earlier split from `out`\n"), "{report}");
+    assert!(report.contains("note      removed tiny.stage2.keras of an earlier split from `out`\n"), "{report}");
     assert!(!folder.path("out/tiny.stage2.keras").exists());
-    assert!(!folder.netc(&again).done().contains("note"), "nothing is left to say");
+    assert!(!folder.netc(&again).done().contains("note"), "no stage is left to remove");
 
     let folder = split();
     let trained = saved_by_keras(&folder.read("other/out/tiny.stage2.keras"));
     folder.write("out/tiny.stage2.keras", &trained);
     let json = folder.netc(&[&again[..], &["--emit", "json"]].concat()).done();
     let json: Value = serde_json::from_str(&json).unwrap();
-    let note = "`out` still holds tiny.stage2.keras of an earlier split, which this one does not use";
+    let note = "`out` still has tiny.stage2.keras from an earlier split, which this split does not use";
     assert_eq!(json["notes"], json!([{"code": "stages-kept", "text": note}]));
     assert_eq!(folder.read("out/tiny.stage2.keras"), trained);
 }
 
-/// A stage is a folder there, and its shards belong to it.
+/// A TensorFlow.js stage is a folder with shards.
 #[test]
-fn stages_for_tensorflow_js_are_guarded_as_a_whole() {
+fn shards_of_tensorflow_js_stages_are_guarded() {
     let folder = Folder::with_tiny();
     let split = |cut: &str, out: &str| folder.netc(&["tiny.keras", "--pass", cut, "-o", out, "--format", "tfjs"]);
     assert_eq!(split("split=relu,pool", "out").code, 0);
@@ -166,7 +167,7 @@ fn stages_for_tensorflow_js_are_guarded_as_a_whole() {
 }
 
 #[test]
-fn a_manifest_without_checksums_is_read_but_its_stages_may_have_changed() {
+fn without_checksums_stages_are_read_but_not_replaced() {
     let folder = split();
     let mut manifest = folder.json("out/manifest.json");
     for stage in manifest["stages"].as_array_mut().unwrap() {
@@ -189,7 +190,7 @@ const READERS: [&[&str]; 7] = [
 ];
 
 #[test]
-fn a_stage_of_another_split_is_refused() {
+fn stages_of_another_split_are_rejected() {
     for format in ["keras", "h5", "tfjs"] {
         let folder = Folder::with_tiny();
         let split = |cut: &str, out: &str| {
@@ -199,7 +200,7 @@ fn a_stage_of_another_split_is_refused() {
         split("split=relu", "other");
         let stage = if format == "tfjs" { "tiny.stage0/model.json" } else { &format!("tiny.stage0.{format}") };
         folder.write(&format!("out/{stage}"), folder.read(&format!("other/{stage}")));
-        // A model for TensorFlow.js with the shards of another cannot be read at all.
+        // A TensorFlow.js model with the shards of another one cannot be read.
         let why = if format == "tfjs" { "its files have" } else { "netc wrote it for another split" };
         for args in READERS {
             let note = format!("`out/{stage}` is not the stage that `out/manifest.json` describes: ");
@@ -209,7 +210,7 @@ fn a_stage_of_another_split_is_refused() {
 }
 
 #[test]
-fn a_stage_that_was_trained_is_taken_with_a_note() {
+fn trained_stages_are_used_with_a_note() {
     let folder = trained();
     let note = ["`out/tiny.stage1.keras` has changed since netc wrote it", "a framework saved it"];
     noted(folder.netc(READERS[0]), &note);
@@ -223,13 +224,13 @@ fn a_stage_that_was_trained_is_taken_with_a_note() {
     let json = folder.netc(&["merge", "out/manifest.json", "-o", "merged.keras", "--emit", "json"]).done();
     let json: Value = serde_json::from_str(&json).unwrap();
     assert!(note.iter().all(|part| json["notes"][0]["text"].as_str().unwrap().contains(part)), "{json}");
-    // What was trained is in what is merged.
+    // The merged model has the trained weights.
     let same = noted(folder.netc(&["diff", "merged.keras", "out/manifest.json"]), &note);
     assert!(same.contains("equal bit for bit"), "{same}");
 }
 
 #[test]
-fn a_stage_that_was_trained_takes_and_returns_what_it_did() {
+fn trained_stages_must_keep_their_signature() {
     let folder = split();
     let with = |stage: Vec<u8>, why: &str| {
         folder.write("out/tiny.stage2.keras", saved_by_keras(&stage));
@@ -254,9 +255,8 @@ fn a_stage_that_was_trained_takes_and_returns_what_it_did() {
     noted(folder.netc(READERS[0]), &["`out/tiny.stage2.keras` has changed"]);
 }
 
-/// An archive in which bytes of the weights are not what its checksums say.
 #[test]
-fn a_damaged_stage_is_still_called_damaged() {
+fn damaged_stages_are_rejected() {
     let folder = split();
     let mut stage = folder.read("out/tiny.stage1.keras");
     let at = stage.len() / 2;
@@ -267,9 +267,10 @@ fn a_damaged_stage_is_still_called_damaged() {
     }
 }
 
-/// A kill between two renames: a new stage 0, an old stage 1, the old manifest, and the rest in a hidden folder.
+/// Simulates a kill between two renames: stage 0 is new, stage 1 and the manifest are old, and the rest is in a hidden
+/// folder.
 #[test]
-fn a_set_that_a_kill_left_half_replaced_is_completed() {
+fn a_half_replaced_set_is_completed() {
     for args in READERS {
         let folder = Folder::with_tiny();
         let split = |cut: &str, out: &str| folder.netc(&["tiny.keras", "--pass", cut, "-o", out]).done();
@@ -297,7 +298,7 @@ fn a_set_that_a_kill_left_half_replaced_is_completed() {
 
         let ran = folder.netc(args);
         assert_eq!(ran.code, 0, "{args:?}: {}", ran.err);
-        assert!(ran.err.contains("note: completed what a killed netc had begun to write in `out`"), "{}", ran.err);
+        assert!(ran.err.contains("note: completed the files that a killed netc was writing in `out`"), "{}", ran.err);
         for file in files {
             assert_eq!(folder.read(&format!("out/{file}")), folder.read(&format!("new/{file}")), "{args:?}");
         }
@@ -305,7 +306,21 @@ fn a_set_that_a_kill_left_half_replaced_is_completed() {
     }
 }
 
-/// More stages than a process may have files open.
+/// The note about a recovery is printed even if the model cannot be read afterwards.
+#[test]
+fn a_recovery_note_survives_a_later_error() {
+    let folder = Folder::with_tiny();
+    folder.netc(&["tiny.keras", "--pass", "split=pool", "-o", "out"]).done();
+    fs::create_dir(folder.path("out/.netc-a1B2c3")).unwrap();
+    folder.write("out/.netc-a1B2c3/lock", "set\n");
+    folder.write("out/.netc-a1B2c3/journal", json!({"version": 1, "changes": [], "folders": []}).to_string());
+    folder.write("out/manifest.json", "{}");
+    let ran = folder.netc(&["inspect", "out/manifest.json"]);
+    let note = "note: completed the files that a killed netc was writing in `out`";
+    assert!(ran.code == 1 && ran.err.contains(note) && ran.err.contains("error: "), "{}", ran.err);
+}
+
+/// The split has more stages than the process may open files.
 #[test]
 fn many_stages_are_written_with_few_descriptors() {
     let mut m = ModelBuilder::new("m", 0);
@@ -320,7 +335,7 @@ fn many_stages_are_written_with_few_descriptors() {
         let ran = folder.shell(&format!("ulimit -n 40; {split}"));
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert_eq!(folder.json(&format!("{format}/manifest.json"))["stages"].as_array().unwrap().len(), 300);
-        // The earlier set is replaced with few, too.
+        // Replacing the earlier set needs few descriptors, too.
         let ran = folder.shell(&format!("ulimit -n 40; {split}"));
         assert_eq!(ran.code, 0, "{}", ran.err);
     }

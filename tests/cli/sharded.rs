@@ -1,4 +1,4 @@
-//! Weights that are spread over several files.
+//! Tests of weights in several files.
 
 use crate::bad_input::member;
 use crate::support::{Folder, tiny, zip};
@@ -11,8 +11,8 @@ const MAP: &str = r#"{"metadata": {"total_size": 1304}, "weight_map": {
     "/layers/conv2d_1/vars": "model_00000.weights.h5",
     "/layers/dense/vars": "model_00001.weights.h5"}}"#;
 
-/// A folder with `tiny` in every form: the weights of its stages, which are before and behind the layer `sum`, are those of
-/// the whole in two parts.
+/// A folder with `tiny`, its architecture, and its weights in two shards: the weights of its stages before and after
+/// the layer `sum`.
 fn folder() -> Folder {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "tiny.json"]).done();
@@ -32,7 +32,7 @@ fn archive(map: &str, shards: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn the_weights_are_those_of_all_shards() {
+fn weights_are_read_from_all_shards() {
     let folder = folder();
     let given = ["tiny.json", "--weights", "model.weights.json", "-o", "again.keras"];
     assert!(!folder.netc(&given).done().contains("note"));
@@ -47,7 +47,7 @@ fn the_weights_are_those_of_all_shards() {
 }
 
 #[test]
-fn a_damaged_shard_is_neither_computed_with_nor_copied() {
+fn damaged_shards_are_neither_used_nor_copied() {
     let folder = folder();
     let [first, mut second] = shards(&folder);
     let whole = archive(MAP, &[("model_00000.weights.h5", &first), ("model_00001.weights.h5", &second)]);
@@ -63,13 +63,13 @@ fn a_damaged_shard_is_neither_computed_with_nor_copied() {
 }
 
 #[test]
-fn lists_that_do_not_fit_their_shards() {
+fn wrong_lists_of_shards_are_rejected() {
     let folder = folder();
     let [first, second] = shards(&folder);
     let dense = r#""/layers/dense/vars": "model_00001.weights.h5""#;
     for (i, (to, parts)) in [
         (r#""/layers/dense/vars": "../model_00001.weights.h5""#, ["`/layers/dense/vars`", "is not the name of a file"]),
-        (r#""/layers/dense/vars": "/dev/zero""#, ["`/dev/zero`", "is not the name of a file beside"]),
+        (r#""/layers/dense/vars": "/dev/zero""#, ["`/dev/zero`", "is not the name of a file next to"]),
         (r#""/layers/dense/vars": ["..", 7]"#, ["`..`", "is not the name of a file"]),
         (r#""/layers/dense/vars": 7"#, ["weight_map", "is not the name of a file"]),
         (r#""/layers/dense/vars": "tiny.keras""#, ["`tiny.keras`", ""]),
@@ -101,7 +101,7 @@ fn lists_that_do_not_fit_their_shards() {
 }
 
 #[test]
-fn a_weight_in_two_shards_is_refused() {
+fn a_weight_in_two_shards_is_rejected() {
     let folder = folder();
     let [first, _] = shards(&folder);
     let map = MAP.replace("\"model_00000.weights.h5\"", r#"["model_00000.weights.h5", "copy.h5"]"#);

@@ -1,4 +1,4 @@
-//! Programs with their large weights in a file beside them.
+//! Tests of programs with their large weights in a `.safetensors` file next to them.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::Folder;
 
 const SIMPLIFY: [&str; 3] = ["tiny.keras", "--pipeline", "@simplify"];
 
-/// The program at `path` from the folder that it is in.
+/// Parses a program, with the paths of its files relative to the folder.
 fn program(folder: &Folder, name: &str) -> Module {
     let mut module = netc_ir::parse(&fs::read_to_string(folder.path(name)).unwrap()).unwrap();
     for file in &mut module.files {
@@ -26,7 +26,7 @@ fn bytes(module: &Module) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn what_a_pass_made_is_in_a_file_that_others_read_too() {
+fn computed_weights_are_written_as_valid_safetensors() {
     let folder = Folder::with_tiny();
     let printed = folder.netc(&[&SIMPLIFY[..], &["--emit", "ir"]].concat()).done();
     let report = folder.netc(&[&SIMPLIFY[..], &["-o", "x.nir"]].concat()).done();
@@ -58,21 +58,37 @@ fn what_a_pass_made_is_in_a_file_that_others_read_too() {
 }
 
 #[test]
-fn a_program_whose_weights_are_in_files_has_none() {
+fn an_unrelated_file_is_replaced_only_with_force() {
+    let folder = Folder::with_tiny().with("x.safetensors", "precious");
+    let write = [&SIMPLIFY[..], &["-o", "x.nir"]].concat();
+    let refused = ["`x.safetensors`, which would be replaced too, is not part of a model at `x.nir`", "`--force`"];
+    folder.refuses(&write, &refused);
+    assert!(folder.read("x.safetensors") == b"precious" && !folder.path("x.nir").exists());
+    // A program at `x.nir` that does not use the file makes no difference.
+    let folder = folder.with("x.nir", "netc 1\nfunc @main(%x: f32[2]) -> (%x) {\n}\n");
+    folder.refuses(&write, &refused);
+    let ran = folder.netc(&[&write[..], &["--force"]].concat());
+    assert!(ran.code == 0 && ran.out.contains("replaced `x.safetensors`"), "{}{}", ran.out, ran.err);
+    // The file now belongs to the program, and is replaced with it.
+    folder.netc(&write).done();
+}
+
+#[test]
+fn weights_that_are_in_files_are_not_copied() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "-o", "x.nir"]).done();
     assert!(!folder.path("x.safetensors").exists());
 }
 
 #[test]
-fn a_file_that_is_read_is_not_written_over() {
+fn weight_files_of_the_input_are_not_overwritten() {
     let folder = Folder::with_tiny();
     folder.netc(&[&SIMPLIFY[..], &["-o", "x.nir"]].concat()).done();
     fs::create_dir(folder.path("other")).unwrap();
     folder.netc(&["x.nir", "--pass", "dce", "-o", "other/x.nir"]).done();
-    assert!(!Path::new(&folder.path("other/x.safetensors")).exists(), "its weights are in a file");
+    assert!(!Path::new(&folder.path("other/x.safetensors")).exists(), "all large weights are in a file already");
     folder.netc(&["diff", "x.nir", "other/x.nir", "--allow-path", "."]).done();
-    // A further constant would go where the weights of the input are.
+    // An additional constant would overwrite the weight file of the input.
     let text = String::from_utf8(folder.read("x.nir")).unwrap();
     let last = text.lines().filter(|line| line.starts_with("weight ")).count();
     let numbers = vec!["0.5"; 99].join(", ") + ", 1.0";
@@ -81,7 +97,7 @@ fn a_file_that_is_read_is_not_written_over() {
     let at = head.find("\nlayer ").map_or(head.len(), |at| at);
     let text = format!("{}\n{weight}{}\nfunc {tail}", &head[..at], &head[at..]);
     let folder = folder.with("y.nir", text);
-    folder.refuses(&["y.nir", "-o", "x.nir"], &["`x.safetensors` is an input, which is never overwritten"]);
+    folder.refuses(&["y.nir", "-o", "x.nir"], &["`x.safetensors` is an input, and netc never overwrites an input"]);
     folder.netc(&["y.nir", "-o", "z.nir"]).done();
     assert!(folder.path("z.safetensors").exists());
 }

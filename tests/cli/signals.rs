@@ -1,4 +1,4 @@
-//! Runs that are ended from outside: nothing is left behind, or the next run removes it.
+//! Tests of interrupted runs: nothing is left behind, or the next run removes it.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Folder, binary};
 
-/// A model that takes a moment to write.
+/// Splits a model that takes a moment to write.
 const ARGS: [&str; 5] = ["zoo:squeezenet", "--pass", "split=fire3_concat,fire6_concat", "-o", "new/out"];
 
 fn spawn(folder: &Folder, args: &[&str]) -> Child {
@@ -16,7 +16,7 @@ fn spawn(folder: &Folder, args: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Sends the signal after `delay`, if the command has not ended by then.
+/// Runs the command and sends the signal after `delay`, unless it has already ended.
 fn end_after(folder: &Folder, args: &[&str], delay: Duration, signal: &str) -> ExitStatus {
     let mut child = spawn(folder, args);
     thread::sleep(delay);
@@ -24,7 +24,7 @@ fn end_after(folder: &Folder, args: &[&str], delay: Duration, signal: &str) -> E
     child.wait().unwrap()
 }
 
-/// How long the command takes.
+/// Measures the time of the command.
 fn time(args: &[&str]) -> Duration {
     let folder = Folder::new();
     let start = Instant::now();
@@ -32,7 +32,7 @@ fn time(args: &[&str]) -> Duration {
     start.elapsed()
 }
 
-/// The signal at 30 moments of a run.
+/// Sends the signal at 30 different times of a run and checks that nothing is half-written.
 fn check(signal: &str, code: i32) {
     let whole = time(&ARGS);
     let mut ended = 0;
@@ -42,33 +42,33 @@ fn check(signal: &str, code: i32) {
         match status.code() {
             Some(0) => {}
             Some(other) if other == code => ended += 1,
-            // Before the handler is there, nothing is made.
+            // The signal came before the handler was installed, when nothing is written yet.
             None => assert_ne!(status.signal(), None),
             Some(other) => panic!("exit code {other}"),
         }
         let names = folder.names();
         if names.contains(&"new/out/manifest.json".into()) {
-            assert_eq!(names.len(), 6, "all of it: {names:?}");
+            assert_eq!(names.len(), 6, "the set is incomplete: {names:?}");
         } else {
             assert!(names.is_empty(), "moment {moment}: {names:?}");
         }
     }
-    assert!(ended >= 10, "{ended} runs of 30 were ended");
+    assert!(ended >= 10, "only {ended} of 30 runs were interrupted");
 }
 
 #[test]
-fn ctrl_c_leaves_nothing_behind() {
+fn sigint_leaves_nothing_behind() {
     check("-INT", 130);
 }
 
 #[test]
-fn a_request_to_end_leaves_nothing_behind() {
+fn sigterm_leaves_nothing_behind() {
     check("-TERM", 143);
 }
 
-/// A kill cannot be handled: the next run into the folder removes what it left, be it a set or a file.
+/// SIGKILL cannot be handled, so the next run cleans up.
 #[test]
-fn what_a_kill_leaves_the_next_run_removes() {
+fn the_next_run_removes_the_remains_of_a_kill() {
     for (args, outputs) in [(&ARGS[..], 6), (&["zoo:squeezenet", "-o", "x.keras"], 1)] {
         let whole = time(args);
         let mut left = 0;
@@ -77,31 +77,31 @@ fn what_a_kill_leaves_the_next_run_removes() {
             end_after(&folder, args, whole * moment / 15, "-KILL");
             left += usize::from(folder.names().iter().any(|name| name.contains(".netc-")));
         }
-        assert!(left > 0, "no kill left anything");
+        assert!(left > 0, "no kill left any remains");
         let ran = folder.netc(args);
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert_eq!(folder.names().len(), outputs, "{:?}", folder.names());
     }
 }
 
-/// An allocation that fails ends the process as a kill does.
+/// A failed allocation aborts the process.
 #[test]
-fn what_an_abort_leaves_the_next_run_removes() {
+fn the_next_run_removes_the_remains_of_an_abort() {
     let folder = Folder::new();
     let line = |limit: u32| format!("ulimit -v {limit}; exec $NETC {}", ARGS.join(" "));
     let leaves = |limit| {
         folder.shell_ended(&line(limit));
         folder.names().iter().any(|name| name.contains(".netc-"))
     };
-    assert!((10_000..70_000).step_by(2_500).any(leaves), "no abort left anything: {:?}", folder.names());
+    assert!((10_000..70_000).step_by(2_500).any(leaves), "no abort left any remains: {:?}", folder.names());
     let ran = folder.netc(&ARGS);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(folder.names().len(), 6, "{:?}", folder.names());
 }
 
-/// Two splits of one model, one over the other, killed again and again: what is there is the one or the other.
+/// Repeatedly kills a split that replaces another split of the same model.
 #[test]
-fn a_killed_split_over_a_split_leaves_one_of_them() {
+fn killing_a_replacing_split_leaves_one_complete_set() {
     let folder = Folder::new();
     folder.netc(&["zoo:squeezenet", "-o", "whole.keras"]).done();
     let split = |cut| ["whole.keras", "--pass", cut, "-o", "out"];

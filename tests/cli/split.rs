@@ -1,4 +1,4 @@
-//! Splitting models into files, and what a manifest is accepted for.
+//! Tests of splitting models into files, and of manifests as inputs.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::{Dense, ModelBuilder};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Folder, keras_file, tiny};
 
 #[test]
-fn without_an_output_there_is_a_report_and_nothing_written() {
+fn without_an_output_only_a_report_is_printed() {
     let folder = Folder::with_tiny();
     let out = folder.netc(&["tiny.keras", "--pass", "split=sum", "--verify=2", "--seed", "5"]).done();
     insta::assert_snapshot!(out, @"
@@ -31,7 +31,7 @@ fn without_an_output_there_is_a_report_and_nothing_written() {
 }
 
 #[test]
-fn the_default_model_is_inception_and_a_note_says_so() {
+fn the_default_model_is_inception_with_a_note() {
     let folder = Folder::new();
     let ran = folder.netc(&["--pass", "split=mixed9"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -65,7 +65,7 @@ fn a_folder_gets_the_stages_and_the_manifest() {
         "tiny.keras",
     ];
     assert_eq!(folder.names(), files);
-    assert_eq!(folder.read("tiny.keras"), tiny(), "the input is as it was");
+    assert_eq!(folder.read("tiny.keras"), tiny(), "the input is unchanged");
 
     let manifest = folder.json("out/manifest.json");
     let image = json!({"name": "image", "shape": [null, 8, 8, 3], "dtype": "float32", "bytes_per_example": 768});
@@ -78,7 +78,7 @@ fn a_folder_gets_the_stages_and_the_manifest() {
     let logits = json!({"name": "logits", "shape": [null, 10], "dtype": "float32", "bytes_per_example": 40});
     assert_eq!(manifest["outputs"], json!([with(&logits, "source", json!({"stage": 2, "output": 0}))]));
     assert_eq!(manifest["model"], "tiny");
-    assert_eq!(manifest["passes"], json!(["split=[relu,pool]"]), "what made the stages");
+    assert_eq!(manifest["passes"], json!(["split=[relu,pool]"]), "the passes that made the stages");
 
     let stages = manifest["stages"].as_array().unwrap();
     assert_eq!(stages.len(), 3);
@@ -88,7 +88,7 @@ fn a_folder_gets_the_stages_and_the_manifest() {
     assert_eq!(stages[1]["inputs"], json!([with(&relu, "source", json!({"stage": 0, "output": 0}))]));
     assert_eq!(stages[2]["outputs"], json!([logits]));
     let counts = |key: &str| stages.iter().map(|s| s[key].as_u64().unwrap()).collect::<Vec<_>>();
-    assert_eq!(counts("layers"), [4, 4, 2], "with the input layers that stages have of their own");
+    assert_eq!(counts("layers"), [4, 4, 2], "each stage counts its own input layers");
     assert_eq!(counts("parameters"), [128, 148, 50]);
     assert_eq!(counts("multiply_accumulates"), [6912, 9216, 40]);
     let file = |s: &Value| s["file"].as_str().unwrap().to_string();
@@ -116,7 +116,7 @@ fn a_manifest_is_accepted_where_a_model_is() {
 }
 
 #[test]
-fn questions_about_a_manifest_are_answered_as_for_the_whole() {
+fn queries_answer_the_same_for_a_manifest_and_the_whole() {
     let folder = split_tiny();
     let same = |command: &str, options: &[&str]| {
         let ask = |model| folder.netc(&[&[command, model], options].concat()).done();
@@ -148,7 +148,7 @@ fn operations_are_listed_among_layers() {
 }
 
 #[test]
-fn the_stages_need_a_folder() {
+fn stages_need_a_folder() {
     let folder = Folder::with_tiny();
     for name in ["foo.json", "foo.onnx", "foo.npz"] {
         folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", name]).failed(2, &[name, "need a folder"]);
@@ -160,7 +160,7 @@ fn the_stages_need_a_folder() {
 }
 
 #[test]
-fn stages_are_written_as_what_is_asked_for() {
+fn stages_are_written_in_the_requested_format() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out", "--format", "h5"]).done();
     let stages = ["out/tiny.stage0.h5", "out/tiny.stage1.h5"];
@@ -171,7 +171,7 @@ fn stages_are_written_as_what_is_asked_for() {
     assert_eq!(folder.read("merged.h5"), folder.read("whole.h5"));
     let again = folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
     assert!(
-        again.contains("note      removed tiny.stage0.h5, tiny.stage1.h5 of the earlier split from `out`"),
+        again.contains("note      removed tiny.stage0.h5, tiny.stage1.h5 of an earlier split from `out`"),
         "{again}"
     );
     folder.netc(&["tiny.keras", "-o", "x.keras", "--format", "h5"]).failed(2, &["`--format`", "`x.keras`"]);
@@ -208,7 +208,7 @@ fn programs_go_in_and_out_as_text() {
     folder.netc(&["tiny.keras", "-o", "tiny.nir"]).done();
     folder.netc(&["tiny.nir", "-o", "again.nir"]).done();
     assert_eq!(folder.read("tiny.nir"), folder.read("again.nir"));
-    // Weights stay in the file of the model, which is found from the folder of the program.
+    // Weights stay in the model file; its path is relative to the folder of the program.
     std::fs::create_dir(folder.path("sub")).unwrap();
     folder.netc(&["tiny.nir", "--pass", "split=sum", "--pass", "lower", "-o", "sub/split.nir"]).done();
     assert!(String::from_utf8(folder.read("sub/split.nir")).unwrap().contains("\"../tiny.keras\""));
@@ -216,13 +216,13 @@ fn programs_go_in_and_out_as_text() {
     let piped =
         folder.netc_reading(&String::from_utf8(folder.read("tiny.nir")).unwrap(), &["-", "--emit", "ir"]).done();
     assert_eq!(piped.as_bytes(), folder.read("tiny.nir"));
-    // The program is a Keras model still.
+    // The program is still a Keras model.
     folder.netc(&["tiny.nir", "-o", "back.keras"]).done();
     assert_eq!(folder.read("back.keras"), folder.read("tiny.keras"));
 }
 
 #[test]
-fn json_is_the_manifest() {
+fn emitted_json_is_the_manifest() {
     let folder = Folder::with_tiny();
     let out = folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out", "--emit", "json"]).done();
     let mut json: Value = serde_json::from_str(&out).unwrap();
@@ -237,7 +237,7 @@ fn json_is_the_manifest() {
     assert_eq!((&whole["layers"], &whole["parameters"]), (&json!(8), &json!(326)));
 }
 
-/// TensorFlow.js reads a folder, so that each stage is one.
+/// TensorFlow.js reads a folder, so each stage is a folder.
 #[test]
 fn stages_are_written_for_tensorflow_js() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tfjs/branches/model.json");
@@ -258,22 +258,22 @@ fn stages_are_written_for_tensorflow_js() {
         assert_eq!(before, folder.contents());
     };
     let whole = "js/whole/model.json";
-    refuses(&[whole, "--format", "tfjs", "-o", "js/whole"], 1, &["never overwritten"]);
+    refuses(&[whole, "--format", "tfjs", "-o", "js/whole"], 1, &["never overwrites an input"]);
     refuses(&[whole, "--format", "tfjs", "-o", "x.json"], 2, &["`x.json` is the name of a file", "give a folder"]);
     let own = format!("{}/layers/scale.nir", concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let custom = ["zoo:resnet152_scale", "--layers", &own, "--format", "tfjs", "-o", "fresh/js"];
     refuses(&custom, 1, &["TensorFlow.js finds weights by their names"]);
 }
 
-/// TensorFlow.js reads layers as Keras 2 declares them.
+/// TensorFlow.js expects layers as Keras 2 declares them.
 #[test]
-fn models_of_keras_3_are_written_for_tensorflow_js() {
+fn keras_3_models_are_converted_for_tensorflow_js() {
     let folder = Folder::new();
     folder.netc(&["zoo:tiny", "-o", "tiny.keras"]).done();
     for args in [&["-o", "js"][..], &["--pass", "split=sum", "-o", "out", "--verify"]] {
         let ran = folder.netc(&[&["tiny.keras", "--format", "tfjs"], args].concat());
         assert_eq!(ran.code, 0, "{}", ran.out);
-        assert!(ran.out.contains("are written as Keras 2.15.0 has them"), "{}", ran.err);
+        assert!(ran.out.contains("to Keras 2.15.0"), "{}", ran.err);
     }
     for other in ["js/model.json", "out/manifest.json"] {
         assert!(folder.netc(&["diff", "tiny.keras", other]).done().contains("equal bit for bit"), "{other}");

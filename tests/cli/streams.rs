@@ -1,9 +1,10 @@
-//! Standard output carries results, standard error all else; help, usage and completions.
+//! Tests of streams, usage errors, help and completions: results go to standard output, everything else to standard
+//! error.
 
 use crate::support::Folder;
 
 #[test]
-fn there_are_no_escape_codes_where_there_is_no_terminal() {
+fn no_escape_codes_without_a_terminal() {
     let folder = Folder::with_tiny();
     for args in [
         &["tiny.keras", "--pass", "split=sum", "--verify"][..],
@@ -18,7 +19,7 @@ fn there_are_no_escape_codes_where_there_is_no_terminal() {
 }
 
 #[test]
-fn usage_errors_make_the_exit_code_two() {
+fn usage_errors_exit_with_2() {
     let folder = Folder::with_tiny();
     let before = folder.contents();
     for args in [
@@ -44,11 +45,11 @@ fn usage_errors_make_the_exit_code_two() {
 }
 
 #[test]
-fn names_that_are_nearly_right_are_suggested() {
+fn misspelt_names_get_suggestions() {
     let folder = Folder::with_tiny();
-    folder.netc(&["tiny.keras", "--pass", "splt=sum"]).failed(2, &["there is no pass `splt`; did you mean `split`?"]);
+    folder.netc(&["tiny.keras", "--pass", "splt=sum"]).failed(2, &["no such pass: `splt`; did you mean `split`?"]);
     folder.refuses(&["zoo:inception"], &["`inception`", "did you mean `inception_v3`", "netc zoo"]);
-    folder.refuses(&["layers", "tiny.keras", "--above", "logit"], &["there is no layer `logit`", "`logits`"]);
+    folder.refuses(&["layers", "tiny.keras", "--above", "logit"], &["no such layer: `logit`", "`logits`"]);
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn completions_are_scripts() {
 }
 
 #[test]
-fn tables_list_passes_architectures_and_layers() {
+fn tables_list_passes_models_and_layers() {
     let folder = Folder::with_tiny();
     let passes = folder.netc(&["passes"]).done();
     assert!(["split", "dce", "lower"].iter().all(|p| passes.contains(p)), "{passes}");
@@ -101,14 +102,14 @@ fn tables_list_passes_architectures_and_layers() {
 }
 
 #[test]
-fn a_reader_that_leaves_early_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let ran = Folder::new().shell("$NETC zoo:inception_v3 --emit ir | head -n 1");
     assert_eq!((ran.code, ran.out.as_str()), (0, "netc 1\n"));
     assert!(!ran.err.contains("error"), "{}", ran.err);
 }
 
 #[test]
-fn a_result_that_cannot_be_printed_is_an_error() {
+fn failing_to_write_standard_output_is_an_error() {
     let ran = Folder::new().shell("$NETC zoo:tiny > /dev/full");
     assert_eq!(ran.code, 1);
     assert!(ran.err.starts_with("error: cannot write to standard output: "), "{}", ran.err);

@@ -1,4 +1,4 @@
-//! Running the command, and the files it is run on.
+//! Helpers to run the command, and the files for it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use netc_ir::{MAIN, Module};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What a run of the command did.
+/// The outcome of a run of the command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -27,21 +27,21 @@ impl Ran {
         ran
     }
 
-    /// It did what it was asked, and says nothing on standard error.
+    /// Checks that the command succeeded without output on standard error. Returns standard output.
     #[track_caller]
     pub(crate) fn done(self) -> String {
         assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
         self.out
     }
 
-    /// It was called in a wrong way.
+    /// Checks that the command failed with a usage error.
     #[track_caller]
     pub(crate) fn failed_with_usage(self) {
         assert_eq!((self.code, self.out.as_str()), (2, ""), "{}", self.err);
     }
 
-    /// It failed with the exit code and a message of one line that contains each of `parts`, after notes if any;
-    /// nothing is on standard output.
+    /// Checks that the command failed with the exit code and a one-line error that contains each of `parts`. Notes may
+    /// precede the error. Standard output must be empty.
     #[track_caller]
     pub(crate) fn failed(self, code: i32, parts: &[&str]) {
         assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.err);
@@ -53,7 +53,7 @@ impl Ran {
     }
 }
 
-/// A folder of its own, where the command runs.
+/// A temporary folder in which the command runs.
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
@@ -61,7 +61,7 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// With the built-in model `tiny` as `tiny.keras`.
+    /// A folder with the built-in model `tiny` as `tiny.keras`.
     pub(crate) fn with_tiny() -> Self {
         Self::new().with("tiny.keras", tiny())
     }
@@ -95,26 +95,26 @@ impl Folder {
         let mut command = command(args);
         command.current_dir(self.0.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // A command that fails early does not read.
+        // A command that fails early does not read its input.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
         Ran::of(child.wait_with_output().unwrap())
     }
 
-    /// Runs a line of `sh` in which `$NETC` is the command.
+    /// Runs a line of `sh`, in which `$NETC` is the command.
     pub(crate) fn shell(&self, line: &str) -> Ran {
         let mut command = Command::new("sh");
         command.args(["-c", line]).env("NETC", binary()).current_dir(self.0.path());
         Ran::of(command.output().unwrap())
     }
 
-    /// Runs such a line, which a signal may end.
+    /// Like [`shell`](Self::shell), but a signal may end the command.
     pub(crate) fn shell_ended(&self, line: &str) -> ExitStatus {
         let mut command = Command::new("sh");
         command.args(["-c", line]).env("NETC", binary()).current_dir(self.0.path());
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
     }
 
-    /// Every file below the folder with its bytes, and every folder with none, by path.
+    /// The bytes of every file below the folder, by path. Folders have no bytes.
     pub(crate) fn contents(&self) -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
         let mut open = vec![self.0.path().to_path_buf()];
@@ -136,7 +136,8 @@ impl Folder {
         self.contents().into_keys().collect()
     }
 
-    /// The command fails as input that cannot be done, and the folder is as it was.
+    /// Checks that the command fails with exit code 1 and an error that contains each of `parts`, and that it leaves
+    /// the folder unchanged.
     #[track_caller]
     pub(crate) fn refuses(&self, args: &[&str], parts: &[&str]) {
         let before = self.contents();
@@ -145,7 +146,7 @@ impl Folder {
     }
 }
 
-/// The command, with passes that have bugs.
+/// The command under test, which also has a pass with bugs.
 pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_netc-with-faults"))
 }
@@ -171,7 +172,7 @@ pub(crate) fn keras_file(module: &Module) -> Vec<u8> {
     bytes
 }
 
-/// A `.keras` file that netc wrote, as Keras saves it.
+/// Turns a `.keras` file written by netc into one that looks as if Keras had saved it.
 pub(crate) fn saved_by_keras(archive: &[u8]) -> Vec<u8> {
     let mut members = unzip(archive);
     for (name, bytes) in &mut members {
@@ -204,7 +205,7 @@ pub(crate) fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in members {
         let mut fields = Vec::new();
-        // Version 2.0, no flags, stored, midnight of the first day.
+        // Version 2.0, no flags, stored, time 0, 1 January 1980.
         [20u16, 0, 0, 0, 0x21].iter().for_each(|x| fields.extend(x.to_le_bytes()));
         let len = bytes.len() as u32;
         [crc32(bytes), len, len, name.len() as u32].iter().for_each(|x| fields.extend(x.to_le_bytes()));

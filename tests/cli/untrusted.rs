@@ -1,4 +1,5 @@
-//! What a model file must not make netc do: read files outside of its folder, wait, steer the terminal.
+//! Tests that a model file cannot make netc read files outside of its folder, block, or send escape codes to the
+//! terminal.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -20,7 +21,7 @@ func @main() -> (%y) {{
     )
 }
 
-/// A folder `in` with a model, and files in it and next to it.
+/// A temporary folder with the folder `in` for models, and weight files inside and outside of it.
 fn folder() -> Folder {
     let folder = Folder::new();
     fs::create_dir(folder.path("in")).unwrap();
@@ -46,7 +47,7 @@ fn a_program_reads_only_files_below_its_folder() {
 }
 
 #[test]
-fn a_folder_that_the_user_allows_is_read() {
+fn allow_path_allows_another_folder() {
     let folder = folder().with("in/m.nir", reads("../out/other.bin"));
     let ran = folder.netc(&["run", "in/m.nir", "--allow-path", "out", "-o", "y.npy"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
@@ -62,7 +63,7 @@ fn a_folder_that_the_user_allows_is_read() {
 }
 
 #[test]
-fn links_to_shards_and_stages_elsewhere_are_refused() {
+fn links_out_of_the_folder_are_rejected() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "--pass", "split=conv", "-o", "s"]).done();
     folder.netc(&["tiny.keras", "--format", "tfjs", "-o", "js"]);
@@ -92,7 +93,7 @@ fn pipes_and_devices_are_not_opened() {
 }
 
 #[test]
-fn names_do_not_steer_the_terminal() {
+fn names_cannot_send_escape_codes() {
     let name = r"\u{1b}]0;title\u{7}\u{9b}2J\u{202e}";
     let program = format!(
         "netc 1
@@ -119,7 +120,7 @@ func @main(%x: f32[N,2]) -> (%y \"{name}\") {{
     }
 }
 
-/// `n` layers that netc does not know, and the sum of the last result of each, which has the number `result`.
+/// A model with `n` unsupported layers and the sum of result number `result` of each.
 fn many_results(n: usize, result: usize) -> String {
     let tensor = |layer: &str, i: usize| {
         let config = json!({"shape": [null, 4], "dtype": "float32", "keras_history": [layer, 0, i]});
@@ -142,8 +143,8 @@ fn many_results(n: usize, result: usize) -> String {
 }
 
 #[test]
-fn results_that_nobody_reads_are_not_made_by_the_million() {
+fn the_number_of_unread_results_is_limited() {
     let folder = Folder::new().with("few.json", many_results(100, 1_000)).with("many.json", many_results(200, 1_000));
     assert_eq!(folder.netc(&["inspect", "few.json"]).code, 0);
-    folder.refuses(&["inspect", "many.json"], &["more than 131072 others are never read"]);
+    folder.refuses(&["inspect", "many.json"], &["more than 131072 results are never used"]);
 }

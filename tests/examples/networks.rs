@@ -1,10 +1,10 @@
-//! What a pipeline makes of networks: `cargo run --release --example networks [--then PIPELINE] [NETWORK...]`.
+//! Measures the speedup of a pipeline: `cargo run --release --example networks [--then PIPELINE] [NETWORK...]`.
 //!
-//! A network is a name or a model file. For each, what `@simplify` leaves and what the pipeline makes of that, `saturate{costs=measured},@simplify`
-//! unless another is given, are run one after the other, in pairs, at batch 1: the table has the medians, and the median of
-//! the ratios of the pairs between their quartiles. Which of a pair is run first takes turns.
+//! A network is a name or a model file. Each is simplified with `@simplify` and then run before and after the pipeline
+//! (default: `saturate{costs=measured},@simplify`), in pairs, at batch 1. The two of a pair take turns at running
+//! first. The table has the median times, and the median and quartiles of the ratios of the pairs.
 
-#![allow(clippy::print_stdout, reason = "the table is what it is for")]
+#![allow(clippy::print_stdout, reason = "it prints a table")]
 
 use std::error::Error;
 use std::path::Path;
@@ -15,11 +15,11 @@ use netc_exec::{Consts, MeasuredCosts, Plan, Tensor, inputs};
 use netc_ir::{MAIN, Module};
 use netc_pass::{Context, Manager, Pipeline};
 
-/// Pairs of runs: at least so many, an odd number, and more for as long as it says.
+/// Minimum number of pairs, and minimum time of all pairs. The number of pairs is odd.
 const PAIRS: usize = 15;
 const SECONDS: f64 = 8.0;
 
-/// The networks that optimisers of tensor graphs are measured on.
+/// Networks commonly used to benchmark optimisers of tensor graphs.
 const NETWORKS: &[&str] = &["nasrnn", "bert", "resnext50", "nasnet_a", "squeezenet", "vgg19", "inception_v3"];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -48,7 +48,7 @@ fn network(name: &str) -> Result<Module, Box<dyn Error>> {
 
 fn measure(name: &str, model: &Module, then: &str, costs: &MeasuredCosts) -> Result<(), Box<dyn Error>> {
     let simple = optimised(model, "@simplify", costs)?.0;
-    // Once more, for the time without measuring ops.
+    // Warm the cache of costs, so that the measured time does not include measuring ops.
     optimised(&simple, then, costs)?;
     let start = Instant::now();
     let (fast, remarks) = optimised(&simple, then, costs)?;
@@ -63,7 +63,7 @@ fn measure(name: &str, model: &Module, then: &str, costs: &MeasuredCosts) -> Res
     Ok(())
 }
 
-/// What the pipeline makes of the model, and what it has to say.
+/// Runs the pipeline on the model. Returns the result and the remarks.
 fn optimised(model: &Module, text: &str, costs: &MeasuredCosts) -> Result<(Module, Vec<String>), Box<dyn Error>> {
     let (dialects, registry) = (netc_keras_testgen::dialects(), netc_passes::registry());
     let mut module = model.clone();
@@ -73,18 +73,18 @@ fn optimised(model: &Module, text: &str, costs: &MeasuredCosts) -> Result<(Modul
     Ok((module, context.remarks.iter().map(ToString::to_string).collect()))
 }
 
-/// What pairs of runs took.
+/// The times of pairs of runs.
 struct Pairs {
-    /// Medians of seconds.
+    /// Median seconds.
     before: f64,
     after: f64,
-    /// The quartiles of the ratios of after to before.
+    /// The quartiles of the ratios `after / before`.
     ratios: [f64; 3],
 }
 
 fn paired(before: &Module, after: &Module) -> Result<Pairs, Box<dyn Error>> {
     let (before, after) = (Ready::of(before)?, Ready::of(after)?);
-    // The first runs warm up.
+    // Warm up.
     before.seconds()?;
     after.seconds()?;
     let (mut pairs, start) = (Vec::new(), Instant::now());
@@ -105,7 +105,7 @@ fn paired(before: &Module, after: &Module) -> Result<Pairs, Box<dyn Error>> {
     Ok(Pairs { before: quartile(|pair| pair.0, 2), after: quartile(|pair| pair.1, 2), ratios })
 }
 
-/// A network with inputs.
+/// A planned network with inputs.
 struct Ready {
     plan: Plan,
     inputs: Vec<Tensor>,

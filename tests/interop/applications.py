@@ -1,13 +1,15 @@
-"""Every network of keras.applications, split and run by netc and by Keras: writes the table of docs/applications.md.
+"""Every network of keras.applications, split and run by netc and by Keras.
+
+It writes the table of docs/reference/applications.md.
 
     NETC=target/release/netc python tests/interop/applications.py [--check] [NAME...]
 
-In the environment of `tests/run.sh interop`. Without names, all are measured, which takes half an hour and up to 8 GB;
-with names, their rows are renewed and the others stay. `--check` writes nothing.
+Run it in the environment of `tests/run.sh interop`. Without names it measures all networks, which takes half an hour
+and up to 8 GB; with names it updates their rows only. `--check` writes nothing.
 
-Each network has random weights, and batch statistics away from their defaults. It is cut in the middle, at a place where
-one tensor crosses and at the layer in the middle that is inside a branch; the stages must load in Keras, compose to what
-the whole computes, and be bit-equal to it in netc.
+Each network has random weights, and batch statistics away from their defaults. It is cut twice near the middle: where
+one tensor crosses, and inside a branch. The stages must load in Keras, compose to the whole, and be bit-equal to it in
+netc.
 """
 
 import argparse
@@ -30,20 +32,24 @@ import keras
 
 import harness
 
-PAGE = Path(__file__).parents[2] / "docs/applications.md"
-HEAD = """# The networks of keras.applications
+PAGE = Path(__file__).parents[2] / "docs/reference/applications.md"
+HEAD = """# Networks of keras.applications
 
-Every network of `keras.applications`, with random weights, through netc: read from the `.keras` file that Keras wrote, cut
-in the middle both where one tensor crosses and inside a branch, the stages loaded by Keras and composed, and run.
-`tests/interop/applications.py` does all of that and makes this page.
+Every network of `keras.applications`, with random weights, through netc. `tests/interop/applications.py` saves each with
+Keras, cuts it in the middle (at a place where one tensor crosses, and inside a branch), loads the stages in Keras, composes
+them, and runs the model with both. It writes this page.
 
-- *cuts*: places where one tensor separates the network in two (`netc cuts`).
-- *split*: seconds of `netc model.keras --pass split=... -o out/`, cut inside a branch where there is one.
-- *error*: the largest difference of an output of netc from Keras's, in parts of the largest output; the cut stages
-  compute, bit for bit, what the whole does.
-- Seconds are of one run each, on a machine with other work: the ratio within a row says more than they do.
-- *run*: seconds of the whole command `netc run` on one image, with reading the file. *Keras*: seconds of loading the file
-  and the first prediction, without the start of Python, and of a second prediction after that.
+| column | meaning |
+| --- | --- |
+| *cuts* | places where one tensor crosses (`netc cuts`) |
+| *split* | seconds of `netc model.keras --pass split=... -o out/`, cut inside a branch if there is one |
+| *error* | the largest difference between an output of netc and of Keras, relative to the largest output |
+| *run* | seconds of the whole command `netc run` on one image, including reading the file |
+| *Keras, first* | seconds of loading the file and of the first prediction, without the start of Python |
+| *Keras, second* | seconds of a second prediction |
+
+The stages compute, bit for bit, what the whole computes. Seconds are of one run each, on a machine with other work, so
+compare the columns of one row rather than rows.
 
 """
 COLUMNS = ["network", "parameters", "core ops", "cuts", "split", "error", "run", "Keras, first", "Keras, second", "measured"]
@@ -62,7 +68,8 @@ def timed(action):
 
 
 def cuts_of(path):
-    """A cut in the middle where one tensor crosses, one inside a branch, if there is any, and the number of the first."""
+    """A cut in the middle where one tensor crosses, a cut inside a branch or None, and the number of cuts of the first
+    kind."""
     cuts = [cut["name"] for cut in json.loads(harness.netc("cuts", path, "--json").stdout)]
     layers = [layer["name"] for layer in json.loads(harness.netc("inspect", path, "--json").stdout)["layers"]]
     middle = len(layers) // 2
@@ -72,7 +79,7 @@ def cuts_of(path):
 
 
 def measure(name, folder):
-    """The row of a network."""
+    """The table row of a network."""
     path = folder / f"{name}.keras"
     harness.save(harness.build_application(name), path)
     gc.collect()

@@ -1,8 +1,8 @@
-"""Models with layers in layers, as tf.keras saves them: `composite_models.py save|check|older FOLDER`.
+"""Models of tf.keras with layers inside layers: `composite_models.py save|check|older FOLDER`.
 
-`save` writes each model as `.keras` and `.h5` with inputs and the outputs that this Keras computes. `check` loads the
-`.h5` files in the folder that netc wrote of them, and compares. `older` wrote `groups_2_13.keras` and `groups_2_14.keras`
-in tests/legacy, with Keras 2.13.1 and 2.14.0, whose archives have other groups.
+`save` writes each model as `.keras` and `.h5`, with inputs and the outputs that this Keras computes. `check` loads the
+`.h5` files that netc wrote from them and compares the outputs. `older` made `groups_2_13.keras` and `groups_2_14.keras`
+in tests/legacy, with Keras 2.13.1 and 2.14.0, whose archives name groups differently.
 """
 
 import os
@@ -49,7 +49,7 @@ def wrapped():
 
 
 def graph():
-    """A model in a wrapper whose layers are called twice, in several branches, and one of which is a model."""
+    """A wrapped model with layers that are called twice, several branches, and a nested model."""
     step, within = keras.Input((4,), name="step"), keras.Input((3,), name="within")
     deep = keras.Model(within, L.Dense(3, name="deep_dense")(within), name="deep")
     shared = L.Dense(3, activation="tanh", name="shared")
@@ -70,7 +70,7 @@ def inner():
 
 
 def groups():
-    """Every kind of group of weights."""
+    """A model with every kind of weight group."""
     x, y = keras.Input((5, 4), name="x"), keras.Input((5, 4), name="y")
     z = L.Dense(4, name="b")(L.ReLU()(L.Dense(4, name="a")(x)))
     z = L.MultiHeadAttention(2, 3, name="attention")(z, z)
@@ -83,7 +83,7 @@ def groups():
 
 MODELS = [attention, spectral, cells, wrapped, graph, inner]
 
-# Keras 2 does not know `SpectralNormalization` in its own `.h5` files.
+# Keras 2 cannot load `SpectralNormalization` from its own `.h5` files.
 UNREADABLE = ["spectral", "inner"]
 
 
@@ -95,7 +95,7 @@ def older(folder):
 
 
 def given(make, rng):
-    """The model with random weights, and an input."""
+    """The model with random weights, and an input for it."""
     model = make()
     for w in model.weights:
         w.assign(rng.uniform(0.5, 1.5, w.shape) if "variance" in w.name else rng.normal(0, 0.5, w.shape))

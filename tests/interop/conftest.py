@@ -1,4 +1,4 @@
-"""Sets Keras up: the backend, and layers that begin with NaN, so that a weight that a file does not give shows."""
+"""Sets up Keras: the JAX backend, and NaN as initial weights, so that a weight missing from a file is noticed."""
 
 import os
 import types
@@ -20,7 +20,7 @@ def _nan(shape, *_args, dtype=None, **_kwargs):
     return np.full(shape, np.nan, dtype or "float32")
 
 
-# Random numbers are also compiled anew for each shape, which takes most of the time of loading a model.
+# Without this, JAX compiles an initializer for each shape, which takes most of the time of loading a model.
 random_initializers.random = types.SimpleNamespace(
     **{**vars(random_initializers.random), "normal": _nan, "uniform": _nan, "truncated_normal": _nan}
 )
@@ -28,19 +28,19 @@ random_initializers.random = types.SimpleNamespace(
 
 @pytest.fixture(autouse=True)
 def fresh_names():
-    """Each test names its layers as if it ran alone, without the slow rest of `clear_session`."""
+    """Resets the numbering of layer names for each test, without the slow rest of `clear_session`."""
     global_state.set_global_attribute("object_name_uids", None)
 
 
 @pytest.fixture(scope="session")
 def tf_python():
-    """The Python of TensorFlow 2.15, whose Keras is the last one before Keras 3."""
+    """The Python of TensorFlow 2.15, whose Keras is the last before Keras 3."""
     return environments.tf_keras()
 
 
 @pytest.fixture(scope="session")
 def application(tmp_path_factory):
-    """Makes the file of an application of Keras, once: `application("ResNet50")` gives its path."""
+    """Saves an application of Keras, once per session: `application("ResNet50")` returns the path."""
     paths = {}
 
     def path(name):

@@ -1,4 +1,4 @@
-"""Environments of older frameworks, each made once in `tests/.cache`."""
+"""Virtual environments with older frameworks, each created once in `tests/.cache`."""
 
 import fcntl
 import subprocess
@@ -10,7 +10,7 @@ CACHE = HERE.parent / ".cache"
 
 
 def environment(name, requirements, extra=()):
-    """The Python of the environment, which is made if there is none. Several processes may ask for it at once."""
+    """The Python of the environment, which is created if needed. Safe to call from several processes at once."""
     folder = CACHE / name
     CACHE.mkdir(exist_ok=True)
     with open(CACHE / f"{name}.lock", "w") as lock:
@@ -26,5 +26,5 @@ def environment(name, requirements, extra=()):
 
 
 def tf_keras():
-    """The Python of TensorFlow 2.15.1, whose Keras is the last one before Keras 3, with what converts to TensorFlow.js."""
+    """The Python of TensorFlow 2.15.1, whose Keras is the last before Keras 3, with the converter to TensorFlow.js."""
     return environment("tf-2.15", "requirements-tf215.txt", ["tensorflowjs==4.22.0"])

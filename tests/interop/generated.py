@@ -1,9 +1,10 @@
-"""Compares what Keras and netc compute for a folder of generated models.
+"""Compares the results of Keras and netc for a folder of generated models.
 
-`python generated.py FOLDER` reads what the example `keras_models` of netc-keras-testgen writes: `<seed>.keras`, the inputs
-`<seed>.in.npz`, in `<seed>.out.npz` what netc computes of them, and of most the same model as `<seed>.h5`. Prints a line for each output that differs by more
-than 1e-4 of its largest element, for each `.h5` file that gives other weights, and the number of models. A process of its own, because it tells XLA to compile fast,
-which must be said before anything runs.
+`python generated.py FOLDER` reads the files of the example `keras_models` of netc-keras-testgen: `<seed>.keras`, the
+inputs `<seed>.in.npz`, netc's outputs `<seed>.out.npz`, and for most seeds the same model as `<seed>.h5`. Prints a
+line for each output that differs by more than 1e-4 of its largest element, a line for each `.h5` file with different
+weights, and the number of models. It is a separate process because XLA must be told to compile fast before anything
+runs.
 """
 
 import os
@@ -12,19 +13,19 @@ from pathlib import Path
 
 os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
-import conftest  # noqa: F401  Sets Keras up: the backend, and weights that are NaN until the file gives them.
+import conftest  # noqa: F401  Sets up Keras: the backend, and NaN as initial weights.
 import jax
 import keras
 import numpy as np
 
 TOLERANCE = 1e-4
 
-# Outputs below this are rounding errors of numbers near 1 that cancel.
+# Smaller outputs are rounding errors of numbers near 1 that cancel.
 SMALLEST = 1e-3
 
 
 class Custom(keras.layers.Layer):
-    """A layer of the user, whose configuration has an entry that means nothing."""
+    """A custom layer whose configuration has an entry without effect."""
 
     def __init__(self, ünïcode, **config):
         super().__init__(**config)
@@ -49,7 +50,7 @@ class Scale(Custom):
 
 
 class Adapter(Custom):
-    """Layers of its own beside the identity."""
+    """The identity plus a small network of inner layers."""
 
     def __init__(self, inner, **config):
         super().__init__(**config)
@@ -78,7 +79,7 @@ def arrays(path):
 
 
 def run(model, inputs):
-    """The outputs in the order of the model, compiled as one: faster than operation by operation."""
+    """The outputs in the order of the model. Compiled as a whole, which is faster than op by op."""
     structure = model._inputs_struct if hasattr(model, "_inputs_struct") else model.inputs[0]
     call = jax.jit(lambda x: model(x, training=False))
     y = call(keras.tree.pack_sequence_as(structure, inputs))
@@ -86,7 +87,7 @@ def run(model, inputs):
 
 
 def error(found, expected):
-    """The largest difference in parts of the largest element, infinite where types, shapes or NaNs differ."""
+    """The largest difference relative to the largest element; infinite if types, shapes or NaNs differ."""
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return np.inf
     found, expected = found.astype("float64"), expected.astype("float64")
@@ -102,7 +103,7 @@ def same_weights(one, other):
 
 
 def differences(folder, seed):
-    """What differs in one model, a line for each output."""
+    """The differences of one model, a line for each output."""
     model = load(folder / f"{seed}.keras")
     legacy = folder / f"{seed}.h5"
     if legacy.exists() and not same_weights(load(legacy), model):
@@ -121,7 +122,7 @@ def main(folder):
         try:
             for line in differences(folder, seed):
                 print(line)
-        except Exception as error:  # Keras refuses the model: the next ones are compared all the same.
+        except Exception as error:  # Keras rejects the model; go on with the next.
             print(f"{seed}: {type(error).__name__}: {str(error)[-400:]}")
     print(f"{len(seeds)} models")
 

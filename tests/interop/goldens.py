@@ -1,9 +1,10 @@
-"""Records what Keras computes with each layer and operation of `test_layers.py`, for `tests/golden.rs`.
+"""Records what Keras computes for each layer and operation of `test_layers.py`, for `tests/golden.rs`.
 
     python tests/interop/goldens.py tests/golden
 
-in the environment of `requirements.txt`. Each file has the cases of one kind, numbered: the expression, the `.keras` file,
-the inputs and the outputs. Weights and inputs are rounded to few bits, so that the files are small; outputs are whole.
+Run it in the environment of `requirements.txt`. Each file has the cases of one kind, numbered: the expression, the
+`.keras` file, the inputs and the outputs. Weights and inputs are rounded to a few bits to keep the files small; outputs
+are not rounded.
 """
 
 import io
@@ -50,7 +51,7 @@ def rounded(array, step):
 def coarse(model):
     for weight in randomise(model).weights:
         array = np.asarray(weight)
-        # Statistics that are divided by stay away from 0.
+        # Variances, which are divisors, stay away from 0.
         weight.assign(np.maximum(rounded(array, 32), 1 / 32) if "variance" in weight.path else rounded(array, 32))
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
@@ -59,7 +60,7 @@ def coarse(model):
 
 
 def quantised(shape, expression, inputs):
-    """`inputs` is what makes integers of them, if anything; `None` for what Keras does unless told."""
+    """A model with 8-bit weights. `inputs` configures how its inputs are quantised; `None` is the default of Keras."""
     x = keras.Input(shape, name="x")
     model = coarse(keras.Model(x, eval(expression, cases.NAMES, {"x": x})))
     model.quantize("int8", config=inputs and keras.quantizers.Int8QuantizationConfig(**inputs))
@@ -67,7 +68,7 @@ def quantised(shape, expression, inputs):
 
 
 def file_of(model, folder):
-    """The bytes of the model's file without the time at which it was saved."""
+    """The bytes of the model's file, without its timestamp."""
     model.save(folder / "m.keras")
     with zipfile.ZipFile(folder / "m.keras") as saved:
         members = {name: saved.read(name) for name in saved.namelist()}

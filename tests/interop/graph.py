@@ -1,8 +1,8 @@
-"""The graph of a Keras model, read off Keras's own nodes: what the answers of netc about graphs are compared with."""
+"""The graph of a Keras model, read from Keras's own nodes. Tests compare netc's answers about graphs with it."""
 
 
 class Graph:
-    """The calls of a model, by the names that netc has for them: `layer`, or `layer@1` where it is called twice."""
+    """The calls of a model, by the names that netc gives them: `layer`, or `layer@1` if it is called more than once."""
 
     def __init__(self, model):
         model = getattr(model, "_functional", model)
@@ -26,28 +26,30 @@ class Graph:
         return part
 
     def rest(self, part):
-        """The calls outside of a part."""
+        """The calls outside a part."""
         return [n for n in self.calls.values() if id(n) not in part]
 
     def crossing(self, part):
-        """The tensors, inputs included, that the rest reads of the part, as pairs of a call's name and an output."""
+        """The tensors, inputs included, that the rest reads from the part, as pairs of a call's name and an output
+        number."""
         inside = [n for n in self.nodes if id(n) in part]
         made = {id(t): (self.names[id(n)], i) for n in inside for i, t in enumerate(n.output_tensors)}
         return {made[id(t)] for n in self.rest(part) for t in n.input_tensors if id(t) in made}
 
     def is_cut(self, name):
-        """Whether something is left after the call."""
+        """Whether there is anything after the call."""
         return bool(self.rest(self.first_part(name)))
 
     def one_tensor_cuts(self):
-        """The calls after which one computed tensor, of theirs, crosses. Inputs of the model reach both parts anyway."""
+        """The calls after which only their own result crosses. Inputs of the model do not count: they reach both
+        parts."""
         computed = {
             name: {made for made in self.crossing(self.first_part(name)) if made[0] in self.calls} for name in self.calls
         }
         return {name for name, tensors in computed.items() if len(tensors) == 1 and next(iter(tensors))[0] == name}
 
     def above(self, name):
-        """The layers of a call and of all that depends on it."""
+        """The layers of a call and of all calls that depend on it."""
         found = {id(self.calls[name])}
         for node in self.nodes:
             if any(id(parent) in found for parent in node.parent_nodes):

@@ -1,4 +1,4 @@
-"""What the tests share: running netc, models with numbers worth comparing, running stages in Keras."""
+"""Helpers of the tests: running netc, models with useful weights, running stages in Keras."""
 
 import io
 import json
@@ -18,7 +18,7 @@ SCALE = Path(__file__).parents[2] / "layers/scale.nir"
 
 
 def netc(*args, code=0, cwd=None):
-    """Runs the command, which must end with the exit code; gives the finished process."""
+    """Runs netc, which must exit with `code`; returns the finished process."""
     command = [str(NETC), *map(str, args)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
     assert done.returncode == code, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}{done.stderr}"
@@ -26,7 +26,7 @@ def netc(*args, code=0, cwd=None):
 
 
 def netc_run(model, inputs, folder, *options):
-    """The outputs that netc computes; `inputs` are arrays by the names of the model's inputs."""
+    """The outputs that netc computes. `inputs` maps the names of the model's inputs to arrays."""
     args = []
     for i, (name, array) in enumerate(inputs.items()):
         np.save(folder / f"in{i}.npy", array)
@@ -37,7 +37,7 @@ def netc_run(model, inputs, folder, *options):
 
 
 def split(model, cuts, folder, *options):
-    """Splits the model file into the folder; gives the manifest."""
+    """Splits the model file into the folder; returns the manifest."""
     netc(model, "--pass", f"split={cuts}", "-o", folder, *options)
     return json.loads((folder / "manifest.json").read_text())
 
@@ -46,7 +46,7 @@ def split(model, cuts, folder, *options):
 
 
 def randomise(model, seed=0):
-    """Gives every weight a number that matters: kernels as Glorot, the rest away from its initial value."""
+    """Assigns random weights: kernels as Glorot, other weights away from their initial values."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
         if np.issubdtype(np.dtype(weight.dtype if weight.dtype != "bfloat16" else "float32"), np.floating):
@@ -70,12 +70,12 @@ def _numbers(rng, name, shape):
 
 
 def build_application(name):
-    """A model of keras.applications with numbers, whose output is logits."""
+    """A model of keras.applications with random weights, whose output is logits."""
     return randomise(getattr(keras.applications, name)(weights=None, classifier_activation=None))
 
 
 def save(model, path):
-    """Saves the model; gives the path."""
+    """Saves the model; returns the path."""
     model.save(path)
     return path
 
@@ -96,7 +96,7 @@ class Affine(keras.layers.Layer):
 
 
 class Scale(keras.layers.Layer):
-    """The layer of ResNet-152 as ported from Caffe; not registered."""
+    """The layer `Scale` of ResNet-152 as ported from Caffe; not registered."""
 
     def __init__(self, axis=-1, momentum=0.9, **kwargs):
         super().__init__(**kwargs)
@@ -118,7 +118,7 @@ class Scale(keras.layers.Layer):
         return {**super().get_config(), "axis": self.axis, "momentum": self.momentum}
 
 
-# As an unregistered class, and as `register_keras_serializable()` names it.
+# The name of the unregistered class, and the name that `register_keras_serializable()` gives it.
 CUSTOM = {"Scale": Scale, "Custom>Scale": Scale}
 
 
@@ -128,13 +128,13 @@ def load(path):
 
 
 def inputs_of(model, seed=0, batch=2, extent=9):
-    """Random inputs by name; `extent` stands for open dims."""
+    """Random inputs by name. `extent` replaces unknown extents."""
     rng = np.random.default_rng(seed)
     return {name: _input(rng, t, batch, extent) for name, t in zip(input_names(model), model.inputs)}
 
 
 def input_names(model):
-    """The names of the input layers, in the order in which the model takes them."""
+    """The names of the input layers, in the order of the model's inputs."""
     return [t._keras_history.operation.name for t in model.inputs]
 
 
@@ -156,7 +156,7 @@ def run(model, inputs):
 
 
 def run_chain(folder, inputs):
-    """Runs the stages of the manifest in Keras, one after the other; gives the outputs of the whole."""
+    """Runs the stages of a manifest in Keras, in order; returns the outputs of the whole."""
     manifest = json.loads((folder / "manifest.json").read_text())
     made = []
 
@@ -177,7 +177,7 @@ def run_chain(folder, inputs):
 
 
 def agree(recorded, shape):
-    """Whether a shape with open extents can be the other."""
+    """Whether `shape` matches a recorded shape, whose open extents are None."""
     return len(recorded) == len(shape) and all(d in (None, n) for d, n in zip(recorded, shape))
 
 
@@ -185,7 +185,7 @@ def agree(recorded, shape):
 
 
 def error(found, expected):
-    """The largest difference in parts of the largest value expected; infinite for NaN."""
+    """The largest difference relative to the largest expected value; infinite for NaN."""
     found, expected = np.asarray(found, "float64"), np.asarray(expected, "float64")
     assert found.shape == expected.shape
     if found.size == 0:
@@ -195,7 +195,7 @@ def error(found, expected):
 
 
 def assert_close(found, expected, tolerance=1e-5):
-    """Compares lists of arrays; gives the largest error."""
+    """Compares lists of arrays; returns the largest error."""
     assert [f.shape for f in found] == [e.shape for e in expected]
     assert [f.dtype.name for f in found] == [e.dtype.name for e in expected]
     errors = [error(f, e) for f, e in zip(found, expected)]
@@ -204,13 +204,13 @@ def assert_close(found, expected, tolerance=1e-5):
 
 
 def config_of(path):
-    """The configuration that is in a model file."""
+    """The configuration in a model file."""
     with zipfile.ZipFile(path) as archive:
         return json.loads(archive.read("config.json"))
 
 
 def weights_of(path):
-    """The datasets of a model file by place, without those of an optimizer."""
+    """The datasets of a model file by path, without those of an optimizer."""
     found = {}
 
     def visit(name, item):
@@ -223,7 +223,7 @@ def weights_of(path):
 
 
 def layers_of(config):
-    """The entries of the layers of a configuration by name, without its inputs."""
+    """The entries of layers in a configuration by name, without input layers."""
     layers = [layer for layer in config["config"]["layers"] if layer["class_name"] != "InputLayer"]
     return {layer.get("name", layer["config"]["name"]): layer for layer in layers}
 
@@ -233,13 +233,13 @@ def same_bytes(a, b):
 
 
 def assert_same_weights(found, expected):
-    """Compares two tables of `weights_of`, to the byte."""
+    """Asserts that two results of `weights_of` are equal byte for byte."""
     assert found.keys() == expected.keys()
     assert [k for k in found if not same_bytes(found[k], expected[k])] == []
 
 
 def assert_round_trip(path, folder):
-    """netc reads the file and writes it: the same configuration and weights; gives the new file's path."""
+    """Asserts that netc writes the file back with the same configuration and weights; returns the new path."""
     again = folder / f"again_{path.name}"
     netc(path, "-o", again)
     expected = config_of(path)

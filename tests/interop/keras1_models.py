@@ -1,9 +1,9 @@
-"""Writes models in HDF5 files as Keras 1.2 saved them, each with inputs and the outputs that Keras 2 computes.
+"""Writes HDF5 files like those of Keras 1.2, each with inputs and the outputs that Keras 2 computes.
 
 Usage: python keras1_models.py FOLDER, in an environment with requirements-legacy.txt. The files are in tests/legacy.
-Keras 1 itself runs nowhere any more. Configurations, names and orders of weights are those of `get_config` and `build` in
-https://github.com/keras-team/keras/tree/1.2.2/keras; what they compute is what Keras 2 computes that was given the weights
-by its own `preprocess_weights_for_loading`.
+Keras 1 no longer runs anywhere. Configurations, names and the order of weights follow `get_config` and `build` in
+https://github.com/keras-team/keras/tree/1.2.2/keras. The outputs are those of Keras 2, whose own
+`preprocess_weights_for_loading` converts the weights.
 """
 
 import json
@@ -26,7 +26,7 @@ def weight(suffix, *shape):
 
 
 class Layer:
-    """A layer as Keras 1 declares it, with its weights, beside that of Keras 2."""
+    """A layer: its declaration and weights in Keras 1, and the layer of Keras 2."""
 
     def __init__(self, now, old_class, config, *weights, prefix=None):
         self.now, self.weights = now, weights
@@ -135,7 +135,7 @@ def input_layer(name, shape, dtype="float32"):
 
 
 class Graph:
-    """A model that is built in both."""
+    """A functional model, built for both versions."""
 
     def __init__(self, name):
         self.name, self.objects, self.layers, self.uses = name, [], [], {}
@@ -147,7 +147,7 @@ class Graph:
     def __call__(self, layer, *given):
         name = layer.now.name
         if name not in self.uses:
-            # A model counts the call that made it.
+            # The call that made a model counts.
             self.uses[name] = 1 if isinstance(layer, Graph) else 0
             self.objects.append(layer.object | {"name": name, "inbound_nodes": []})
             self.layers.append(layer)
@@ -171,7 +171,7 @@ class Graph:
             layer.set_weights()
 
     def named(self):
-        """Those that are trained first."""
+        """The named weights, trainable ones first."""
         all_named = [pair for layer in self.layers for pair in layer.named()]
         return sorted(all_named, key=lambda pair: "running" in pair[0])
 
@@ -180,7 +180,7 @@ class Graph:
 
 
 class Chain:
-    """A Sequential model, whose configuration is the list of its layers."""
+    """A Sequential model. Its configuration is the list of its layers."""
 
     def __init__(self, name, shape, layers, dtype="float32"):
         self.layers = layers
@@ -195,13 +195,13 @@ class Chain:
             layer.set_weights()
 
     def lists(self):
-        """A Sequential model in this one is written as its layers."""
+        """The layers and their weights. A nested Sequential model is written as its layers."""
         inner = [layer.lists() if isinstance(layer, Chain) else [(layer.now.name, layer.named())] for layer in self.layers]
         return [pair for pairs in inner for pair in pairs]
 
 
 def image():
-    """Convolutions, merged branches, and a model that is applied twice."""
+    """Convolutions, merged branches, and a model applied twice."""
     tower = Graph("tower")
     x = given = tower.input("patch", (6, 6, 3))
     x = tower(conv2d("tower_conv", 3, 4, 3, same=True), x)
@@ -224,7 +224,7 @@ def image():
 
 
 def text():
-    """Recurrent layers and wrappers, in a chain."""
+    """Recurrent layers and wrappers, in a Sequential model."""
     embedding = Layer(
         L.Embedding(9, 4, name="embedding"), "Embedding",
         {"input_dim": 9, "output_dim": 4, "init": "uniform", "input_length": 7, "mask_zero": False, "dropout": 0.2,
@@ -251,7 +251,7 @@ def text():
 
 
 def nested():
-    """A chain in a chain."""
+    """A Sequential model in a Sequential model."""
     inner = Chain("inner", (4,), [dense("wide", 4, 5, "relu"), batch_norm("bn", 5)])
     return Chain("keras1_nested", (4,), [dense("first", 4, 4), inner, dense("last", 5, 2, "hard_sigmoid")])
 

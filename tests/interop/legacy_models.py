@@ -1,7 +1,7 @@
-"""Writes models in HDF5 files as Keras 2 saves them, each with inputs and the outputs that Keras 2 computes.
+"""Saves models as HDF5 files with Keras 2, each with inputs and the outputs that Keras 2 computes.
 
 Usage: python legacy_models.py FOLDER, in an environment with requirements-legacy.txt. The files are in tests/legacy.
-`tf_keras` is the last release of Keras 2. What older ones wrote differently is made of its files, after
+`tf_keras` is the last release of Keras 2. Files of older releases are made by editing its files, after
 https://github.com/keras-team/keras/blob/2.0.0/keras/models.py.
 """
 
@@ -17,7 +17,7 @@ from tf_keras.src.saving.legacy import hdf5_format
 
 
 def nested():
-    """A model that is applied twice in a model, one that is a chain, attention, and arguments with names."""
+    """A functional model applied twice, a nested Sequential model, attention, and keyword arguments."""
     inner_in = keras.Input((6, 6, 3), name="inner_in")
     x = L.Conv2D(4, 3, name="conv")(inner_in)
     x = L.BatchNormalization(name="bn")(x)
@@ -32,7 +32,7 @@ def nested():
 
 
 def chain():
-    """Convolutions of every kind, in a Sequential model without an input layer of its own."""
+    """All kinds of convolutions, in a Sequential model without an input layer."""
     return keras.Sequential(
         [
             L.ZeroPadding2D(1, input_shape=(8, 8, 2), name="pad"),
@@ -52,7 +52,7 @@ def chain():
 
 
 def functions():
-    """Functions that Keras 3 computes differently, or calls differently."""
+    """Functions that Keras 3 computes or calls differently."""
     x = image = keras.Input((5,), name="x")
     x = L.Dense(4, activation="hard_sigmoid", name="gate")(x)
     x = L.Dense(4, name="dense")(x)
@@ -81,7 +81,7 @@ def open_steps():
 
 
 def slashes():
-    """Names with slashes, as those of `DenseNet` have; without them, two would be one."""
+    """Names with slashes, as in `DenseNet`. Without the slashes, two of them would be equal."""
     x = image = keras.Input((6, 6, 3), name="image")
     x = y = L.Conv2D(4, 3, padding="same", name="conv1/conv")(x)
     x = L.BatchNormalization(name="conv1/bn")(x)
@@ -102,7 +102,7 @@ def inputs_of(model):
 def save(folder, name, model):
     keras.utils.set_random_seed(0)
     for weight in model.weights:
-        # Variances and such must stay positive.
+        # Variances must stay positive.
         weight.assign(np.random.uniform(0.1, 0.6, weight.shape) * (1 if "moving" in weight.name else [-1, 1][len(weight.shape) % 2]))
     model.save(folder / f"{name}.h5", include_optimizer=False)
     given = list(inputs_of(model))
@@ -113,7 +113,7 @@ def save(folder, name, model):
 
 
 def trained(folder):
-    """A compiled model after two steps, in a file with the state of its optimizer."""
+    """A compiled model after two training steps, saved with the state of its optimizer."""
     model = keras.Sequential([L.Dense(3, "relu", input_shape=(4,), name="wide"), L.Dense(2, name="out")], name="trained")
     model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
     random = np.random.default_rng(0)
@@ -122,7 +122,7 @@ def trained(folder):
 
 
 def archive(folder):
-    """A `.keras` file of Keras 2, with a functional model in it that is compiled, as the outer one is."""
+    """A `.keras` file of Keras 2 with a nested functional model. Both models are compiled."""
     x = image = keras.Input((4,), name="x")
     inner_in = keras.Input((3,), name="inner_in")
     inner = keras.Model(inner_in, L.LeakyReLU(0.3, name="leaky")(L.Dense(2, name="dense")(inner_in)), name="inner")
@@ -139,7 +139,7 @@ def archive(folder):
 
 
 def older(folder, name, source, change):
-    """The file `source` with its configuration changed, and without what older versions did not write."""
+    """The file `source` with a changed configuration, without the entries that older versions did not write."""
     (folder / f"{name}.h5").write_bytes((folder / f"{source}.h5").read_bytes())
     (folder / f"{name}.npz").write_bytes((folder / f"{source}.npz").read_bytes())
     with h5py.File(folder / f"{name}.h5", "r+") as file:
@@ -150,7 +150,8 @@ def older(folder, name, source, change):
 
 
 def bare_list(config):
-    """Until 2.2.3 the configuration of a Sequential model was the list of its layers, the first with the input's shape."""
+    """Until 2.2.3 the configuration of a Sequential model was the list of its layers, and the first layer had the input
+    shape."""
     layers = [layer for layer in config["config"]["layers"] if layer["class_name"] != "InputLayer"]
     for layer in layers:
         layer.pop("build_config", None)
@@ -167,7 +168,7 @@ def main():
     older(folder, "bare_list", "chain", bare_list)
     trained(folder)
     archive(folder)
-    # Lists of names that are longer than an attribute are spread over several.
+    # A list of names that is too long for one attribute is spread over several.
     hdf5_format.HDF5_OBJECT_HEADER_LIMIT = 100
     save(folder, "spread_names", nested())
 

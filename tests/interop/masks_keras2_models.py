@@ -1,4 +1,4 @@
-"""Models of tf.keras whose layers of several tensors have masks: `masks_keras2_models.py FOLDER` saves each as `.keras` and
+"""Models of tf.keras with masks at layers of several inputs: `masks_keras2_models.py FOLDER` saves each as `.keras` and
 `.h5`, with inputs and the outputs that this Keras computes."""
 
 import os
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 L = keras.layers
-# Rows with steps that both leave out, that one leaves out, and of which the first leaves out all.
+# Steps that both inputs mask, steps that one masks, and a row in which the first masks all steps.
 A = np.array([[1, 2, 0, 0, 0], [0, 3, 0, 2, 1], [0, 0, 0, 0, 0]], "int32")
 B = np.array([[1, 2, 0, 0, 0], [2, 0, 3, 2, 0], [0, 1, 0, 0, 0]], "int32")
 MERGES = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Attention", "AdditiveAttention"]

@@ -1,12 +1,12 @@
 """Converts a model of every layer class between all formats, and lets the frameworks judge: `matrix.py [fast]`.
 
-1. tf.keras 2.15, Keras 3 and TensorFlow.js each make their models, in one process, with what they compute.
-2. netc converts each of them to every format, and cuts it behind and before its middle layer.
-3. Each framework loads, in one process, what netc wrote for it, and compares.
+1. tf.keras 2.15, Keras 3 and TensorFlow.js each make their models and record their outputs, in one process.
+2. netc converts each model to every format, and cuts it after and before its middle layer.
+3. Each framework loads the files that netc wrote for it, in one process, and compares the outputs.
 
-A cell is *equal*, *refused* (netc exits with 1 and names the layer), or a *failure*: anything else. Writes
-`docs/conversions.md` and `tests/.cache/matrix/summary.txt`; the exit code is 1 if there is a failure. `fast` takes a part of
-the models and does not write the page. `NETC` names another command.
+A cell is *equal*, *refused* (netc exits with 1 and names the layer), or a *failure* (anything else). The script writes
+`docs/reference/conversions.md` and `tests/.cache/matrix/summary.txt`, and exits with 1 if there is a failure. `fast` uses some of
+the models and does not write the page. `NETC` is the command to test.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from pathlib import Path
 import matrix_page
 from environments import CACHE, tf_keras
 
-# The layers of the models' own.
+# The custom layers of the models.
 CUSTOM = ("Affine", "Residual", "Twice", "TiedHead", "Halve", "SumCell", "Subclass")
 
 HERE = Path(__file__).parent
@@ -36,15 +36,15 @@ FOLDER = CACHE / ("matrix-fast" if FAST else "matrix")
 NETC = os.environ.get("NETC", str(ROOT / "target/release/netc"))
 TFJS_PACKAGES = [f"@tensorflow/tfjs-{part}@4.22.0" for part in ("core", "layers", "backend-cpu")]
 
-# The largest difference, in parts of the largest number, that counts as equal.
+# The largest difference, relative to the largest number, that counts as equal.
 TOLERANCE = 1e-5
 HALF_TOLERANCE = 4e-3
 
 
 @dataclass(frozen=True)
 class Target:
-    """A format that netc writes: the file to load, options of netc, the framework that judges, if always the same, and the
-    one whose models it is for, if not all."""
+    """A format that netc writes: the file to load, and the options of netc. `judge` is the framework that loads it;
+    without one, the framework that made the model. `maker` restricts the target to models of that framework."""
 
     file: str
     options: tuple = ()
@@ -63,7 +63,7 @@ VERSIONS = {"k3": "3.15", "tf": "2.15", "tfjs": "4.22"}
 
 @dataclass(frozen=True)
 class Source:
-    """A form in which a framework saves models: which one, the form, its files, and how tables name it."""
+    """A form in which a framework saves models: the framework, the form, its files, and its name in tables."""
 
     framework: str
     form: str
@@ -79,7 +79,7 @@ class Source:
         return place / ("tfjs/values.json" if self.framework == "tfjs" else "values.json")
 
     def judge_of(self, target):
-        """The framework that a file of this target is for: an `.h5` file is for the Keras that the model is of."""
+        """The framework that judges a file of this target. An `.h5` file is judged by the Keras that made the model."""
         return TARGETS[target].judge or self.maker
 
 
@@ -98,7 +98,7 @@ SOURCES = [
 
 @dataclass
 class Cell:
-    """One conversion or split: what was asked of netc, and how it went."""
+    """One conversion or split: the command of netc, and its outcome."""
 
     id: str
     source: Source
@@ -121,7 +121,7 @@ class Cell:
 
 
 def frameworks():
-    """The commands that run a framework's part, by framework."""
+    """The command for each framework."""
     packages = CACHE / "tfjs"
     if not (packages / "node_modules/@tensorflow/tfjs-backend-cpu").exists():
         packages.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ class Phase:
 
 
 def make_models(run):
-    """Makes the models, unless those that are there were made by the same scripts."""
+    """Makes the models, unless the existing ones were made by the same scripts."""
     scripts = [HERE / name for name in ("matrix_models.py", "matrix_keras.py", "matrix_tfjs.mjs")]
     stamp = hashlib.sha256(b"".join(script.read_bytes() for script in scripts)).hexdigest()
     if (FOLDER / "stamp").exists() and (FOLDER / "stamp").read_text() == stamp:
@@ -179,7 +179,7 @@ def places(framework):
 
 
 def cells():
-    """Every conversion, and every split, of every model that could be made."""
+    """All conversions and all splits of the models that could be made."""
     conversions, splits = [], []
     for source in SOURCES:
         made = places(source.maker)
@@ -189,14 +189,14 @@ def cells():
         for place in saved:
             files = [place / name for name in source.files]
             values = json.loads(source.values(place).read_text())
-            # TensorFlow.js does not save such an input.
+            # TensorFlow.js does not save an input that no layer reads.
             if source.form == "saved" and values["row"] == "input that no layer reads":
                 continue
             given = [str(files[0])] + [word for weights in files[1:] for word in ("--weights", str(weights))]
             for target in (name for name, it in TARGETS.items() if it.maker in (None, source.maker)):
                 conversions.append(conversion(source, target, place, values, given))
             if source.splits_to:
-                for cut in ("behind", "before"):
+                for cut in ("after", "before"):
                     splits.append(split(source, cut, place, values, given))
     return conversions, splits
 
@@ -221,7 +221,7 @@ def convert(cell):
     try:
         done = subprocess.run([NETC, *cell.command], capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
-        cell.verdict, cell.reason = "failure", "netc takes longer than 60 s"
+        cell.verdict, cell.reason = "failure", "netc takes more than 60 s"
         return
     cell.printed = done.stdout + done.stderr
     if done.returncode == 0:
@@ -233,19 +233,19 @@ def convert(cell):
     elif cell.target not in TARGETS and "nothing is computed before" in cell.reason:
         cell.verdict = "none"
     elif re.search(CLAIMS_OF_DAMAGE, cell.reason):
-        cell.verdict, cell.reason = "failure", f"the framework loads the file, netc does not: {cell.reason}"
+        cell.verdict, cell.reason = "failure", f"the framework loads the file, but netc does not: {cell.reason}"
     elif not names_subject(cell):
-        cell.verdict, cell.reason = "failure", f"refused, naming another layer or none: {cell.reason}"
+        cell.verdict, cell.reason = "failure", f"refused without naming the layer: {cell.reason}"
     else:
         cell.verdict = "refused"
 
 
-# Every file is one that its framework loads, so none lacks a weight.
-CLAIMS_OF_DAMAGE = r"is missing|which is not for|expected one of|do not fit layer"
+# The framework loads every file, so no weight is missing.
+CLAIMS_OF_DAMAGE = r"is missing|which does not match|expected one of|do not fit layer"
 
 
 def names_subject(cell):
-    """Whether the reason names the layer that the model is about, or a layer in it, or its class."""
+    """Whether the reason names the layer under test, a layer in it, or its class."""
     said = set(re.findall(r"[\w.]+", re.sub(r"^pass `[^`]*`: ", "", cell.reason)))
     layers = {name: kind for name, kind in cell.values["layers"].items() if not auxiliary(name, kind, cell)}
     subjects = {word for name in layers for word in re.findall(r"[\w.]+", name)} | {*layers.values(), cell.values["class"]}
@@ -253,7 +253,7 @@ def names_subject(cell):
 
 
 def auxiliary(name, kind, cell):
-    """Whether the layer only surrounds the one that the model is about."""
+    """Whether the layer only surrounds the layer under test."""
     if cell.values["kind"] != "features":
         return re.fullmatch(r"pre_\w|post\d|[xyz]|words|tokens", name) is not None
     return kind == "InputLayer" or name in ("first", "out") and cell.values["row"] not in ABOUT_DENSE
@@ -266,7 +266,7 @@ ABOUT_DENSE = ("weights tied through a configuration", "int8", "low-rank adapter
 
 
 def judge(run, judged):
-    """Asks each framework about the files for it, once about files with the same bytes for the same values."""
+    """Lets each framework judge its files. Files with the same bytes and the same expected values are judged once."""
     by_framework = defaultdict(lambda: defaultdict(list))
     for cell in judged:
         target = cell.target if cell.target in TARGETS else cell.source.splits_to
@@ -277,11 +277,11 @@ def judge(run, judged):
 
 
 def contents(cell):
-    """A checksum of what the framework reads of the file, or of all files in its folder."""
+    """A checksum of what the framework reads: of the file, or of all files in its folder."""
     if cell.output.suffix == ".keras":
         with zipfile.ZipFile(cell.output) as archive:
             parts = {name: archive.read(name) for name in archive.namelist() if name != "metadata.json"}
-        # What is shared matters in a configuration that has a layer, and nowhere else.
+        # Shared object ids matter only if a configuration holds a layer.
         if "tied" not in cell.values["row"]:
             parts["config.json"] = json.dumps(without_ids(json.loads(parts["config.json"])), sort_keys=True).encode()
         return hashlib.sha256(b"".join(parts.values())).hexdigest()
@@ -296,7 +296,7 @@ def without_ids(config):
 
 
 def ask(run, framework, groups):
-    """Asks a framework about the files that it has not judged in an earlier run, one of each group."""
+    """Lets a framework judge one file of each group, unless an earlier run has judged it."""
     jobs_file, new_file, known_file = (FOLDER / f"{name}-{framework}.json" for name in ("jobs", "new-verdicts", "verdicts"))
     known = json.loads(known_file.read_text()) if known_file.exists() else {}
     asked = [(key, cells[0]) for key, cells in groups.items() if key not in known]
@@ -321,7 +321,7 @@ def decide(cell, verdict):
     elif cell.target == "tfjs" and re.match(rf"Unknown layer: (matrix>)?({'|'.join(CUSTOM)})\b", verdict.get("refuses", "")):
         cell.verdict, cell.reason = "none", "cannot be judged: the layer is not registered in TensorFlow.js"
     elif "data type 'string' not understood" in verdict.get("refuses", ""):
-        cell.verdict, cell.reason = "none", "cannot be judged: JAX has no text"
+        cell.verdict, cell.reason = "none", "cannot be judged: JAX has no strings"
     elif "refuses" in verdict:
         cell.reason = f"does not load: {verdict['refuses']}"
     elif "differs" in verdict:
@@ -329,9 +329,9 @@ def decide(cell, verdict):
     elif cell.error > tolerance:
         cell.reason = f"computes something else (by {cell.error:.0e} of the largest number)"
     elif verdict["structure"] != cell.values["structure"] and cell.target != "tfjs" and "note" not in cell.printed:
-        cell.reason = f"gives its outputs as {verdict['structure']}, not {cell.values['structure']}, without a note"
+        cell.reason = f"returns its outputs as {verdict['structure']} instead of {cell.values['structure']} without a note"
     elif lost > 0 and "loss" not in cell.printed:
-        cell.reason = f"has lost {lost} of its losses, without a note"
+        cell.reason = f"lost {lost} of its losses without a note"
     else:
         cell.verdict = "equal"
 
@@ -359,12 +359,12 @@ def normal(cell):
 
 
 def coarse(text):
-    """A failure without what frameworks add to their messages."""
+    """A failure without the details that frameworks add to their messages."""
     text = re.sub(r"\x1b\[\d+m", "", text)
     text = re.sub(r"gives shapes .*", "gives tensors of another shape", text)
     text = re.sub(r"gives types .*", "gives tensors of another type", text)
     text = re.sub(r"computes something else .*", "computes something else", text)
-    text = re.sub(r"gives its outputs as list, not \[.*\]", "gives its outputs as a list, not a dictionary", text)
+    text = re.sub(r"returns its outputs as list instead of \[.*\]", "returns its outputs as a list instead of a dictionary", text)
     text = re.sub(r"(the weight )`[^`]*`( is missing)", r"\1`WEIGHT`\2", re.sub(r"they do not fit layer.*", "`--weights` do not fit the layer", text))
     text = re.sub(r"could not be deserialized properly.*Exception encountered: ", "", text)
     text = re.sub(r"Exception encountered when calling layer .\S+. \(type (\w+)\)\..*", r"a call of \1 fails", text)
@@ -379,7 +379,7 @@ def summary(conversions, splits):
         counts = Counter(cell.verdict for cell in group)
         out.append(f"{title}: {len(group)} cells, {counts['equal']} equal, {counts['refused']} refused, {counts['failure']} failures")
         largest = max((cell.error for cell in group if cell.verdict == "equal" and "float16" not in cell.values["text"]), default=0)
-        out.append(f"  bits are equal in {sum(c.verdict == 'equal' and c.error == 0 for c in group)}; largest difference {largest:.1e}")
+        out.append(f"  equal bit for bit: {sum(c.verdict == 'equal' and c.error == 0 for c in group)}; largest difference {largest:.1e}")
         table = defaultdict(Counter)
         for cell in group:
             table[f"{cell.source.name} -> {cell.target}"][cell.verdict] += 1
@@ -419,7 +419,7 @@ def main():
     if not FAST:
         models = len({cell.place for cell in conversions})
         written = matrix_page.page(conversions, splits, VERSIONS, models, TOLERANCE, normal)
-        (ROOT / "docs/conversions.md").write_text(written)
+        (ROOT / "docs/reference/conversions.md").write_text(written)
     print(text.split("\nrefused, by reason:")[0])
     return any(cell.verdict == "failure" for cell in conversions + splits)
 

@@ -1,8 +1,8 @@
-"""The part of the matrix of conversions that runs in a framework: `matrix_keras.py make|judge FOLDER`.
+"""The Keras part of `matrix.py`: `matrix_keras.py make FOLDER [fast]` or `matrix_keras.py judge JOBS VERDICTS`.
 
-`make` saves every model in each form that the framework has, in a folder of its own with `values.json`: its inputs,
-what the framework computes of them, and the names of its layers. A form that the framework itself does not load again
-is removed. `judge` loads what netc wrote, listed in `FOLDER/jobs.json`, and says in `verdicts.json` how far it is from that.
+`make` saves every model in each form that the framework has, in a folder with `values.json`: the inputs, the outputs
+that the framework computes, and the names of the layers. Forms that the framework itself cannot load are removed.
+`judge` loads the files of netc that `JOBS` lists, and writes how much their outputs differ to `VERDICTS`.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ import matrix_models
 from matrix_models import KERAS_3, cases, classes_without_model, flatten
 
 if KERAS_3:
-    import conftest  # noqa: F401  Weights are NaN until the file gives them.
+    import conftest  # noqa: F401  Sets initial weights to NaN.
     from keras.src.backend.common import global_state
 
     pack = keras.tree.pack_sequence_as
@@ -39,7 +39,7 @@ else:
 
 
 def fresh_names():
-    """Names as in a new process, without the slow rest of `clear_session`."""
+    """Resets the numbering of names, without the slow rest of `clear_session`."""
     if KERAS_3:
         global_state.set_global_attribute("object_name_uids", None)
     else:
@@ -50,7 +50,7 @@ def fresh_names():
 
 
 def make_all(folder, fast):
-    """Saves the models, and a log of what the framework does not have, save or load."""
+    """Saves the models, and a log of those that the framework cannot make, save or load."""
     log = {"classes without a model": classes_without_model(), "not made": {}, "not loaded": {}}
     for number, case in enumerate(cases()):
         if fast and case.kind != "features" and number % 6:
@@ -59,7 +59,7 @@ def make_all(folder, fast):
         try:
             fresh_names()
             model = case.make()
-        except Exception as error:  # The framework has no such class or argument.
+        except Exception as error:  # The framework does not have the class or argument.
             log["not made"][f"{case.row}: {case.text}"] = reason(error)
             continue
         place.mkdir(parents=True)
@@ -84,12 +84,12 @@ def make_all(folder, fast):
         for path in sorted(folder.glob("*/m.h5")):
             try:
                 convert_to_tfjs(converter, path.parent)
-            except Exception as error:  # Such as two weights of one name.
+            except Exception as error:  # For example two weights with the same name.
                 log["not loaded"][f"{path.parent.name}, tfjs"] = reason(error)
     (folder / "log.json").write_text(json.dumps(log, indent=1))
 
 
-# The forms in which a model is saved, with the files that only this form has.
+# The forms in which a model is saved, and their files.
 FORMS = {
     "h5": ["m.h5"],
     "keras": ["m.keras"],
@@ -137,7 +137,7 @@ def make(place, case, model):
 def tfjs_converter():
     """The part of `tensorflowjs_converter` that reads `.h5` files."""
     root = Path(importlib.util.find_spec("tensorflowjs").submodule_search_locations[0])
-    # Empty packages: what is in them imports frameworks that this part does without.
+    # Empty packages, because the real ones import frameworks that this part does not need.
     for name, path in (("tensorflowjs", root), ("tensorflowjs.converters", root / "converters")):
         sys.modules[name] = ModuleType(name)
         sys.modules[name].__path__ = [str(path)]
@@ -145,7 +145,7 @@ def tfjs_converter():
 
 
 def convert_to_tfjs(converter, place):
-    """Writes the folder `tfjs` as `tensorflowjs_converter` does."""
+    """Writes the folder `tfjs` like `tensorflowjs_converter`."""
     with h5py.File(place / "m.h5") as file:
         topology, groups = converter.h5_merged_saved_model_to_tfjs_format(file)
     (place / "tfjs").mkdir()
@@ -163,15 +163,15 @@ def load_form(place, form):
 
 
 def check(place, model):
-    """Raises unless the model computes what is recorded in the folder."""
+    """Raises unless the model computes the outputs recorded in the folder."""
     values = json.loads((place / "values.json").read_text())
     verdict = compare(run(model, in_order(model, values)), values)
     if "error" not in verdict or verdict["error"] > 1e-6:
-        raise ValueError(f"the framework computes something else of its own file: {verdict}")
+        raise ValueError(f"the framework computes something else from its own file: {verdict}")
 
 
 def named_layers(model, path=""):
-    """The classes of all layers, those of nested models too, by path."""
+    """The classes of all layers by path, including those of nested models."""
     found = {}
     for layer in getattr(model, "operations" if KERAS_3 else "layers", None) or model.layers:
         found[path + layer.name] = type(layer).__name__
@@ -202,7 +202,7 @@ def numbers_for(model):
         if dtype == "string":
             yield rng.choice(["a", "b", "c"], shape)
         elif dtype == "bool":
-            # At least the first step counts.
+            # The first step always counts.
             yield np.concatenate([np.ones((*shape[:-1], 1), bool), rng.random((*shape[:-1], shape[-1] - 1)) < 0.7], axis=-1)
         elif "int" in dtype:
             # Padding is at the end.
@@ -227,7 +227,7 @@ def array_of(recorded):
 
 
 def custom():
-    """The classes and functions of the tests, and one that tf.keras 2.15 forgets to list."""
+    """The custom classes and functions, and a class that tf.keras 2.15 forgets to list."""
     forgotten = {} if KERAS_3 else {"SpectralNormalization": keras.layers.SpectralNormalization}
     return {name: item for name, item in vars(matrix_models).items() if name in matrix_models.CUSTOM} | forgotten
 
@@ -244,7 +244,7 @@ def input_names(model):
 
 
 def in_order(model, values):
-    """The recorded inputs in the order of the model's: by name, or as they are where names differ."""
+    """The recorded inputs in the order of the model: by name, or as recorded if the names differ."""
     found, recorded = input_names(model), values["input_names"]
     inputs = [array_of(x) for x in values["inputs"]]
     if len(set(found)) == len(found) and sorted(found) == sorted(recorded):
@@ -253,7 +253,7 @@ def in_order(model, values):
 
 
 def run(model, inputs):
-    """What the model gives for a list of inputs, in the structure in which it takes and gives them."""
+    """The outputs for a list of inputs, which are packed into the structure that the model takes."""
     inputs = [tf.constant(x) for x in inputs] if not KERAS_3 else inputs
     given = getattr(model, "_inputs_struct" if KERAS_3 else "_nested_inputs", None)
     if isinstance(model, keras.Sequential) or given is None:
@@ -266,14 +266,14 @@ def arrays(outputs):
 
 
 def structure(outputs):
-    """The form of the outputs: one, a list, or a dictionary with its keys."""
+    """The structure of the outputs: one, a list, or the keys of a dictionary."""
     if isinstance(outputs, dict):
         return sorted(outputs)
     return "list" if isinstance(outputs, (list, tuple)) else "one"
 
 
 def compare(outputs, values):
-    """The largest difference in parts of the largest number, or what else is different."""
+    """The largest difference relative to the largest number, or what else differs."""
     expected, found = [array_of(y) for y in values["outputs"]], arrays(outputs)
     if [f.shape for f in found] != [e.shape for e in expected]:
         return {"differs": f"shapes {[f.shape for f in found]} for {[e.shape for e in expected]}"}
@@ -284,7 +284,7 @@ def compare(outputs, values):
 
 
 def kind(array):
-    """The type, where integers are one: those of jax have 32 bits, those of TensorFlow 64."""
+    """The type; all integers are one, because JAX has 32 bits and TensorFlow 64."""
     return "integer" if array.dtype.kind in "iu" else array.dtype.name
 
 
@@ -321,7 +321,7 @@ def judge(path, values):
 
 
 def judge_chain(manifest, values):
-    """Runs the stages one after the other."""
+    """Runs the stages in order."""
     described, made, last = json.loads(manifest.read_text()), [], None
     named = dict(zip(values["input_names"], (array_of(x) for x in values["inputs"])))
 
@@ -342,7 +342,7 @@ def judge_chain(manifest, values):
 
 
 def reason(error):
-    """The lines of the message that say what is wrong."""
+    """The error's type and message, shortened."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:160]} ... {text[-160:]}" if len(text) > 330 else f"{type(error).__name__}: {text}"
 

@@ -1,8 +1,8 @@
-"""The models of the matrix of conversions: one or more for every layer class, operation and feature of graphs.
+"""The models of `matrix.py`: one or more for every layer class, operation and feature of graphs.
 
 Runs in tf.keras 2.15 and in Keras 3. A model is a `Case`: its row in the table, and a function that builds it. Most are
 an expression over the inputs `x`, `y` and `z`, with the names of `keras.layers`, `ops` for `keras.ops`, `tf` for
-TensorFlow, and `act` for `keras.activations`. What a framework does not have, it skips.
+TensorFlow, and `act` for `keras.activations`. Models that a framework cannot build are skipped.
 """
 
 from dataclasses import dataclass
@@ -463,9 +463,9 @@ TENSORFLOW = {
 
 @dataclass
 class Case:
-    """A model: its row, the text that tells it from others of the row, and how it is made.
+    """A model: its row, a text that identifies it in the row, and a function that makes it.
 
-    `cut` names the layer to cut at; it is found in the graph where it is None.
+    `cut` names the layer to cut at; if it is None, that is the layer that `make` calls its subject.
     """
 
     row: str
@@ -493,7 +493,7 @@ class Affine(L.Layer):
 
 @keras.saving.register_keras_serializable("matrix")
 class Residual(L.Layer):
-    """A custom layer that holds layers."""
+    """A custom layer with inner layers."""
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -516,7 +516,7 @@ class Residual(L.Layer):
 
 @keras.saving.register_keras_serializable("matrix")
 class Twice(L.Wrapper):
-    """A custom wrapper: its layer, applied to what the layer gives."""
+    """A custom wrapper that applies its layer twice."""
 
     def call(self, x):
         return self.layer(self.layer(x))
@@ -524,7 +524,7 @@ class Twice(L.Wrapper):
 
 @keras.saving.register_keras_serializable("matrix")
 class TiedHead(L.Layer):
-    """A custom layer whose configuration has another layer of the model, whose weights it reads."""
+    """A custom layer that reads the weights of another layer, which its configuration declares."""
 
     def __init__(self, table=None, **kwargs):
         super().__init__(**kwargs)
@@ -552,7 +552,7 @@ class TiedHead(L.Layer):
 
 @keras.saving.register_keras_serializable("matrix")
 class Halve(L.Layer):
-    """A custom layer whose call has an argument, and that gives a dictionary."""
+    """A custom layer with an argument in its call and a dictionary as its result."""
 
     def call(self, x, factor=1.0):
         return {"half": x * 0.5 * factor, "whole": x}
@@ -560,7 +560,7 @@ class Halve(L.Layer):
 
 @keras.saving.register_keras_serializable("matrix")
 class SumCell(L.Layer):
-    """A custom cell of a recurrent layer."""
+    """A custom recurrent cell."""
 
     def __init__(self, units, **kwargs):
         super().__init__(**kwargs)
@@ -580,7 +580,7 @@ class SumCell(L.Layer):
 
 @keras.saving.register_keras_serializable("matrix")
 class Subclass(keras.Model):
-    """A model without a graph."""
+    """A subclassed model, which has no graph."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -880,7 +880,7 @@ def quantised_attention():
 
 
 def between(layer, shape=(4,)):
-    """The layer of a feature between two others."""
+    """A model with the layer between two others."""
 
     def make():
         x = of(shape)
@@ -1002,7 +1002,7 @@ def names_in(expression):
 
 
 def of_expression(shape, expression):
-    """A model of one layer or operation, with an `Activation` that does nothing before each input and after each output."""
+    """A model of one layer or operation. An `Activation` without effect precedes each input and follows each output."""
 
     def make():
         used = [name for name in ("x", "y", "z", "tokens", "words") if name in names_in(expression)]
@@ -1019,12 +1019,12 @@ def of_expression(shape, expression):
 
 
 def producer(tensor):
-    """The name of the layer or operation that made the tensor."""
+    """The name of the layer or operation that computes the tensor."""
     return tensor._keras_history[0].name
 
 
 def flatten(structure):
-    """The tensors of a structure in order, those of a dictionary in the order of its keys."""
+    """The tensors of a structure, in order; those of a dictionary in the order of its keys."""
     if isinstance(structure, dict):
         structure = [structure[key] for key in sorted(structure)]
     return [t for part in structure for t in flatten(part)] if isinstance(structure, (list, tuple)) else [structure]
@@ -1035,7 +1035,7 @@ def lines(table):
 
 
 def row_of_layer(expression):
-    """The outermost class: `TimeDistributed(Dense(3))(x)` is in the row of `TimeDistributed`."""
+    """The row of the outermost class: `TimeDistributed(Dense(3))(x)` belongs to `TimeDistributed`."""
     return f"`{expression.split('(', 1)[0]}`"
 
 
@@ -1050,7 +1050,7 @@ def row_of_operation(expression):
 
 
 def cases():
-    """Every model that this framework may have."""
+    """All models for this framework."""
     found = [Case(row_of_layer(e), e, of_expression(s, e), kind="layers") for s, e in lines(LAYERS)]
     found += [Case("`Activation` by name", n, of_expression(ROW, f"Activation('{n}')(x)"), kind="layers") for n in ACTIVATIONS]
     table = OPERATIONS if KERAS_3 else TENSORFLOW
@@ -1064,10 +1064,10 @@ def cases():
 
 CUSTOM = ("Affine", "Residual", "Twice", "TiedHead", "Halve", "SumCell", "Subclass", "doubled")
 
-# Where models are cut whose layer is not named `mid`.
+# Cuts of models whose layer is not named `mid`.
 CUTS = {"slashes": "block/mid", "subclass": "dense"}
 
-# Classes of `keras.layers` that no model has: abstract ones, and those whose models need another framework or no graph.
+# Classes of `keras.layers` without a model: abstract ones, and those that need another framework or have no graph.
 LEFT_OUT = {
     "AbstractRNNCell", "DenseFeatures", "FlaxLayer", "InputLayer", "InputSpec", "JaxLayer", "Layer", "MaxNumBoundingBoxes",
     "TFSMLayer", "TorchModuleWrapper", "Wrapper",
@@ -1075,7 +1075,7 @@ LEFT_OUT = {
 
 
 def classes_without_model():
-    """The classes of this framework that no expression names."""
+    """The classes of this framework that no expression uses."""
     text = " ".join(e for _, e in lines(LAYERS))
     names = {}
     for name, item in vars(L).items():

@@ -1,4 +1,4 @@
-"""Writes `docs/conversions.md` of the cells of `matrix.py`."""
+"""Renders `docs/reference/conversions.md` from the cells of `matrix.py`."""
 
 from collections import Counter, defaultdict
 
@@ -7,22 +7,21 @@ FRAMEWORKS = {"tf": "Keras 2", "k3": "Keras 3", "tfjs": "TensorFlow.js"}
 
 INTRODUCTION = """# Conversions
 
-What netc does with each layer when it converts a model or cuts it. Each row is one or more layer classes, operations or
-kinds of models; each column is the file that netc reads.
+How netc converts and cuts each kind of layer. A row is one or more layer classes, operations or kinds of models; a
+column is a kind of file that netc reads.
 
 | sign | meaning |
 |---|---|
-| `=` | The framework of the new file loads it and computes the same as the old one: no number differs by more than {tolerance} of the largest. |
-| a letter | netc refuses, for the reason [below](#reasons). |
-| `!` and a number | A [bug](#failures): the new file does not load or computes something else, or netc refuses for a wrong reason. |
-| `-` | The framework has no such layer, or does not load its own file of it. |
+| `=` | The framework of the new file loads it and computes the same: no number differs by more than {tolerance} of the largest. |
+| a letter | netc rejects the model, for the reason [below](#reasons). |
+| `!` and a number | A [bug](#failures): the new file does not load or computes something else, or netc gives a wrong reason. |
+| `-` | The framework does not have the layer, or cannot load its own file of it. |
 
-Where a row has several models that differ, the signs of all of them are there: `=a` means that netc converts some and
-refuses others.
+If the models of a row differ, the row has all their signs: `=a` means that netc converts some and rejects others.
 
-A `.keras` file is judged by Keras {k3}, a file for TensorFlow.js by TensorFlow.js {tfjs}, and an `.h5` file by the Keras
-that the model is of: Keras {k3} or tf.keras {tf}. A layers-model of TensorFlow.js counts as a model of Keras 2; *converted*
-is what `tensorflowjs_converter` wrote, *saved* what TensorFlow.js itself saved.
+Keras {k3} judges `.keras` files and TensorFlow.js {tfjs} judges files for TensorFlow.js. The version of Keras that made
+the model judges `.h5` files: Keras {k3} or tf.keras {tf}. A layers-model of TensorFlow.js counts as a model of Keras 2.
+*Converted* means written by `tensorflowjs_converter`, *saved* means saved by TensorFlow.js itself.
 
 `bash tests/run.sh matrix` writes this page. It makes {models} models with random weights in the frameworks, converts and
 cuts each with netc, loads the results in the frameworks, and compares what they compute in inference.
@@ -36,23 +35,23 @@ def page(conversions, splits, versions, models, tolerance, normal):
     for framework, name in FRAMEWORKS.items():
         chosen = [cell for cell in conversions if cell.source.framework == framework]
         out.append(f"## From {name}\n")
-        targets = {"keras": "as `.keras`", "h5": "as `.h5`", "tfjs": "for TensorFlow.js"}
+        targets = {"keras": "`.keras`", "h5": "`.h5`", "tfjs": "TensorFlow.js"}
         if framework == "k3":
-            targets["h5-keras2"] = "as `.h5` of Keras 2 (`--format h5-keras2`)"
-        out.append(f"The signs for each file: what becomes of it {', '.join(targets.values())}.\n")
+            targets["h5-keras2"] = "`.h5` of Keras 2 (`--format h5-keras2`)"
+        out.append(f"The signs are for conversion to {', '.join(targets.values())}.\n")
         out += tables(chosen, tuple(targets), reasons)
     out.append("## Cuts\n")
-    out.append("Two signs for each file: for a cut behind the layer, and for one before it. The stages have the format of the file.\n")
+    out.append("The two signs are for a cut after the layer and a cut before it. The stages have the format of the file.\n")
     for framework, name in FRAMEWORKS.items():
         out.append(f"### Cuts of {name}\n")
-        out += tables([cell for cell in splits if cell.source.framework == framework], ("behind", "before"), reasons, "####")
+        out += tables([cell for cell in splits if cell.source.framework == framework], ("after", "before"), reasons, "####")
     out += ["## Reasons\n", "netc's messages, with `LAYER` and `CLASS` for the name and class of the layer.\n", reasons.refusals()]
     out += ["## Failures\n", reasons.failures() or "None.\n"]
     return "\n".join(out)
 
 
 class Letters:
-    """A letter for each reason to refuse, a number for each kind of failure; the most frequent first."""
+    """A letter for each reason of a rejection, a number for each kind of failure; the most frequent first."""
 
     def __init__(self, cells, normal):
         self.normal = normal
@@ -95,7 +94,7 @@ def totals(conversions, splits):
 
 
 def tables(cells, targets, reasons, level="###"):
-    """A table for each kind of row; rows with the same signs are one."""
+    """A table for each kind of row; rows with the same signs are merged."""
     out = []
     sources = list(dict.fromkeys(cell.source.name for cell in cells))
     for kind, title in KINDS.items():
@@ -114,7 +113,7 @@ def tables(cells, targets, reasons, level="###"):
 
 
 def together(signs):
-    """The signs of several models in one: `=` first."""
+    """The merged signs of several models; `=` comes first."""
     return "".join(sorted(set(signs or "-"), key=lambda s: (s != "=", s.startswith("!"), s)))
 
 

@@ -1,6 +1,6 @@
-// The part of the matrix of conversions that runs in TensorFlow.js: `matrix_tfjs.mjs PACKAGES make FOLDER` loads what
-// `tensorflowjs_converter` wrote in the folders `tfjs`, records in `tfjs/values.json` what TensorFlow.js computes, and saves the
-// model again in `tfjs-saved`. `matrix_tfjs.mjs PACKAGES judge JOBS VERDICTS` loads what netc wrote and compares.
+// The TensorFlow.js part of `matrix.py`. `matrix_tfjs.mjs PACKAGES make FOLDER` loads the output of `tensorflowjs_converter`
+// from the folders `tfjs`, records the outputs of TensorFlow.js in `tfjs/values.json`, and saves the model again in
+// `tfjs-saved`. `matrix_tfjs.mjs PACKAGES judge JOBS VERDICTS` loads the files of netc and compares their outputs.
 
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -26,10 +26,10 @@ function tensor({ shape, dtype, values }) {
   return tf.tensor(values, shape, kind);
 }
 
-// The recorded inputs in the order of the model's: by name, or as they are where names differ.
+// The recorded inputs in the order of the model: by name, or as recorded if the names differ.
 function inOrder(model, values) {
   const recorded = values.input_names;
-  // A Sequential model has one input, which it gives no name.
+  // A Sequential model has one input without a name.
   const names = model.inputNames.length ? model.inputNames : model.inputs.map((x) => x.name);
   const same = [...names].sort().join() === [...recorded].sort().join();
   return names.map((name, i) => tensor(values.inputs[same ? recorded.indexOf(name) : i]));
@@ -41,7 +41,7 @@ function run(model, inputs) {
 
 const plain = (y) => ({ shape: y.shape, dtype: y.dtype, values: Array.from(y.dataSync()) });
 
-// The largest difference in parts of the largest number, or what else is different.
+// The largest difference relative to the largest number, or what else differs.
 function compare(outputs, values) {
   const shapes = (list) => JSON.stringify(list.map((y) => y.shape));
   if (shapes(outputs) !== shapes(values.outputs)) {

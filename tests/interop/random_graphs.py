@@ -10,7 +10,7 @@ WIDTH = 4
 class _Maker:
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
-        # Names in an order of their own, so that no order of names or of creation is that of the graph.
+        # Names are shuffled, so that neither their order nor the order of creation is that of the graph.
         self.names = [f"n{i}" for i in self.rng.permutation(100)]
         inputs = [keras.Input((WIDTH,), name=self.names.pop()) for _ in range(self.rng.integers(1, 4))]
         self.inputs, self.tensors = inputs, list(inputs)
@@ -43,7 +43,7 @@ class _Maker:
         return items[self.rng.integers(len(items))]
 
     def tensor(self):
-        """A tensor, more often a late one."""
+        """A tensor; recent ones are more likely."""
         n = len(self.tensors)
         return self.tensors[min(n - 1, int(n * self.rng.random() ** 0.5))]
 
@@ -69,7 +69,7 @@ class _Maker:
         self.tensors.append(new)
 
     def structure(self, tensors, keys):
-        """The tensors as one, a list, a dictionary, or lists in a dictionary."""
+        """The tensors as a single one, a list, a dictionary, or a dictionary of lists."""
         if len(tensors) == 1 and self.rng.random() < 0.7:
             return tensors[0]
         form = self.pick(["list", "dict", "nested"])
@@ -81,11 +81,11 @@ class _Maker:
 
 
 def random_model(seed, calls=12):
-    """A model of about so many calls."""
+    """A model of about `calls` calls."""
     maker = _Maker(seed)
     for _ in range(calls):
         maker.grow()
-    # The last result, and others, sometimes an input.
+    # The last result and others, sometimes an input.
     count = int(maker.rng.integers(1, 5))
     outputs = [maker.tensors[-1]] + [maker.tensor() for _ in range(count - 1)]
     outputs = list({id(t): t for t in outputs}.values())

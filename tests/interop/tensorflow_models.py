@@ -1,8 +1,8 @@
-"""Models of tf.keras whose calls say more than which tensors are read: operations of TensorFlow, states, functions, losses.
+"""Models of tf.keras whose calls have more than tensors: operations of TensorFlow, states, functions, losses.
 
-Usage: python tensorflow_models.py save|check FOLDER, in an environment with requirements-tf215.txt. `save` writes
-each model with inputs and the outputs that tf.keras computes. `check` compares the copy `NAME.copy.h5` of each with it, and
-the stages in the folder `NAME`.
+Usage: python tensorflow_models.py save|check FOLDER, in an environment with requirements-tf215.txt. `save` writes each
+model, with inputs and the outputs that tf.keras computes. `check` compares each model with its copy `NAME.copy.h5` and
+with the stages in the folder `NAME`.
 """
 
 import json
@@ -21,7 +21,7 @@ from tensorflow import keras
 L = keras.layers
 M = tf.math
 
-# What `keras.ops` has too: each of these of a matrix `x` of 4 columns and an image `y`.
+# Operations that `keras.ops` has too, on a matrix `x` of 4 columns and an image `y`.
 TWINS = [
     lambda x, y: x + 1.5, lambda x, y: 1.5 + x, lambda x, y: x - 1.5, lambda x, y: 1 - x, lambda x, y: x * 2, lambda x, y: 2.5 * x,
     lambda x, y: x / 3, lambda x, y: 3.0 / (x * x + 1.0), lambda x, y: x**2, lambda x, y: abs(x) ** 1.5, lambda x, y: 2.0**x,
@@ -57,10 +57,10 @@ TWINS = [
     lambda x, y: tf.gather(x, [0, 3, 1], axis=1), lambda x, y: tf.one_hot(tf.cast(abs(x), tf.int32), 3),
 ]  # fmt: skip
 
-# What Keras 3 has and netc does not compute.
+# Operations that Keras 3 has, but netc cannot run.
 REMAINDERS = [lambda x, y: x % 0.7, lambda x, y: x % -0.4, lambda x, y: tf.cast(x * 9.0, "int32") % 4]
 
-# What it does not have, or a file of Keras 2 does not say well: these are copied and cut alone.
+# Operations that Keras 3 does not have, or that a file of Keras 2 records badly. They are only copied and cut.
 OTHERS = [
     lambda x, y: x[..., tf.newaxis], lambda x, y: tf.reshape(x, [tf.shape(x)[0], 2, 2]), lambda x, y: x[:, : tf.shape(x)[1] - 1],
     lambda x, y: tf.nn.local_response_normalization(y), lambda x, y: tf.add_n([x, x]), lambda x, y: tf.nn.avg_pool2d(y, 2, 1, "SAME"), lambda x, y: tf.norm(x, axis=1),
@@ -95,7 +95,7 @@ def states():
 
 
 def shared():
-    """A layer that is called in several ways, a model that is given a dict, and an operation of a model in it."""
+    """A layer called in several ways, a model called with a dictionary, and an operation in a nested model."""
     a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
     inner = keras.Model({"a": a, "b": b}, L.Dense(3, name="inner_dense")(tf.nn.relu(a) * 2.0 + b), name="inner")
     x = keras.Input((4,), name="x")
@@ -139,7 +139,7 @@ def run(model, inputs):
 
 
 def layers_of(path):
-    """The layers with their calls, of the model and of those in it."""
+    """The layers and their calls, including those of nested models."""
 
     def walk(config):
         for layer in config["layers"]:
@@ -158,7 +158,7 @@ def save(folder):
         keras.utils.set_random_seed(0)
         model = make()
         model.save(folder / f"{name}.h5", include_optimizer=False)
-        if name != "others":  # `...` and tensors in slices are not written.
+        if name != "others":  # `.keras` files cannot record `...` and tensors in slices.
             model.save(folder / f"{name}.keras")
         inputs = inputs_of(model)
         named = {f"in{i}": x for i, x in enumerate(inputs)} | {f"out{i:03}": y for i, y in enumerate(run(model, inputs))}

@@ -1,4 +1,4 @@
-"""The networks of keras.applications: netc computes what Keras computes, and their files survive it."""
+"""netc computes what Keras computes for the networks of keras.applications, and their files round-trip."""
 
 import gc
 import re
@@ -10,7 +10,7 @@ import harness
 from graph import Graph
 from harness import assert_close, assert_round_trip, inputs_of, load, netc, netc_run, run
 
-# A layer in the middle to cut at, now and then inside a branch.
+# A layer near the middle to cut at, in some networks inside a branch.
 MIDDLE = {
     "InceptionV3": "mixed5",
     "ResNet50": "conv4_block1_1_conv",
@@ -27,14 +27,14 @@ MIDDLE = {
 
 
 @pytest.fixture(autouse=True)
-def give_memory_back():
+def free_memory():
     yield
     gc.collect()
 
 
 def names_in(model):
-    """The layers, with their weights: those without the models that they are in, and without the numbers of weights that
-    have no name, both of which Keras makes up anew when it loads a file."""
+    """The layers and their weights. Models around a layer, and the numbers of unnamed weights, are left out: Keras
+    makes them up when it loads a file."""
     own = lambda weight: re.sub(r"/variable_\d+$", "/variable", "/".join(weight.path.split("/")[-2:]))
     return [(x.name, [own(w) for w in x.weights]) for x in model.layers]
 

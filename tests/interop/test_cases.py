@@ -1,4 +1,4 @@
-"""The cases that netc is made for, against the real Keras."""
+"""The main use cases of netc, checked with Keras."""
 
 import json
 
@@ -24,7 +24,7 @@ def resnet152(tmp_path_factory):
 
 
 def assert_chain(path, folder, model=None):
-    """The stages in the folder compose to the whole: to rounding in Keras, to the bit in netc."""
+    """Asserts that the stages in the folder compose to the whole: up to rounding in Keras, bit for bit in netc."""
     model = model or load(path)
     values = inputs_of(model, batch=1)
     assert_close(harness.run_chain(folder, values), run(model, values.values()))
@@ -47,7 +47,7 @@ def test_resnet152_with_scale_cut_in_a_branch(resnet152, tmp_path):
     assert_chain(resnet152, tmp_path)
 
 
-def test_scale_unknown_splits_losslessly(resnet152, tmp_path):
+def test_unsupported_scale_splits_losslessly(resnet152, tmp_path):
     whole, weights = harness.layers_of(harness.config_of(resnet152)), by_layer(resnet152)
     harness.split(resnet152, "res3a_branch2a", tmp_path)
     seen = []
@@ -63,7 +63,7 @@ def test_scale_unknown_splits_losslessly(resnet152, tmp_path):
 
 
 def by_layer(path):
-    """The weights of each layer, whose place is its class's ordinal."""
+    """The weights of each layer. A layer's group is named after its class and numbered."""
     arrays, found = harness.weights_of(path), {}
     ordinal = {}
     for name, layer in harness.layers_of(harness.config_of(path)).items():
@@ -75,7 +75,7 @@ def by_layer(path):
     return found
 
 
-def test_running_scale_without_a_meaning_names_it(resnet152):
+def test_running_unsupported_scale_names_it(resnet152):
     message = netc("run", resnet152, code=1).stderr
     assert "scale_conv1" in message and "--layers" in message
 
@@ -132,7 +132,7 @@ def test_several_stages(cuts, application, tmp_path):
         assert_chain(path, tmp_path)
 
 
-def test_repeated_calls_are_independent(tmp_path):
+def test_repeated_splits_are_independent(tmp_path):
     path = tmp_path / "m.keras"
     netc("zoo:mobilenet_v2", "-o", path)
     before = path.read_bytes()
@@ -202,8 +202,8 @@ BUILT_IN = "tiny mobilenet_v2 inception_v3 resnet50 squeezenet nasrnn bert resne
 
 @pytest.mark.parametrize("name", BUILT_IN.split())
 def test_built_in_architectures_load(name, tmp_path):
-    """Keras computes of the file of a built-in architecture what netc computes of the architecture. It computes in double
-    precision: on some processors the rounding of its own single precision is 2e-5 of the largest logit."""
+    """Keras and netc compute the same for a built-in architecture. Keras uses double precision, because on some
+    processors its single precision is off by 2e-5 of the largest logit."""
     path = tmp_path / "m.keras"
     netc(f"zoo:{name}", "-o", path)
     model = load(path)
@@ -212,7 +212,7 @@ def test_built_in_architectures_load(name, tmp_path):
 
 
 def in_double_precision(model, inputs):
-    """The outputs of the model, computed with doubles and rounded once."""
+    """The outputs of the model, computed in double precision and rounded once."""
     with jax.enable_x64(True):
         config = json.dumps(model.get_config()).replace('"float32"', '"float64"')
         double = type(model).from_config(json.loads(config), custom_objects=harness.CUSTOM)
@@ -222,7 +222,7 @@ def in_double_precision(model, inputs):
 
 
 def backbone_in_a_head():
-    """A network with branches, nested in a model of its own in the model: a usual shape of transfer learning."""
+    """A network with branches, in a model in the model, as is common in transfer learning."""
     x = keras.Input((8, 8, 3), name="image")
     y = layers.Conv2D(4, 3, padding="same", name="conv")(x)
     z = layers.BatchNormalization(name="norm")(y)
@@ -252,4 +252,4 @@ def test_cut_inside_nested_models(cut, nested, tmp_path):
     assert_close(harness.run_chain(tmp_path / "out", values), run(model, values.values()))
     assert "bit for bit" in netc("diff", path, tmp_path / "out" / "manifest.json").stdout
     last = load(tmp_path / "out" / manifest["stages"][1]["file"])
-    assert [layer.name for layer in last.layers if hasattr(layer, "layers")] == nested, "no other is dissolved"
+    assert [layer.name for layer in last.layers if hasattr(layer, "layers")] == nested, "no other model is dissolved"

@@ -1,4 +1,5 @@
-"""The compile configuration and the state of the optimizer: carried where a file is written anew, left out elsewhere."""
+"""The compile configuration and the optimizer's state: netc keeps them when it rewrites a file, and drops them
+otherwise."""
 
 import io
 import json
@@ -28,7 +29,7 @@ def optimizers():
 
 
 def compiled(optimizer):
-    """A model with weights that are trained and others that are not, after three steps."""
+    """A model with trainable and frozen weights, after three training steps."""
     x = image = keras.Input((6, 6, 2))
     x = layers.Conv2D(3, 3, name="frozen", trainable=False)(x)
     x = layers.Flatten()(layers.BatchNormalization()(x))
@@ -40,14 +41,14 @@ def compiled(optimizer):
 
 
 def train(model):
-    """Losses of three steps."""
+    """The losses of three training steps."""
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(12, 6, 6, 2)), rng.normal(size=(12, 3))
     return model.fit(x, y, batch_size=4, shuffle=False, verbose=0).history
 
 
 @pytest.mark.parametrize("optimizer", optimizers())
-def test_training_goes_on_where_it_was(optimizer, tmp_path):
+def test_training_continues_after_a_round_trip(optimizer, tmp_path):
     model = compiled(optimizers()[optimizer])
     theirs, ours = save(model, tmp_path / "theirs.keras"), tmp_path / "ours.keras"
     assert LEFT_OUT not in netc(theirs, "-o", ours).stdout
@@ -61,19 +62,19 @@ def test_training_goes_on_where_it_was(optimizer, tmp_path):
 
 
 def listed(group):
-    """The numbers that a group lists, by name and in order."""
+    """The arrays that a group lists, by name and in order."""
     names = [name.decode() if isinstance(name, bytes) else name for name in group.attrs["weight_names"]]
     return [(name, group[name][()]) for name in names]
 
 
 def hdf5_files(folder):
-    """Files of Keras 3, and one of the last Keras 2, whose optimizer names its variables otherwise."""
+    """Files of Keras 3, and one of the last Keras 2, whose optimizer names its variables differently."""
     for name, optimizer in optimizers().items():
         yield save(compiled(optimizer), folder / f"{name}.h5")
     yield harness.LEGACY / "trained.h5"
 
 
-def test_an_hdf5_file_is_trained_as_it_was(tmp_path):
+def test_hdf5_round_trip_keeps_training_state(tmp_path):
     for path in hdf5_files(tmp_path):
         assert LEFT_OUT not in netc(path, "-o", tmp_path / "again.h5").stdout
         with h5py.File(path) as old, h5py.File(tmp_path / "again.h5") as new:
@@ -91,7 +92,7 @@ def test_an_hdf5_file_is_trained_as_it_was(tmp_path):
 
 
 def state(path):
-    """Whether a file has variables of an optimizer."""
+    """Whether a file has the state of an optimizer."""
     if path.suffix == ".h5":
         with h5py.File(path) as file:
             return "optimizer_weights" in file
@@ -100,7 +101,7 @@ def state(path):
 
 
 @pytest.mark.parametrize(("source", "target"), [("keras", "h5"), ("h5", "keras")])
-def test_another_format_is_not_compiled(source, target, tmp_path):
+def test_conversion_drops_training_state(source, target, tmp_path):
     model = compiled(keras.optimizers.Adam())
     path, again = save(model, tmp_path / f"m.{source}"), tmp_path / f"again.{target}"
     assert LEFT_OUT in netc(path, "-o", again).stdout
@@ -108,7 +109,7 @@ def test_another_format_is_not_compiled(source, target, tmp_path):
     assert not keras.models.load_model(again).compiled
 
 
-def test_an_architecture_is_compiled_as_it_was(tmp_path):
+def test_json_keeps_the_compile_configuration(tmp_path):
     model = compiled(keras.optimizers.Adam(0.25))
     (tmp_path / "m.json").write_text(model.to_json())
     for source in [tmp_path / "m.json", save(model, tmp_path / "m.keras")]:
@@ -118,7 +119,7 @@ def test_an_architecture_is_compiled_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, "sharded"])
-def test_state_that_is_compressed_or_sharded_is_carried(method, tmp_path):
+def test_compressed_and_sharded_state_is_kept(method, tmp_path):
     model = compiled(keras.optimizers.Adam())
     path = save(model, tmp_path / "m.keras")
     if method == "sharded":
@@ -139,7 +140,7 @@ def test_state_that_is_compressed_or_sharded_is_carried(method, tmp_path):
         np.testing.assert_array_equal(mine.numpy(), other.numpy(), mine.path)
 
 
-def test_a_layer_named_like_the_optimizer_is_another(tmp_path):
+def test_layers_named_like_the_optimizer_keep_their_weights(tmp_path):
     x = keras.Input((4,))
     model = randomise(keras.Model(x, layers.Dense(2, name="optimizer")(layers.Dense(3, name="adam")(x))))
     model.compile("adam", "mse")
@@ -151,8 +152,8 @@ def test_a_layer_named_like_the_optimizer_is_another(tmp_path):
     assert len(again.optimizer.variables) == len(model.optimizer.variables)
 
 
-def test_the_optimizer_of_a_model_in_a_model_is_left_out(tmp_path):
-    """What was trained alone before it became a part, as in transfer learning."""
+def test_optimizer_of_a_nested_model_is_dropped(tmp_path):
+    """As in transfer learning: the model was trained before it became part of another one."""
     inner = randomise(keras.Sequential([keras.Input((4,)), layers.Dense(3, name="one"), layers.Dense(2, name="two")], name="inner"))
     inner.compile("adam", "mse")
     inner.train_on_batch(np.ones((2, 4)), np.ones((2, 2)))
@@ -173,7 +174,7 @@ def test_the_optimizer_of_a_model_in_a_model_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("option", [("--no-optimizer",), ("--pass", "freeze=frozen")])
 @pytest.mark.parametrize("extension", ["keras", "h5"])
-def test_it_is_left_out_on_request_and_by_passes(option, extension, tmp_path):
+def test_training_state_is_dropped_by_option_and_by_passes(option, extension, tmp_path):
     model = compiled(keras.optimizers.Adam())
     done = netc(save(model, tmp_path / f"m.{extension}"), *option, "-o", tmp_path / f"again.{extension}")
     assert LEFT_OUT in done.stdout
@@ -183,7 +184,7 @@ def test_it_is_left_out_on_request_and_by_passes(option, extension, tmp_path):
     assert_close(run(again, values.values()), run(model, values.values()))
 
 
-def test_weights_that_are_given_have_no_optimizer(tmp_path):
+def test_separate_weights_drop_training_state(tmp_path):
     model = compiled(keras.optimizers.Adam())
     path = save(model, tmp_path / "m.keras")
     done = netc(path, "--weights", path, "-o", tmp_path / "again.keras")
@@ -204,7 +205,7 @@ def test_stages_are_not_compiled(tmp_path):
     assert_close(harness.run_chain(tmp_path / "out", values), run(model, values.values()))
 
 
-def test_a_chain_is_merged_into_the_model_without_it(tmp_path):
+def test_merged_stages_equal_the_model_without_training_state(tmp_path):
     path = save(compiled(keras.optimizers.Adam()), tmp_path / "m.keras")
     netc(path, "--no-optimizer", "-o", tmp_path / "whole.keras")
     netc(path, "--pass", "split=frozen", "-o", tmp_path / "out")
@@ -212,7 +213,7 @@ def test_a_chain_is_merged_into_the_model_without_it(tmp_path):
     assert (tmp_path / "merged.keras").read_bytes() == (tmp_path / "whole.keras").read_bytes()
 
 
-def test_state_that_is_not_readable_is_named_and_can_be_left_out(tmp_path):
+def test_unreadable_training_state_is_named_and_can_be_dropped(tmp_path):
     path = save(compiled(keras.optimizers.Adam()), tmp_path / "m.keras")
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "odd.keras", "w") as new:
         weights = io.BytesIO(old.read("model.weights.h5"))
@@ -226,7 +227,7 @@ def test_state_that_is_not_readable_is_named_and_can_be_left_out(tmp_path):
     netc(tmp_path / "odd.keras", "--pass", "split=frozen", "-o", tmp_path / "out")
 
 
-def test_a_damaged_list_of_the_optimizer_is_named(tmp_path):
+def test_damaged_optimizer_list_is_named(tmp_path):
     path = save(compiled(keras.optimizers.Adam()), tmp_path / "m.h5")
     with h5py.File(path, "r+") as file:
         group = file["optimizer_weights"]

@@ -1,4 +1,5 @@
-"""Layers in layers, as tf.keras 2.15 saves them: netc reads both of its formats, and what it writes loads and computes the same."""
+"""Layers inside layers from tf.keras 2.15: netc reads both of its formats, and the files of netc load and compute the
+same."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from harness import assert_close, load, netc, netc_run, run, run_chain, split
 
 HERE = Path(__file__).parent
 MODELS = ["attention", "spectral", "cells", "wrapped", "graph", "inner"]
-# Where each is cut.
+# The layer to cut each model at.
 CUT = "first"
 
 
@@ -21,7 +22,7 @@ def in_keras_2(python, what, folder):
 
 @pytest.fixture(scope="session")
 def saved(tf_python, tmp_path_factory):
-    """The folder with the models as Keras 2 saves them."""
+    """The folder of models that Keras 2 saved."""
     folder = tmp_path_factory.mktemp("composite")
     in_keras_2(tf_python, "save", folder)
     return folder
@@ -33,14 +34,14 @@ def recorded(folder, name):
 
 
 @pytest.mark.parametrize("format", ["keras", "h5"])
-def test_netc_runs_a_model_in_a_wrapper(format, saved, tmp_path):
+def test_netc_runs_a_wrapped_model(format, saved, tmp_path):
     x, expected = recorded(saved, "graph")
     assert_close(netc_run(saved / f"graph.{format}", {"x": x}, tmp_path), [expected])
 
 
 @pytest.mark.parametrize("format", ["keras", "h5"])
 @pytest.mark.parametrize("name", MODELS)
-def test_keras_3_computes_what_tf_keras_did(name, format, saved, tmp_path):
+def test_keras_3_matches_tf_keras(name, format, saved, tmp_path):
     x, expected = recorded(saved, name)
     netc(saved / f"{name}.{format}", "-o", tmp_path / "new.keras")
     assert_close(run(load(tmp_path / "new.keras"), [x]), [expected])
@@ -48,7 +49,7 @@ def test_keras_3_computes_what_tf_keras_did(name, format, saved, tmp_path):
     assert_close(run_chain(tmp_path / "stages", {"x": x}), [expected])
 
 
-def test_tf_keras_loads_what_is_written_back(tf_python, saved):
+def test_tf_keras_loads_rewritten_files(tf_python, saved):
     for name in MODELS:
         netc(saved / f"{name}.h5", "-o", saved / f"{name}.again.h5")
         split(saved / f"{name}.h5", CUT, saved / f"{name}.stages", "--format", "h5")

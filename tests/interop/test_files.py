@@ -1,4 +1,4 @@
-"""Every kind of Keras file goes through netc unchanged, and every cut of it gives stages that compose in Keras."""
+"""Every kind of Keras file round-trips through netc, and the stages of every cut compose in Keras."""
 
 import zipfile
 
@@ -13,7 +13,7 @@ from harness import Affine, Scale, assert_close, assert_round_trip, inputs_of, l
 from harness import netc, netc_run, randomise, run, save
 from random_graphs import random_model
 
-LAYERS_WITHOUT_MEANING = (Affine, Scale, layers.Lambda, layers.GRU, layers.LSTM, layers.Bidirectional)
+NOT_RUN = (Affine, Scale, layers.Lambda, layers.GRU, layers.LSTM, layers.Bidirectional)
 
 
 def image():
@@ -250,7 +250,7 @@ def parallel_branches():
 
 
 def layers_used_elsewhere():
-    """Layers whose calls outside of the model come first: the model keeps some calls of each."""
+    """Layers that are first called outside the model: the model has some of their calls."""
     x, other = row(), row("other")
     a, b = layers.Dense(4, name="a"), layers.Dense(4, name="b")
     b(a(other))
@@ -296,7 +296,7 @@ MODELS = [m for m in MODELS if m not in (image, row, tower, chain_inside)]
 
 
 def check_file(model, folder, cuts):
-    """Round trip, outputs, and each cut of the list against the model."""
+    """Checks the round trip, the outputs, and each of the cuts against the model."""
     path = save(model, folder / "m.keras")
     values = inputs_of(model)
     expected = run(model, values.values())
@@ -316,11 +316,12 @@ def check_file(model, folder, cuts):
 
 
 def has_unknown(model):
-    return any(isinstance(layer, LAYERS_WITHOUT_MEANING) for layer in model._flatten_layers())
+    return any(isinstance(layer, NOT_RUN) for layer in model._flatten_layers())
 
 
 def check_cut(path, graph, cut, folder, values, expected):
-    """Stages that compose in Keras and merge into the file; what crosses the first boundary is what the graph says."""
+    """Checks that the stages compose in Keras and merge into the file, and that the graph confirms what crosses
+    first."""
     first = cut.split(",")[0].split("+")
     part = graph.first_part(*first)
     manifest = harness.split(path, cut, folder)
@@ -344,7 +345,7 @@ def test_model(make, tmp_path):
     check_file(randomise(make()), tmp_path, every_cut)
 
 
-def test_outputs_are_named_by_the_keys_of_a_dictionary(tmp_path):
+def test_outputs_are_named_after_dictionary_keys(tmp_path):
     path = save(randomise(same_output_twice()), tmp_path / "m.keras")
     netc("run", path, "-o", tmp_path / "out.npz")
     with np.load(tmp_path / "out.npz") as out:
@@ -353,7 +354,7 @@ def test_outputs_are_named_by_the_keys_of_a_dictionary(tmp_path):
     assert [output["name"] for output in manifest["outputs"]] == ["again", "early", "first"]
 
 
-# Calls with which netc does not compute, or not always: `x` and `y` are sequences of six steps of four features.
+# Calls that netc cannot run, or not always. `x` and `y` are sequences of six steps of four features.
 UNUSUAL = """
     layers.Conv1DTranspose(3, 2)(x)
     layers.GroupQueryAttention(4, 2, 2)(x, y)
@@ -391,7 +392,7 @@ UNUSUAL = """
 
 
 @pytest.mark.parametrize("expression", map(str.strip, UNUSUAL))
-def test_unusual_layer_is_carried(expression, tmp_path):
+def test_unusual_layer_round_trips_and_splits(expression, tmp_path):
     x, y = keras.Input((6, 4), name="x"), keras.Input((6, 4), name="y")
     made = keras.tree.flatten(eval(expression, {**globals(), "x": x * 2.0, "y": y + x}))
     model = randomise(keras.Model([x, y], [made, ops.cast(made[0], "float32") * 2.0]))
@@ -405,7 +406,7 @@ def test_unusual_layer_is_carried(expression, tmp_path):
 
 
 @pytest.mark.parametrize("make", [lists, shared_across_branches, parallel_branches, output_from_the_middle, chain])
-def test_a_cut_with_nothing_after_it_is_an_error(make, tmp_path):
+def test_cut_at_the_end_is_an_error(make, tmp_path):
     model = make()
     path = save(model, tmp_path / "m.keras")
     graph = Graph(model)
@@ -429,11 +430,11 @@ def test_random_graph(seed, tmp_path):
     model = randomise(random_model(seed), seed)
     check_file(model, tmp_path, some_cuts)
     found = netc("cuts", tmp_path / "m.keras").stdout.splitlines()[1:]
-    # The graph knows nested models as calls; cuts inside them are paths.
+    # The graph has nested models as calls; cuts inside them are paths.
     assert {name for name in (line.split()[0] for line in found) if "/" not in name} == Graph(model).one_tensor_cuts()
 
 
-def test_the_code_of_a_lambda_layer_is_carried(tmp_path):
+def test_lambda_code_is_copied(tmp_path):
     model = lambda_layer()
     path = save(model, tmp_path / "m.keras")
     code = harness.layers_of(harness.config_of(path))["lambda"]["config"]["function"]
@@ -443,7 +444,7 @@ def test_the_code_of_a_lambda_layer_is_carried(tmp_path):
     assert "lambda" in netc("run", path, code=1).stderr
 
 
-def test_splitting_again_gives_the_same_bytes(tmp_path):
+def test_splitting_is_deterministic(tmp_path):
     path = save(randomise(parallel_branches()), tmp_path / "m.keras")
     for folder in ("a", "b"):
         harness.split(path, "concatenate", tmp_path / folder)
@@ -452,7 +453,7 @@ def test_splitting_again_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
-def test_stages_that_keras_saves_are_taken_with_a_note(make, tmp_path):
+def test_stages_saved_by_keras_are_accepted_with_a_note(make, tmp_path):
     path = save(randomise(make()), tmp_path / "m.keras")
     cuts = every_cut(Graph(load(path)))
     if not cuts:
@@ -470,7 +471,7 @@ def test_stages_that_keras_saves_are_taken_with_a_note(make, tmp_path):
 
 
 def packed(path, method, to):
-    """The archive with its members compressed."""
+    """The archive with compressed members."""
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(to, "w", method) as again:
         for name in archive.namelist():
             again.writestr(name, archive.read(name))
@@ -479,7 +480,7 @@ def packed(path, method, to):
 
 @keras.saving.register_keras_serializable("interop")
 class Table(layers.Layer):
-    """Multiplies with numbers that are in a file of the layer."""
+    """Multiplies by numbers from an asset of the layer."""
 
     numbers = None
 
@@ -515,7 +516,7 @@ def tables():
 
 
 @pytest.mark.parametrize("cut", ["between", "shared@1", "inner", "inner/second"])
-def test_keras_loads_the_assets_of_stages(cut, tmp_path):
+def test_stages_have_the_assets_of_their_layers(cut, tmp_path):
     model = randomise(tables())
     path = save(model, tmp_path / "m.keras")
     values = inputs_of(model)
@@ -539,7 +540,7 @@ def test_assets_of_a_compressed_archive_are_read(method, tmp_path):
     assert (tmp_path / "m_again.keras").read_bytes() == (tmp_path / "packed_again.keras").read_bytes()
 
 
-def test_a_compressed_archive_is_the_model(tmp_path):
+def test_compressed_archive_equals_the_model(tmp_path):
     path = save(randomise(parallel_branches()), tmp_path / "m.keras")
     small = packed(path, zipfile.ZIP_DEFLATED, tmp_path / "small.keras")
     for name, file in [("of_path", path), ("of_small", small)]:
@@ -548,7 +549,7 @@ def test_a_compressed_archive_is_the_model(tmp_path):
     netc("diff", path, small)
 
 
-def test_a_compressed_archive_that_is_damaged_is_refused(tmp_path):
+def test_damaged_compressed_archive_is_rejected(tmp_path):
     path = save(randomise(parallel_branches()), tmp_path / "m.keras")
     small = packed(path, zipfile.ZIP_DEFLATED, tmp_path / "small.keras")
     with zipfile.ZipFile(small) as archive:

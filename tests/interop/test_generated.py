@@ -1,4 +1,4 @@
-"""What netc computes of generated models of every layer and every shape of graph is what Keras computes."""
+"""netc and Keras compute the same for generated models with every layer and every shape of graph."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ FIRST, COUNT, STEPS = 0, int(os.environ.get("NETC_GENERATED_MODELS", 60)), 10
 
 
 def compare(folder, count, *options):
-    """Has Keras and netc compute `count` models."""
+    """Compares Keras and netc on `count` models."""
     subprocess.run([str(MODELS), str(folder), str(FIRST), str(count), str(STEPS), *options], check=True)
     command = [sys.executable, str(Path(__file__).with_name("generated.py")), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -19,9 +19,9 @@ def compare(folder, count, *options):
     assert done.stdout == f"{count} models\n", done.stdout
 
 
-def test_lower_matches_keras(tmp_path):
+def test_generated_models_match_keras(tmp_path):
     compare(tmp_path, COUNT)
 
 
-def test_what_the_reducer_leaves_is_a_model_of_keras(tmp_path):
+def test_reduced_models_match_keras(tmp_path):
     compare(tmp_path, COUNT // 2, "reduced")

@@ -1,4 +1,4 @@
-"""HDF5 as h5py can write it: weights are read, or refused in words that say what they are stored as."""
+"""HDF5 files of h5py: netc reads the weights, or rejects the file and names how they are stored."""
 
 import io
 import json
@@ -36,7 +36,7 @@ MODEL = {
 
 
 def keras_file(path, edit, config=None, **options):
-    """A model whose file of weights is one that `edit` changes."""
+    """A model whose file of weights is changed by `edit`."""
     weights = io.BytesIO()
     with h5py.File(weights, "w", **options) as file:
         file[PLACE] = KERNEL
@@ -48,7 +48,7 @@ def keras_file(path, edit, config=None, **options):
 
 
 def stored(dtype="f4", values=KERNEL, **options):
-    """The kernel as a dataset of this kind; without values, one that is never written."""
+    """Stores the kernel as a dataset of this kind; without values, the dataset is never written."""
 
     def edit(file):
         del file[PLACE]
@@ -60,7 +60,7 @@ def stored(dtype="f4", values=KERNEL, **options):
 
 
 def low_level(edit_properties):
-    """The kernel as a dataset with properties that h5py has no option for."""
+    """Stores the kernel as a dataset with properties for which h5py has no option."""
 
     def edit(file):
         del file[PLACE]
@@ -87,7 +87,7 @@ def nothing(file):
     pass
 
 
-# The forms of files that libraries before HDF5 2.0 read.
+# File formats that libraries before HDF5 2.0 read.
 BOUNDS = [("earliest", "v114"), ("v114", "v114")]
 FILLED = np.full((4, 3), 2.5, "float32")
 READ = {
@@ -116,7 +116,7 @@ READ = {
 
 @pytest.mark.parametrize("bounds", BOUNDS)
 @pytest.mark.parametrize("case", READ)
-def test_it_is_read(case, bounds, tmp_path):
+def test_stored_weights_are_read(case, bounds, tmp_path):
     edit, kernel = READ[case]
     x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
     path = keras_file(tmp_path / "m.keras", edit, libver=bounds)
@@ -141,7 +141,7 @@ def test_empty_arrays_are_kept(options, tmp_path):
         assert file[place].shape == (0, 3) and file[place].dtype == np.float32
 
 
-def test_a_user_block_is_passed_over(tmp_path):
+def test_user_block_is_skipped(tmp_path):
     x = np.ones((1, 4), "float32")
     path = keras_file(tmp_path / "m.keras", nothing, userblock_size=1024)
     assert_close(netc_run(path, {"x": x}, tmp_path), [x @ KERNEL])
@@ -166,7 +166,7 @@ def group_linked(file):
 
 
 def ordered(link, others=0):
-    """A link in a group of the new form, which keeps many links in another way than few."""
+    """Adds a link to a group of the new format, which stores many links differently from few."""
 
     def edit(file):
         group = file.create_group("layers/ordered", track_order=True)
@@ -185,7 +185,7 @@ def virtual(file):
 
 
 def many(n, removed=(), link=None):
-    """A group with `n` links, of which some are removed, and perhaps a soft link."""
+    """Adds a group with `n` links, removes some, and may add a soft link."""
 
     def edit(file):
         group = file.create_group("layers/many")
@@ -201,7 +201,7 @@ def many(n, removed=(), link=None):
 
 
 def truth_values(file):
-    """A byte that is neither false nor true, where truth values are stored."""
+    """Stores a byte that is neither 0 nor 1 as a boolean."""
     del file[PLACE]
     file.create_dataset(PLACE, (4, 3), bool, chunks=(4, 3))[...] = np.full((4, 3), 2, "u1").view(bool)
 
@@ -226,7 +226,7 @@ REFUSED = {
         lambda file: (file.pop(PLACE), file.create_dataset(PLACE, (4, 3), "f4", external=[("raw.bin", 0, 48)])),
         [PLACE, "external storage"],
     ),
-    "truth values": (truth_values, ["d1/vars/0", "truth values other than 0 and 1"]),
+    "truth values": (truth_values, ["d1/vars/0", "booleans other than 0 and 1"]),
     "virtual": (virtual, [PLACE, "a virtual dataset"]),
     "szip": (stored(chunks=(4, 3), compression="szip"), [PLACE, "filter 4 (szip)"]),
 }  # fmt: skip
@@ -234,14 +234,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("bounds", BOUNDS)
 @pytest.mark.parametrize("case", REFUSED)
-def test_it_is_refused_by_name(case, bounds, tmp_path):
+def test_unsupported_storage_is_named(case, bounds, tmp_path):
     edit, parts = REFUSED[case]
     path = keras_file(tmp_path / "m.keras", edit, libver=bounds)
     error = netc(path, "-o", tmp_path / "x.keras", code=1).stderr
     assert all(part in error for part in [str(path), *parts]), error
 
 
-def test_the_layout_of_hdf5_2_is_refused(tmp_path):
+def test_layout_of_hdf5_2_is_rejected(tmp_path):
     edit = stored(chunks=(2, 3), compression="gzip")
     path = keras_file(tmp_path / "m.keras", edit, libver="latest")
     if h5py.version.hdf5_version_tuple >= (2, 0, 0):
@@ -250,7 +250,7 @@ def test_the_layout_of_hdf5_2_is_refused(tmp_path):
         netc("inspect", path)
 
 
-def test_several_unlimited_axes_are_refused_where_they_are_listed_in_a_b_tree(tmp_path):
+def test_version_2_b_tree_of_chunks_is_rejected(tmp_path):
     edit = stored(chunks=(2, 3), maxshape=(None, None))
     error = netc("inspect", keras_file(tmp_path / "new.keras", edit, libver="latest"), code=1).stderr
     assert PLACE in error and "a version 2 B-tree" in error
@@ -259,7 +259,7 @@ def test_several_unlimited_axes_are_refused_where_they_are_listed_in_a_b_tree(tm
 
 @pytest.mark.parametrize("libver", ["earliest", "v114", "latest"])
 @pytest.mark.parametrize("n", [2, 50, 3000, 20_000])
-def test_many_links_and_removed_ones_are_read(n, libver, tmp_path):
+def test_groups_with_many_and_removed_links_are_read(n, libver, tmp_path):
     def edit(file):
         group = file.create_group("layers/many", track_order=n == 50)
         for i in range(n):
@@ -273,7 +273,7 @@ def test_many_links_and_removed_ones_are_read(n, libver, tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_json_may_have_a_byte_order_mark_or_be_utf_16(encoding, tmp_path):
+def test_json_with_byte_order_mark_or_utf_16_is_read(encoding, tmp_path):
     marks = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}
     config = (marks.get(encoding, "") + json.dumps(MODEL)).encode(encoding)
     x = np.ones((1, 4), "float32")
@@ -284,8 +284,8 @@ def test_json_may_have_a_byte_order_mark_or_be_utf_16(encoding, tmp_path):
     assert_close(run(load(tmp_path / "again.keras"), [x]), [x @ KERNEL])
 
 
-def test_links_are_found_in_groups_without_end(tmp_path):
-    """A group that is in itself is walked once."""
+def test_cyclic_groups_are_rejected(tmp_path):
+    """A group that contains itself is visited once."""
 
     def edit(file):
         file["layers/dense/again"] = file["layers"]

@@ -1,4 +1,4 @@
-"""Every layer and operation that netc gives a meaning computes what Keras computes.
+"""Every layer and operation that netc runs computes what Keras computes.
 
 A case is an expression over `x`, and `y` and `z` of the same shape, with the names of `keras.layers`, `ops`, and `act`
 for `keras.activations`.
@@ -672,7 +672,7 @@ NAMES = {**vars(keras.layers), **CONVNEXT, "ops": ops, "act": keras.activations,
 
 
 def check(inputs, outputs, folder, tolerance=1e-5):
-    """Builds the model, and compares what netc and Keras compute on random inputs."""
+    """Builds the model, and compares the outputs of netc and Keras on random inputs."""
     model = randomise(keras.Model(inputs, outputs))
     save(model, folder / "m.keras")
     values = inputs_of(model)
@@ -698,7 +698,7 @@ def test_activation_by_name(name, tmp_path):
     check(x, [keras.layers.Activation(name)(x * 4.0), keras.layers.Dense(6, activation=name)(x)], tmp_path)
 
 
-@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "mish"])  # takes no symbolic tensor
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "mish"])  # rejects symbolic tensors
 def test_activation_as_operation(name, tmp_path):
     x = keras.Input((3, 6))
     y = getattr(ops, name, None) or keras.activations.get(name)
@@ -706,8 +706,8 @@ def test_activation_as_operation(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_activation_far_out(name, tmp_path):
-    """Where exponentials overflow and differences cancel."""
+def test_activation_at_extreme_inputs(name, tmp_path):
+    """Inputs at which exponentials overflow and differences cancel."""
     x = keras.Input((8,))
     model = keras.Model(x, keras.layers.Activation(name)(x))
     save(model, tmp_path / "m.keras")
@@ -726,7 +726,7 @@ def test_embedding(tmp_path):
 @pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "float32"])
 def test_category_encoding(shape, mode, dtype, tmp_path):
-    """Of small integers, some of which are no category."""
+    """Small integers, some of which are out of range."""
     if mode == "count" and dtype == "float32":
         dtype = "int64"
     x = keras.Input(shape, dtype=dtype)
@@ -772,7 +772,7 @@ def test_mixed_types(dtype, expression, tmp_path):
 @pytest.mark.parametrize("dtype", ["uint8", "int16"])
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 def test_resizing_of_integers(dtype, interpolation, tmp_path):
-    """To sizes that give no halves, which rounding errors would send either way."""
+    """The sizes give no halves, which could be rounded either way."""
     x = keras.Input((7, 9, 3), dtype=dtype)
     check(x, keras.layers.Resizing(5, 15, interpolation=interpolation)(x), tmp_path)
 
@@ -788,7 +788,7 @@ def test_slice_of_a_fixed_batch(tmp_path):
 
 
 def test_open_steps_in_nested_models_and_stages(tmp_path):
-    """How many steps there are is known of the inputs, and goes on to models in models and to stages."""
+    """The number of steps is known from the inputs, and passes on to nested models and stages."""
     steps = keras.Input((None, 4))
     inner = keras.Model(steps, keras.layers.LSTM(4, return_sequences=True)(steps), name="inner")
     x = keras.Input((None, 4), name="x")
@@ -825,7 +825,7 @@ def test_half_precision(dtype, tolerance, shape, expression, tmp_path):
 QUANTISED = [
     (ROW, "Dense(5, activation='relu')(x)"),
     (STEPS, "Dense(5, use_bias=False)(x)"),
-    ((3000,), "Dense(64)(x)"),  # a sum that single precision does not hold
+    ((3000,), "Dense(64)(x)"),  # a sum that is not exact in single precision
     (ROW, "Dense(4)(Dense(9, activation='gelu')(x))"),
     (ROW, "EinsumDense('ab,bc->ac', 5, bias_axes='c')(x)"),
     (STEPS, "EinsumDense('abc,cde->abde', (None, 2, 5), bias_axes='de')(x)"),
@@ -836,20 +836,20 @@ QUANTISED = [
 ]
 
 
-@pytest.mark.parametrize("weights_alone", [False, True], ids=["int8", "weights"])
+@pytest.mark.parametrize("weights_only", [False, True], ids=["int8", "weights"])
 @pytest.mark.parametrize("shape, expression", QUANTISED, ids=[e for _, e in QUANTISED])
-def test_quantised(shape, expression, weights_alone, tmp_path):
+def test_quantised(shape, expression, weights_only, tmp_path):
     x = keras.Input(shape)
     y = eval(expression, NAMES, {"x": x})
     model = randomise(keras.Model(x, y))
-    model.quantize("int8", config=keras.quantizers.Int8QuantizationConfig(activation_quantizer=None) if weights_alone else None)
+    model.quantize("int8", config=keras.quantizers.Int8QuantizationConfig(activation_quantizer=None) if weights_only else None)
     save(model, tmp_path / "m.keras")
     values = inputs_of(model)
     found = netc_run(tmp_path / "m.keras", values, tmp_path)
     assert_close(found, run(model, values.values()))
 
 
-def test_a_quantised_model_is_split(tmp_path):
+def test_quantised_model_is_split(tmp_path):
     x = keras.Input(STEPS)
     h = keras.layers.Dense(6, activation="relu", name="cut")(x)
     model = randomise(keras.Model(x, keras.layers.EinsumDense("abc,bcd->ad", 3)(h)))
@@ -862,8 +862,8 @@ def test_a_quantised_model_is_split(tmp_path):
     assert np.array_equal(inputs[0], values[0])
 
 
-def test_the_page_of_layers_names_every_layer():
-    page = (Path(__file__).parents[2] / "docs/layers.md").read_text()
+def test_layer_page_names_every_layer():
+    page = (Path(__file__).parents[2] / "docs/reference/layers.md").read_text()
     names = {}
     for name, layer in vars(keras.layers).items():
         if inspect.isclass(layer) and name not in {"InputLayer", "InputSpec", "Layer", "Wrapper"}:

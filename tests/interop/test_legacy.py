@@ -1,4 +1,4 @@
-"""Models in HDF5 files, of Keras 2 (tests/legacy) and of Keras 3, against the real Keras."""
+"""Models of Keras 1 and 2 (tests/legacy), and HDF5 files of Keras 3, checked with Keras 3."""
 
 import json
 import zipfile
@@ -27,7 +27,7 @@ def recorded(name):
         "keras1_image", "keras1_text", "keras1_nested",
     ],
 )
-def test_keras_3_computes_what_keras_2_did(name, tmp_path):
+def test_keras_3_matches_keras_2(name, tmp_path):
     netc(LEGACY / f"{name}.h5", "-o", tmp_path / "modern.keras")
     inputs, outputs = recorded(name)
     assert_close(run(load(tmp_path / "modern.keras"), inputs), outputs)
@@ -52,7 +52,7 @@ def small():
     return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)))
 
 
-def test_an_hdf5_file_of_keras_3_is_the_model(tmp_path):
+def test_hdf5_of_keras_3_is_read(tmp_path):
     model = randomise(small())
     model.save(tmp_path / "model.h5")
     values = inputs_of(model)
@@ -62,7 +62,7 @@ def test_an_hdf5_file_of_keras_3_is_the_model(tmp_path):
     assert_close(run(load(tmp_path / "again.keras"), values.values()), expected)
 
 
-def test_keras_computes_what_tensorflow_js_did(tmp_path):
+def test_keras_matches_tensorflow_js(tmp_path):
     folder = LEGACY.parent / "tfjs/nested"
     values = json.loads((folder / "values.json").read_text())
     inputs, outputs = ([np.array(t["values"], "float32").reshape(t["shape"]) for t in values[k]] for k in ("inputs", "outputs"))
@@ -89,7 +89,7 @@ GATED = [
 
 
 @pytest.mark.parametrize("case", range(len(GATED)))
-def test_the_hard_sigmoid_of_keras_2_is_computed_by_keras_3(case, tmp_path):
+def test_hard_sigmoid_of_keras_2_converts_to_keras_3(case, tmp_path):
     shape, chain = GATED[case]
     model = randomise(keras.Sequential([keras.Input(shape), *chain]))
     model.save(tmp_path / "m.h5")
@@ -99,11 +99,11 @@ def test_the_hard_sigmoid_of_keras_2_is_computed_by_keras_3(case, tmp_path):
     netc(tmp_path / "m.h5", "-o", tmp_path / "m.keras")
     found = run(load(tmp_path / "m.keras"), values.values())
     assert_close(netc_run(tmp_path / "m.h5", values, tmp_path), found)
-    assert not np.allclose(found[0], run(model, values.values())[0], rtol=1e-5), "it is another function"
+    assert not np.allclose(found[0], run(model, values.values())[0], rtol=1e-5), "the function differs"
 
 
 def chain_in(kind, name="inner"):
-    """A model in a model: two layers that are trained, and statistics that are not between them."""
+    """A nested model: two trainable layers with statistics between them."""
     x = inner_in = keras.Input((4,))
     parts = [layers.Dense(4, name="first"), layers.BatchNormalization(name="bn"), layers.Dense(4, name="last")]
     if kind == "Sequential":
@@ -119,7 +119,7 @@ def around(inner):
 
 
 def frozen(kind, *names):
-    """Keras lists the weights that are trained first: the flags of these are turned off one after the other."""
+    """Keras lists trainable weights first. This freezes the named layers, or the whole inner model."""
     inner = chain_in(kind)
     for name in names:
         (inner.get_layer(name) if name else inner).trainable = False
@@ -143,7 +143,7 @@ def frozen_wrappers():
 
 
 def same_names():
-    """Names that say more than one thing: a model named as a layer in it, and layers in two models."""
+    """Ambiguous names: a model named like a layer in it, and layers with the same name in two models."""
     return around(keras.Sequential([keras.Input((4,)), chain_in("Functional", "last"), chain_in("Sequential", "first")], name="bn"))
 
 
@@ -160,7 +160,7 @@ def same_names():
         same_names,
     ],
 )
-def test_an_hdf5_file_that_netc_writes_is_the_model(make, tmp_path):
+def test_hdf5_written_by_netc_loads_in_keras(make, tmp_path):
     model = randomise(make())
     model.save(tmp_path / "model.keras")
     netc(tmp_path / "model.keras", "-o", tmp_path / "model.h5")
@@ -189,12 +189,12 @@ def halves():
 
 
 @pytest.mark.parametrize("make", [low_rank, quantised, halves])
-def test_what_keras_would_not_read_from_hdf5_is_refused(make, tmp_path):
+def test_models_that_keras_cannot_load_from_hdf5_are_rejected(make, tmp_path):
     make().save(tmp_path / "model.keras")
     assert "write the model as .keras" in netc(tmp_path / "model.keras", "-o", tmp_path / "model.h5", code=1).stderr
 
 
-def test_kernels_that_are_mirrored_are_refused(tmp_path):
+def test_mirrored_theano_kernels_are_rejected(tmp_path):
     (tmp_path / "m.h5").write_bytes((LEGACY / "chain.h5").read_bytes())
     with h5py.File(tmp_path / "m.h5", "a") as file:
         file["model_weights"].attrs["backend"] = "theano"
@@ -203,7 +203,7 @@ def test_kernels_that_are_mirrored_are_refused(tmp_path):
     assert "theano" in netc(tmp_path / "m.json", "--weights", tmp_path / "m.h5", code=1).stderr
 
 
-def test_stages_in_hdf5_compose_to_the_model(tmp_path):
+def test_stages_in_hdf5_compose_to_the_whole(tmp_path):
     model = randomise(small())
     model.save(tmp_path / "model.h5")
     manifest = split(tmp_path / "model.h5", "add", tmp_path, "--format", "h5", "--verify")
@@ -216,7 +216,7 @@ def test_stages_in_hdf5_compose_to_the_model(tmp_path):
 
 
 @pytest.mark.parametrize("weights", ["m.weights.h5", "m.h5", "m.keras"])
-def test_an_architecture_with_weights_is_the_model(weights, tmp_path):
+def test_json_with_separate_weights_is_read(weights, tmp_path):
     model = randomise(small())
     (tmp_path / "m.json").write_text(model.to_json())
     model.save_weights(tmp_path / weights) if weights == "m.weights.h5" else model.save(tmp_path / weights)
@@ -230,7 +230,7 @@ def test_an_architecture_with_weights_is_the_model(weights, tmp_path):
 
 
 @pytest.mark.parametrize("kilobytes", [0.43, 1.2, 1000])
-def test_weights_that_keras_shards_are_those_of_the_model(kilobytes, tmp_path):
+def test_sharded_weights_are_read(kilobytes, tmp_path):
     model = randomise(small())
     model.save(tmp_path / "m.keras")
     (tmp_path / "config.json").write_text(model.to_json())
@@ -251,10 +251,10 @@ def test_weights_that_keras_shards_are_those_of_the_model(kilobytes, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nested", "chain", "recurrent"])
-def test_an_architecture_of_keras_2_with_weights_is_the_model(name, tmp_path):
+def test_json_of_keras_2_with_separate_weights_is_read(name, tmp_path):
     with h5py.File(LEGACY / f"{name}.h5") as file:
         config = json.loads(file.attrs["model_config"])
-    # What `to_json` of Keras 2 gives.
+    # The output of `to_json` in Keras 2.
     (tmp_path / "m.json").write_text(json.dumps({**config, "keras_version": "2.15.0", "backend": "tensorflow"}))
     netc(tmp_path / "m.json", "--weights", LEGACY / f"{name}.h5", "-o", tmp_path / "m.keras")
     inputs, outputs = recorded(name)
@@ -262,7 +262,7 @@ def test_an_architecture_of_keras_2_with_weights_is_the_model(name, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["modern.keras", "again.h5"])
-def test_an_archive_of_keras_2_is_the_model(target, tmp_path):
+def test_keras_archive_of_keras_2_is_read(target, tmp_path):
     done = netc(LEGACY / "archive.keras", "-o", tmp_path / target)
     assert "the compile configuration and the optimizer's state are left out" in done.stdout
     assert "of the model `inner` the compile configuration" in done.stdout
@@ -276,7 +276,7 @@ def test_an_archive_of_keras_2_is_the_model(target, tmp_path):
     assert_close(run_chain(tmp_path / "out", {"x": inputs[0]}), outputs)
 
 
-def test_a_file_of_weights_alone_is_told_apart(tmp_path):
+def test_file_with_weights_only_is_recognised(tmp_path):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
     model.save_weights(tmp_path / "w.weights.h5")
     error = netc("inspect", tmp_path / "w.weights.h5", code=1).stderr

@@ -1,7 +1,7 @@
-"""Masks: what layers that read them compute, and what becomes of them where a model is split.
+"""Masks: layers that read or pass them compute what Keras computes, and no cut severs one.
 
-A case is an expression over `e` and `f`, embeddings with masks, `x`, a sequence without one, and `m` and `n`, the masks
-of `e` and `f` as tensors.
+A case is an expression over `e` and `f`, which are embeddings with masks, `x`, a sequence without a mask, and `m` and
+`n`, the masks of `e` and `f` as tensors.
 """
 
 import keras
@@ -89,7 +89,7 @@ READERS = """
     Minimum()([f, x, e])
 """
 
-# What `e` goes through on its way to a layer that reads the mask implicitly, whatever calls record.
+# Layers between `e` and a layer that reads the attached mask, whether or not calls record masks.
 CARRIERS = """
     e
     f
@@ -166,7 +166,7 @@ lines = lambda text: [line.strip() for line in text.splitlines() if line.strip()
 
 
 def sources():
-    """The inputs, and what the expressions name."""
+    """The inputs, and the values of the names in expressions."""
     i, j = (keras.Input((6,), dtype="int32", name=name) for name in "ij")
     x = keras.Input((6, 4), name="x")
     e, f = (layers.Embedding(9, 4, mask_zero=True, name=name)(ids) for name, ids in [("e", i), ("f", j)])
@@ -178,7 +178,7 @@ def values(model):
 
 
 def check(inputs, outputs, folder):
-    """What netc computes is what Keras does, also of the model as Keras loads it."""
+    """Checks that netc computes what Keras computes."""
     model = randomise(keras.Model(inputs, outputs))
     save(model, folder / "m.keras")
     found = netc_run(folder / "m.keras", values(model), folder)
@@ -198,7 +198,7 @@ def test_reader(expression, tmp_path):
 
 @pytest.mark.parametrize("expression", lines(CARRIERS))
 def test_carrier(expression, tmp_path):
-    """Of calls on several tensors, Keras records no masks: these are found beside the tensors."""
+    """Keras records no masks for calls on several tensors: netc must find them attached to the tensors."""
     inputs, named = sources()
     y = evaluate(expression, named)
     check(inputs, layers.Attention()([y, y]), tmp_path)
@@ -213,7 +213,7 @@ def test_sequential(expression, tmp_path):
     assert_close(found, run(model, [IDS["i"]]), 1e-5)
 
 
-def test_steps_that_are_all_left_out(tmp_path):
+def test_rows_with_all_steps_masked(tmp_path):
     inputs, named = sources()
     outputs = [evaluate(line, named) for line in ("LSTM(3)(e)", "MultiHeadAttention(2, 3)(e, f)", "Attention()([f, e])")]
     model = randomise(keras.Model(inputs, outputs))
@@ -224,14 +224,14 @@ def test_steps_that_are_all_left_out(tmp_path):
 
 
 def test_nested_model(tmp_path):
-    """Masks come out of a nested model as they do out of a layer."""
+    """The result of a nested model carries a mask like that of a layer."""
     inputs, named = sources()
     ids = keras.Input((6,), dtype="int32")
     inner = keras.Model(ids, layers.Embedding(9, 4, mask_zero=True)(ids))
     check(inputs, layers.Attention()([inner(inputs[0]), inner(inputs[1])]), tmp_path)
 
 
-def test_a_call_that_gives_a_nested_model_another_mask_is_refused(tmp_path):
+def test_explicit_mask_of_a_nested_model_is_rejected(tmp_path):
     inputs, named = sources()
     x = keras.Input((6, 4))
     inner = keras.Model(x, layers.GRU(4)(x), name="inner")
@@ -240,8 +240,8 @@ def test_a_call_that_gives_a_nested_model_another_mask_is_refused(tmp_path):
     assert "inner: its call passes a mask" in netc("inspect", tmp_path / "m.keras", code=1).stderr
 
 
-def test_masks_that_calls_mention_cross_cuts(tmp_path):
-    """Keras records the mask of a layer on one tensor, and it crosses beside the tensor."""
+def test_recorded_masks_cross_cuts(tmp_path):
+    """Keras records the mask of a layer with one input; the mask crosses next to the tensor."""
     inputs, named = sources()
     y = layers.LSTM(3, name="lstm")(layers.Dense(4, name="dense")(named["e"]))
     model = randomise(keras.Model(inputs, layers.Dense(2, name="head")(y)))
@@ -251,8 +251,8 @@ def test_masks_that_calls_mention_cross_cuts(tmp_path):
         assert_close(run_chain(tmp_path / str(i), given), run(model, given.values()), 1e-5)
 
 
-def test_a_mask_that_is_mentioned_and_attached_crosses_too(tmp_path):
-    """Behind a recurrent layer its mask is attached to what it gives, and the call of the next mentions it again."""
+def test_mask_that_is_recorded_and_attached_crosses(tmp_path):
+    """The mask of a recurrent layer is attached to its result, and the next call records it again."""
     inputs, named = sources()
     y = layers.LSTM(3, return_sequences=True, name="one")(layers.Dense(4)(named["e"]))
     y = layers.GRU(4, return_sequences=True, name="two")(y)
@@ -264,7 +264,7 @@ def test_a_mask_that_is_mentioned_and_attached_crosses_too(tmp_path):
         assert_close(run_chain(tmp_path / cut, given), run(model, given.values()), 1e-5)
 
 
-def test_a_cut_that_severs_a_mask_is_refused(tmp_path):
+def test_cut_that_severs_a_mask_is_rejected(tmp_path):
     inputs, named = sources()
     stem = layers.Dense(4, name="stem")
     y = layers.Attention(name="mix")([stem(named["e"]), named["f"]])
@@ -273,13 +273,13 @@ def test_a_cut_that_severs_a_mask_is_refused(tmp_path):
     path, given = save(model, tmp_path / "m.keras"), values(model)
     error = netc(path, "--pass", "split=stem", "-o", tmp_path / "out", code=1).stderr
     assert "the cut `stem` severs a mask: `mix` reads the mask that `e` attaches to its result" in error
-    assert "the nearest one-tensor cut that severs none is after `mix`" in error
+    assert "the nearest valid one-tensor cut is after `mix`" in error
     assert not (tmp_path / "out").exists()
     split(path, "mix", tmp_path / "out", "--verify")
     assert_close(run_chain(tmp_path / "out", given), run(model, given.values()), 1e-5)
 
 
-def test_sequential_models_are_cut_below_their_masks(tmp_path):
+def test_sequential_models_are_cut_after_their_masks(tmp_path):
     stack = [layers.Embedding(9, 4, mask_zero=True, name="e"), layers.LSTM(4, name="lstm"), layers.Dense(2, name="head")]
     model = randomise(keras.Sequential([keras.Input((6,), dtype="int32", name="i"), *stack]))
     path = save(model, tmp_path / "m.keras")

@@ -1,5 +1,5 @@
-"""Masks of tf.keras 2.15 at layers of several tensors: netc computes what it does, cuts sever none, and what Keras 3 would
-compute otherwise is refused."""
+"""Masks at layers of several inputs in tf.keras 2.15: netc computes what it computes, no cut severs a mask, and netc
+rejects conversions that Keras 3 would compute differently."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +12,7 @@ from harness import assert_close, load, netc, netc_run, run
 
 HERE = Path(__file__).parent
 MERGES = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"]
-# What Keras 3 computes as well, and what it does not.
+# Models that Keras 3 computes in the same way, and models that it does not.
 ALIKE = ["Attention_two", "Attention_one", "AdditiveAttention_two", "AdditiveAttention_one", "Concatenate_steps"]
 ALIKE += ["attention_two", "attention_one", "attention_causal"]
 UNLIKE = [f"{name}_{of}" for name in MERGES for of in ("two", "one")] + ["attention_dropout", "encoder"]
@@ -35,7 +35,7 @@ def recorded(folder, name):
 
 @pytest.mark.parametrize("end", ["h5", "keras"])
 @pytest.mark.parametrize("name", ALIKE + UNLIKE)
-def test_netc_computes_what_tf_keras_did(name, end, folder, tmp_path):
+def test_netc_matches_tf_keras(name, end, folder, tmp_path):
     inputs, outputs = recorded(folder, name)
     assert_close(netc_run(folder / f"{name}.{end}", inputs, tmp_path), outputs)
 
@@ -49,13 +49,13 @@ def test_no_cut_severs_a_mask(name, folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ALIKE)
-def test_keras_3_computes_what_tf_keras_did(name, folder, tmp_path):
+def test_keras_3_matches_tf_keras(name, folder, tmp_path):
     inputs, outputs = recorded(folder, name)
     netc(folder / f"{name}.h5", "-o", tmp_path / "new.keras")
     assert_close(run(load(tmp_path / "new.keras"), inputs.values()), outputs)
 
 
 @pytest.mark.parametrize("name", UNLIKE)
-def test_what_keras_3_computes_otherwise_is_refused(name, folder, tmp_path):
+def test_models_that_keras_3_computes_differently_are_rejected(name, folder, tmp_path):
     refused = netc(folder / f"{name}.h5", "-o", tmp_path / "new.keras", code=1)
     assert "Keras 2" in refused.stderr and "Keras 3" in refused.stderr

@@ -1,4 +1,4 @@
-"""Models of Keras 3 as HDF5 for Keras 2: tf.keras 2.15 loads them and computes the same."""
+"""Models of Keras 3 written as HDF5 for Keras 2: tf.keras 2.15 loads them and computes the same."""
 
 import subprocess
 
@@ -10,7 +10,7 @@ from keras import layers as L
 import environments
 from harness import inputs_of, netc, randomise, run, save
 
-# Loads a file in tf.keras, and compares with what Keras 3 computed.
+# Loads files in tf.keras, runs them one after the other, and compares with the outputs of Keras 3.
 JUDGE = """
 import sys, keras, numpy as np
 assert keras.__version__.startswith("2.15")
@@ -66,7 +66,7 @@ def judge(model, folder, *paths):
 
 
 @pytest.mark.parametrize("make", [image_net, recurrent, attention, nested])
-def test_the_file_loads_in_keras_2_and_computes_the_same(make, tmp_path):
+def test_file_loads_in_keras_2_and_computes_the_same(make, tmp_path):
     model = randomise(make())
     netc(save(model, tmp_path / "m.keras"), "--format", "h5-keras2", "-o", tmp_path / "m.h5")
     judge(model, tmp_path, tmp_path / "m.h5")
@@ -81,11 +81,11 @@ def test_stages_load_in_keras_2_and_compose(tmp_path):
     judge(model, tmp_path, tmp_path / "s/m.stage0.h5", tmp_path / "s/m.stage1.h5")
 
 
-def test_an_average_of_integers_is_refused(tmp_path):
+def test_average_of_integers_is_rejected(tmp_path):
     x = keras.Input((4, 3), dtype="int32")
     path = save(keras.Model(x, L.GlobalAveragePooling1D(name="own")(x)), tmp_path / "m.keras")
     error = netc(path, "--format", "h5-keras2", "-o", tmp_path / "m.h5", code=1).stderr
-    assert "layer `own`: Keras 3 makes floats of the integers that it reads" in error, error
+    assert "layer `own`: Keras 3 converts its integer inputs to floats" in error, error
 
 
 X = keras.Input((4,), name="x")
@@ -93,14 +93,14 @@ REFUSED = {
     "layer": (L.RMSNormalization(name="own"), "layer `own`: Keras 2 has no layer `RMSNormalization`"),
     "operation": (lambda x: keras.ops.roll(x, 1), "layer `roll`: netc does not write the operation `Roll` for Keras 2"),
     "integers": (lambda x: L.Softmax(name="own")(keras.ops.cast(x, "int32")), "for Keras 2"),
-    "name": (L.Dense(2, name="my own"), "layer `my own`: Keras 2 takes no such name"),
+    "name": (L.Dense(2, name="my own"), "layer `my own`: Keras 2 does not allow its name"),
     "option": (L.LayerNormalization(rms_scaling=True, name="own"), "`LayerNormalization` of Keras 2.15.0 has no `rms_scaling`"),
     "function": (L.Dense(2, activation="hard_sigmoid", name="own"), "layer `own`: its `hard_sigmoid`"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_keras_2_does_not_have_is_refused_by_name(case, tmp_path):
+def test_features_missing_from_keras_2_are_named(case, tmp_path):
     layer, part = REFUSED[case]
     path = save(randomise(keras.Model(X, layer(X))), tmp_path / "m.keras")
     error = netc(path, "--format", "h5-keras2", "-o", tmp_path / "m.h5", code=1).stderr

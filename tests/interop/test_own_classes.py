@@ -1,4 +1,4 @@
-"""Models and layers of classes of their own, as packages such as keras-hub have them."""
+"""Models and layers of custom classes, as in packages such as keras-hub."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from harness import assert_close, load, netc, netc_run, randomise, run, split
 
 @keras.saving.register_keras_serializable("own")
 class Backbone(keras.Model):
-    """Functional, and recorded by its arguments."""
+    """A functional model whose file records its arguments instead of its graph."""
 
     def __init__(self, width=4, **kwargs):
         x = keras.Input((4,), name="x")
@@ -30,7 +30,7 @@ class Backbone(keras.Model):
 
 @keras.saving.register_keras_serializable("own")
 class Keeps(layers.Layer):
-    """Keeps a file, which is empty."""
+    """A layer with an empty asset."""
 
     def call(self, x):
         return x
@@ -46,11 +46,11 @@ X = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
 
 
 def line_of(text, begin):
-    """The line of Python that a message gives."""
+    """The line of Python in a message that begins with `begin`."""
     return re.search(rf"`({re.escape(begin)}.*?)`", text).group(1)
 
 
-def test_a_backbone_says_how_its_graph_is_written(tmp_path):
+def test_error_explains_how_to_save_the_graph_of_a_backbone(tmp_path):
     m = randomise(Backbone(name="bb"))
     m.save(tmp_path / "bb.keras")
     error = netc("inspect", tmp_path / "bb.keras", code=1).stderr
@@ -60,12 +60,12 @@ def test_a_backbone_says_how_its_graph_is_written(tmp_path):
     assert_close(netc_run(tmp_path / "x.keras", {"x": X}, tmp_path), run(m, [X]))
 
 
-def test_a_backbone_in_a_model_says_how_it_is_opened(tmp_path):
+def test_note_explains_how_to_open_a_nested_backbone(tmp_path):
     x = keras.Input((4,), name="image")
     m = randomise(keras.Model(x, layers.Dense(2, name="head")(Backbone(name="bb")(x))))
     m.save(tmp_path / "m.keras")
     note = netc("inspect", tmp_path / "m.keras").stderr
-    assert "of the model `bb` the file records the arguments of the class `Backbone`, not its graph" in note
+    assert "for the model `bb` the file records the arguments of the class `Backbone`, not its graph" in note
     assert "the model is functional" in note
     opened = eval(line_of(note, "keras.models.clone_model("), {"keras": keras, "m": m})
     opened.save(tmp_path / "opened.keras")
@@ -73,7 +73,7 @@ def test_a_backbone_in_a_model_says_how_it_is_opened(tmp_path):
     split(tmp_path / "opened.keras", "bb/b1", tmp_path / "out")
 
 
-def test_an_empty_asset_goes_with_its_layer(tmp_path):
+def test_empty_assets_are_kept(tmp_path):
     x = keras.Input((4,), name="x")
     y = layers.Dense(2, name="d2")(Keeps(name="k")(layers.Dense(3, name="d1")(x)))
     m = randomise(keras.Model(x, y))

@@ -1,4 +1,4 @@
-"""Passes whose results Keras judges: freezing, extracting, inlining, changing the layout."""
+"""Passes whose results Keras can check: freezing, extracting, inlining, changing the layout."""
 
 import re
 
@@ -13,18 +13,18 @@ from test_files import MODELS, begins_with_a_model, model_in_model, parallel_bra
 
 
 def below(graph, name):
-    """The layers that a call is computed with, itself included."""
+    """The layers that compute a call, itself included."""
     part = graph.first_part(name)
     return {n.operation.name for n in graph.nodes if id(n) in part and not n.is_input}
 
 
 def every_layer(model, name):
-    """The layer of that name with all layers inside of it, without input layers."""
+    """The layer of that name and all layers inside it, without input layers."""
     return [each for each in model.get_layer(name)._flatten_layers() if not isinstance(each, layers.InputLayer)]
 
 
 def check_frozen(path, call, frozen, folder):
-    """Keras loads what `freeze` wrote with those layers frozen, and all in them, and no others."""
+    """Checks that `freeze` froze exactly the layers `frozen`, with all layers inside them."""
     netc(path, "--pass", f"freeze={call}", "-o", folder / "frozen.keras")
     model = load(folder / "frozen.keras")
     names = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
@@ -37,7 +37,7 @@ def check_frozen(path, call, frozen, folder):
     assert_close(run(model, values.values()), run(original, values.values()), 0.0)
 
 
-def test_inception_is_frozen_below_mixed9(application, tmp_path):
+def test_freezing_inception_below_mixed9(application, tmp_path):
     path = application("InceptionV3")
     frozen = below(Graph(load(path)), "mixed9")
     assert "conv2d" in frozen and "predictions" not in frozen
@@ -47,7 +47,7 @@ def test_inception_is_frozen_below_mixed9(application, tmp_path):
 
 
 @pytest.mark.parametrize("make", [parallel_branches, model_in_model, two_levels, shared_model, begins_with_a_model])
-def test_each_layer_of_a_model(make, tmp_path):
+def test_freezing_below_each_layer(make, tmp_path):
     path = save(randomise(make()), tmp_path / "m.keras")
     graph = Graph(load(path))
     for name in graph.calls.keys():
@@ -55,7 +55,7 @@ def test_each_layer_of_a_model(make, tmp_path):
             check_frozen(path, name, below(graph, name), tmp_path)
 
 
-def test_layers_that_wrap_others(tmp_path):
+def test_freezing_wrappers_freezes_inner_layers(tmp_path):
     x = keras.Input((5, 4), name="steps")
     y = layers.TimeDistributed(layers.Dense(4), name="each")(x)
     y = layers.Bidirectional(layers.LSTM(3), name="both")(y)
@@ -63,7 +63,7 @@ def test_layers_that_wrap_others(tmp_path):
     check_frozen(path, "both", {"each", "both"}, tmp_path)
 
 
-def test_the_others_are_made_trainable(tmp_path):
+def test_unfreeze_makes_the_other_layers_trainable(tmp_path):
     model = randomise(model_in_model())
     model.trainable = False
     path = save(model, tmp_path / "m.keras")
@@ -74,13 +74,13 @@ def test_the_others_are_made_trainable(tmp_path):
 
 
 def between(model, names):
-    """The values that calls give, each once."""
+    """A model that returns the results of the named calls."""
     graph = Graph(model)
     return keras.Model(model.inputs, [graph.calls[n].output_tensors[0] for n in names])
 
 
 @pytest.mark.parametrize("part", ["activation_46..avg_pool", "mixed3..mixed5", "before:activation_46..mixed6"])
-def test_a_part_computes_what_the_whole_computes_there(application, part, tmp_path):
+def test_extracted_part_computes_the_same(application, part, tmp_path):
     path = application("InceptionV3")
     netc(path, "--pass", f"extract={part}", "-o", tmp_path / "part.keras")
     whole, found = load(path), load(tmp_path / "part.keras")
@@ -102,7 +102,7 @@ def test_inlining_nested_models_keeps_values(make, tmp_path):
 
 
 def small_inception():
-    """Branches, a residual and both poolings, channels first; `Flatten` puts channels last."""
+    """Branches, a residual connection and both poolings, channels first. Keras makes `Flatten` channels last."""
 
     def conv(x, filters, size, name, **options):
         x = layers.Conv2D(filters, size, padding="same", use_bias=False, name=name, **options)(x)
@@ -130,8 +130,8 @@ def channels_first():
 
 
 @pytest.mark.parametrize("make, placed", [(small_inception, 16), (inception_v3, 214)])
-def test_a_network_that_is_channels_first_is_transposed_once(make, placed, channels_first, tmp_path):
-    """At the input: what flattens the end, or takes its mean, has channels last or none."""
+def test_channels_first_network_needs_one_transpose(make, placed, channels_first, tmp_path):
+    """The transpose is at the input. The end needs none: it flattens with channels last, or takes means."""
     path = save(randomise(make()), tmp_path / "m.keras")
     told = netc(path, "--pipeline", "lower,layout,dce", "--verify", "-o", tmp_path / "last.nir").stdout
     counts = re.search(r"transposes: (?:\d+ there, )?(\d+) placed, \d+ cancelled, (\d+) left", told)

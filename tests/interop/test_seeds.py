@@ -1,4 +1,4 @@
-"""What Keras and h5py write for the fuzz targets to start from is what netc reads."""
+"""netc reads the seeds of the fuzz targets, which Keras and h5py write."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Parts of models take and return their tensors in the structure of the whole."""
+"""Parts of models take and return their tensors in the structure of the whole model."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ X = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
 
 
 def two_heads(path):
-    """A model of a dict that returns a dict, whose keys are in another order than the layers."""
+    """A model from a dict to a dict, whose keys are in another order than its layers."""
     age = keras.Input((4,), name="age")
     h = L.Dense(3, name="h")(age)
     score, label = L.Dense(1, name="s1")(h), L.Dense(2, name="s2")(h)
@@ -39,7 +39,7 @@ def test_stages_take_and_return_the_dicts_of_the_whole(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["h..", "..h"])
-def test_extracted_parts_keep_the_dict_at_the_end_that_they_share(part, tmp_path):
+def test_extracted_parts_keep_the_dict_of_the_shared_end(part, tmp_path):
     path = two_heads(tmp_path / "m.keras")
     netc(path, "--pass", f"extract={part}", "-o", tmp_path / "part.keras")
     whole, model = load(path), load(tmp_path / "part.keras")
@@ -50,7 +50,7 @@ def test_extracted_parts_keep_the_dict_at_the_end_that_they_share(part, tmp_path
         assert_same(model(h), whole({"age": X}))
 
 
-def test_the_last_stage_returns_a_list_in_the_order_of_the_whole(tmp_path):
+def test_last_stage_returns_a_list_in_the_order_of_the_whole(tmp_path):
     x = keras.Input((4,), name="x")
     h = L.Dense(3, name="h")(x)
     early = L.Dense(2, name="early")(h)
@@ -60,7 +60,7 @@ def test_the_last_stage_returns_a_list_in_the_order_of_the_whole(tmp_path):
     assert_same(last(first(X)), load(path)(X))
 
 
-def test_a_stage_with_some_of_the_outputs_returns_a_dict_of_these(tmp_path):
+def test_stage_with_some_outputs_returns_a_dict_of_them(tmp_path):
     x = keras.Input((4,), name="x")
     early = L.Dense(2, name="early")(x)
     h = L.Dense(3, name="h")(early)

@@ -1,5 +1,5 @@
-"""Files of tf.keras 2.15 whose calls are more than tensors: netc copies and cuts them for tf.keras, and makes them files of
-Keras 3 that compute the same."""
+"""Files of tf.keras 2.15 whose calls have more than tensors: netc copies and cuts them for tf.keras, and converts them
+to Keras 3."""
 
 import subprocess
 from pathlib import Path
@@ -20,14 +20,14 @@ def tf_keras(python, what, folder):
 
 @pytest.fixture(scope="module")
 def folder(tf_python, tmp_path_factory):
-    """A folder with the models."""
+    """The folder of models."""
     folder = tmp_path_factory.mktemp("tensorflow")
     tf_keras(tf_python, "save", folder)
     return folder
 
 
 def recorded(folder, name):
-    """The inputs and outputs. JAX has no integers of 64 bits."""
+    """The inputs and outputs, with 32-bit integers, because JAX has no 64-bit ones."""
     with np.load(folder / f"{name}.npz") as arrays:
         by_kind = [[arrays[k] for k in sorted(arrays.files) if k.startswith(kind)] for kind in ("in", "out")]
     return [[a.astype("int32") if a.dtype == "int64" else a for a in arrays] for arrays in by_kind]
@@ -38,7 +38,7 @@ INPUTS = {"twins": "xy", "remainders": "xy", "states": ["x", "h", "c", "image"],
 FORMATS = [(name, end) for name in ("twins", "remainders", "states", "shared", "losses", "functions") for end in ("h5", "keras")]
 
 
-def test_tf_keras_gets_back_what_it_wrote(tf_python, folder):
+def test_tf_keras_loads_rewritten_files(tf_python, folder):
     for name in ("twins", "remainders", "others", "states", "shared", "losses", "functions"):
         netc(folder / f"{name}.h5", "-o", folder / f"{name}.copy.h5")
         split(folder / f"{name}.h5", CUTS.get(name, "cut"), folder / name, "--format", "h5")
@@ -46,32 +46,32 @@ def test_tf_keras_gets_back_what_it_wrote(tf_python, folder):
 
 
 @pytest.mark.parametrize(("name", "end"), FORMATS)
-def test_keras_3_computes_what_tf_keras_did(name, end, folder, tmp_path):
+def test_keras_3_matches_tf_keras(name, end, folder, tmp_path):
     netc(folder / f"{name}.{end}", "-o", tmp_path / "modern.keras")
     inputs, outputs = recorded(folder, name)
     assert_close(run(load(tmp_path / "modern.keras"), inputs), outputs)
 
 
 @pytest.mark.parametrize(("name", "end"), FORMATS)
-def test_stages_of_keras_3_compute_what_tf_keras_did(name, end, folder, tmp_path):
+def test_stages_in_keras_3_match_tf_keras(name, end, folder, tmp_path):
     split(folder / f"{name}.{end}", CUTS.get(name, "cut"), tmp_path)
     inputs, outputs = recorded(folder, name)
     assert_close(run_chain(tmp_path, dict(zip(INPUTS[name], inputs))), outputs)
 
 
 @pytest.mark.parametrize("name", ["twins", "states", "shared", "losses"])
-def test_netc_computes_what_tf_keras_did(name, folder, tmp_path):
+def test_netc_matches_tf_keras(name, folder, tmp_path):
     inputs, outputs = recorded(folder, name)
     assert_close(netc_run(folder / f"{name}.h5", dict(zip(INPUTS[name], inputs)), tmp_path), outputs)
 
 
-def test_what_keras_3_does_not_have_is_refused_by_its_name(folder, tmp_path):
+def test_operations_missing_from_keras_3_are_named(folder, tmp_path):
     refused = netc(folder / "others.h5", "-o", tmp_path / "m.keras", code=1)
     assert "`tf." in refused.stderr and "`keras.ops` has no operation" in refused.stderr
 
 
-def test_what_is_left_out_is_named(folder, tmp_path):
-    note = "the losses and metrics of `add_loss`, `add_metric` are left out"
+def test_dropped_losses_are_named(folder, tmp_path):
+    note = "the losses and metrics of `add_loss`, `add_metric` are dropped"
     assert note in netc(folder / "losses.h5", "-o", tmp_path / "m.keras").stdout
     assert note in netc(folder / "losses.h5", "--pass", "split=cut", "--format", "h5", "-o", tmp_path / "s").stdout
     assert note not in netc(folder / "losses.h5", "-o", tmp_path / "m.h5").stdout
@@ -84,7 +84,7 @@ keras.Model(x, keras.layers.GlobalAveragePooling1D(name="own")(x)).save(sys.argv
 """
 
 
-def test_an_average_of_integers_is_refused_as_keras(tf_python, tmp_path):
+def test_average_of_integers_is_rejected_for_keras_3(tf_python, tmp_path):
     subprocess.run([tf_python, "-c", INTEGERS, tmp_path / "m.h5"], check=True, capture_output=True)
     error = netc(tmp_path / "m.h5", "-o", tmp_path / "m.keras", code=1).stderr
-    assert "layer `own`: Keras 3 makes floats of the integers that it reads" in error, error
+    assert "layer `own`: Keras 3 converts its integer inputs to floats" in error, error

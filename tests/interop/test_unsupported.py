@@ -1,4 +1,4 @@
-"""What netc cannot run it still reads, cuts and copies: the files load, and the stages compose."""
+"""Models that netc cannot run: it still reads, cuts and copies them. The files load, and the stages compose."""
 
 import json
 
@@ -14,7 +14,7 @@ def cuts(path):
     return [cut["name"] for cut in json.loads(netc("cuts", path, "--json").stdout)]
 
 
-def test_a_quantized_attention_is_read_cut_and_copied(tmp_path):
+def test_quantized_attention_is_read_cut_and_copied(tmp_path):
     x = keras.Input((6, 8), name="x")
     model = keras.Model(x, layers.Dense(2, name="end")(layers.MultiHeadAttention(2, 4, name="attention")(x, x)))
     model.quantize("int8")
@@ -40,12 +40,12 @@ def two_levels(words, floats):
     return layers.LSTM(3, name="last")(middle(layers.Embedding(9, 6, mask_zero=True)(words)))
 
 
-def one_behind_the_other(words, floats):
+def one_after_the_other(words, floats):
     y = recurrent("first", 6)(layers.Embedding(9, 6, mask_zero=True)(words))
     return layers.LSTM(3, name="last")(recurrent("second", 4)(y))
 
 
-def behind_masking(words, floats):
+def after_masking(words, floats):
     y = layers.GRU(6, return_sequences=True)(layers.Dropout(0.1)(layers.Masking(0.5)(floats)))
     return layers.Dense(2)(recurrent("inner", 6)(y))
 
@@ -72,8 +72,8 @@ def two_inputs(words, floats):
     return layers.Dense(2)(inner([layers.Embedding(9, 6, mask_zero=True)(words), floats]))
 
 
-@pytest.mark.parametrize("make", [two_levels, one_behind_the_other, behind_masking, with_and_without, merged, joined, two_inputs])
-def test_masks_go_into_nested_models(make, tmp_path):
+@pytest.mark.parametrize("make", [two_levels, one_after_the_other, after_masking, with_and_without, merged, joined, two_inputs])
+def test_nested_models_receive_masks(make, tmp_path):
     words, floats = keras.Input((7,), dtype="int32", name="words"), keras.Input((7, 6), name="floats")
     y = make(words, floats)
     model = randomise(keras.Model([words, floats], [y, floats * 2.0]))
@@ -109,7 +109,7 @@ class TiedHead(layers.Layer):
         return cls(**{**config, "embedding": keras.saving.deserialize_keras_object(config["embedding"])})
 
 
-def test_a_layer_that_another_one_holds_stays_with_it(tmp_path):
+def test_tied_layers_stay_in_one_stage(tmp_path):
     words = keras.Input((5,), dtype="int32", name="words")
     embedding = layers.Embedding(9, 4, name="embedding")
     y = TiedHead(embedding, name="head")(layers.GRU(4, return_sequences=True, name="middle")(embedding(words)))

@@ -1,8 +1,8 @@
-"""Hostile files: netc refuses them, in memory that is in proportion to the file, and soon.
+"""Hostile files: netc rejects them quickly, with memory in proportion to the file.
 
-netc runs in 900 MB of address space, where reserving what such a file asks for fails, and is killed after 30 seconds,
-where following it would take minutes. Reading the largest of these files may take 410 MB, and the allocator of the command
-has as much address space in reserve.
+netc runs in 900 MB of address space, too little for the memory that these files ask for. It is killed after 30 seconds,
+long before it could follow them to the end. Reading the largest file may take 410 MB, and the command's allocator
+reserves as much address space again.
 """
 
 import json
@@ -49,20 +49,20 @@ def test_json_that_inflates_to_far_more_than_the_file(tmp_path):
 def test_json_of_many_values(tmp_path):
     path = tmp_path / "m.json"
     path.write_text('{"class_name": "Functional", "z": [' + "0," * (4 << 20) + "0]}")
-    # 8 MB of text take about sixteen times that.
+    # 8 MB of text need about sixteen times as much memory.
     limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (450 << 20, 450 << 20))  # noqa: E731
     ran = subprocess.run([NETC, "inspect", path], capture_output=True, text=True, preexec_fn=limit)
     assert ran.returncode == 1 and "error: " in ran.stderr, ran.stderr[-500:]
 
 
-def test_one_header_behind_many_links(tmp_path):
+def test_many_links_to_one_header(tmp_path):
     def edit(file):
         for i in range(60):
             file[PLACE].attrs.create(f"a{i}", np.zeros(60000, "u1"))
         for i in range(20000):
             file[f"zz/l{i}"] = file[PLACE]
 
-    refused(keras_file(tmp_path / "m.keras", edit), "its links lead to one place too often")
+    refused(keras_file(tmp_path / "m.keras", edit), "too many of its links lead to the same place")
 
 
 def test_links_to_a_group_of_links(tmp_path):
@@ -74,7 +74,7 @@ def test_links_to_a_group_of_links(tmp_path):
         for i in range(2000):
             file[f"C/g{i}"] = group
 
-    refused(keras_file(tmp_path / "m.keras", edit), "its links lead to one place too often")
+    refused(keras_file(tmp_path / "m.keras", edit), "too many of its links lead to the same place")
 
 
 @pytest.mark.parametrize("rows, links", [(7 << 18, 0), (1 << 13, 2000)])
@@ -92,13 +92,13 @@ def test_chunks_that_inflate_to_more_than_the_dataset(tmp_path, rows, links):
     refused(keras_file(tmp_path / "m.keras", edit), "too")
 
 
-def test_long_names_are_cut_in_messages(tmp_path):
+def test_long_names_are_shortened_in_messages(tmp_path):
     config = json.loads(json.dumps(MODEL))
     config["config"]["output_layers"] = [["d" * (5 << 20), 0, 0]]
     refused(keras_file(tmp_path / "m.keras", lambda file: None, json.dumps(config)), "…")
 
 
-def test_lowering_makes_as_many_ops_as_are_allowed(tmp_path):
+def test_lowering_stops_at_max_steps(tmp_path):
     x = keras.Input((50, 3))
     keras.Model(x, keras.layers.LSTM(2, name="lstm")(x)).save(tmp_path / "m.keras")
     lower = lambda *more: subprocess.run(  # noqa: E731
@@ -109,6 +109,6 @@ def test_lowering_makes_as_many_ops_as_are_allowed(tmp_path):
     assert ran.returncode == 1 and "layer `lstm` would make the program larger than 100 ops" in ran.stderr, ran.stderr
 
 
-def test_the_file_without_an_attack_is_read(tmp_path):
+def test_harmless_file_is_read(tmp_path):
     ran = inspect(keras_file(tmp_path / "m.keras", lambda file: None))
     assert ran.returncode == 0 and str(KERNEL.size) in ran.stdout, ran.stderr

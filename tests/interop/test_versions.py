@@ -1,4 +1,4 @@
-"""Files of the first Keras 3 go through netc, and what comes out loads in the first and in the newest."""
+"""Files of the first Keras 3 pass through netc, and the results load in the first and in the newest Keras 3."""
 
 import subprocess
 from pathlib import Path
@@ -26,7 +26,7 @@ def old(python, what, folder):
 
 
 def split_all(folder):
-    """Writes every model of the folder back, and as stages."""
+    """Writes every model in the folder back, and splits it."""
     for make, cut in versions_models.CUTS.items():
         path = folder / f"{make.__name__}.keras"
         assert_round_trip(path, folder).rename(folder / f"{make.__name__}.again.keras")

@@ -1,9 +1,9 @@
-"""Makes models of Keras 3, one for each layer that TensorFlow.js has and a few whole ones, with what Keras computes.
+"""Makes models of Keras 3 for TensorFlow.js, one for each layer that it has and a few larger ones.
 
     python tests/interop/tfjs_from_keras3.py models netc
 
-writes `NAME.keras`, the `values.json` that `tfjs_values.mjs` compares with, and, by the command `netc`, the layers-model
-in the folder `NAME`. Layers that netc refuses are listed with the reason.
+For each model it writes `NAME.keras`, the `NAME.values.json` that `tfjs_values.mjs` compares with, and, with the command
+`netc`, the layers-model in the folder `NAME`. Models that netc rejects are listed with the reason.
 """
 
 import json

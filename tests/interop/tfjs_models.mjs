@@ -1,8 +1,8 @@
-// Makes the models of TensorFlow.js in tests/tfjs, with inputs and what TensorFlow.js computes of them.
+// Makes the models of TensorFlow.js in tests/tfjs, with inputs and the outputs that TensorFlow.js computes.
 //
 //     npm install @tensorflow/tfjs@4.22.0 && node tests/interop/tfjs_models.mjs tests/tfjs
 //
-// Each model is a folder with `model.json`, shards of its weights, which are cut anywhere, and `values.json`.
+// Each model is a folder with `model.json`, shards of weights, split at arbitrary offsets, and `values.json`.
 
 import * as tf from "@tensorflow/tfjs";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 const SHARD = 700;
 let seed = 1;
 
-// A number between -0.5 and 0.5 of a small generator, so that the files are the same each time.
+// A pseudo-random number between -0.5 and 0.5. The generator is fixed, so that the files are reproducible.
 function next() {
   seed = (seed * 48271) % 2147483647;
   return seed / 2147483647 - 0.5;
@@ -20,7 +20,7 @@ function numbers(shape) {
   return tf.tensor(Array.from({ length: shape.reduce((a, b) => a * b, 1) }, next), shape);
 }
 
-// Variances are positive.
+// Variances must be positive.
 function randomise(model) {
   model.setWeights(model.weights.map((w) => (w.originalName.includes("variance") ? numbers(w.shape).abs().add(0.5) : numbers(w.shape))));
   return model;
@@ -57,7 +57,7 @@ function recurrent() {
   return model;
 }
 
-// What is stored of weights with fewer bits, as `tensorflowjs_converter --quantize_*` stores it.
+// Weights with fewer bits, stored as `tensorflowjs_converter --quantize_*` does.
 function quantise(values, dtype) {
   if (dtype === "float16") {
     return { data: new Uint16Array(Array.from(values, half)), quantization: { dtype, original_dtype: "float32" } };
@@ -69,7 +69,7 @@ function quantise(values, dtype) {
   return { data, quantization: { dtype, scale, min: least, original_dtype: "float32" } };
 }
 
-// The bits of the half below a number of ordinary size.
+// The bits of a number as float16, rounded toward zero; subnormal numbers become 0.
 function half(value) {
   const bits = new Uint32Array(new Float32Array([value]).buffer)[0];
   const exponent = ((bits >>> 23) & 0xff) - 127 + 15;

@@ -1,18 +1,18 @@
-// Loads layers-models that netc wrote in TensorFlow.js, with all of their weights, and compares what they compute with what is
-// recorded in a `values.json`.
+// Loads layers-models of netc in TensorFlow.js, with all of their weights, and compares their outputs with those recorded in
+// a `values.json`.
 //
 //     npm install @tensorflow/tfjs@4.22.0
 //     netc tests/tfjs/nested/model.json --format tfjs -o js
 //     node tests/interop/tfjs_values.mjs js tests/tfjs/nested/values.json
 //
-// or all those that `tfjs_from_keras3.py` made in a folder:
+// or, for all models that `tfjs_from_keras3.py` made in a folder:
 //
 //     node tests/interop/tfjs_values.mjs models
 
 import * as tf from "@tensorflow/tfjs";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 
-// For each output its shape, and its largest difference relative to the largest number.
+// Prints for each output its shape, and its largest difference, absolute and relative to the largest number.
 async function compare(folder, recorded) {
   const { modelTopology, weightsManifest } = JSON.parse(readFileSync(`${folder}/model.json`));
   const shards = weightsManifest.flatMap((group) => group.paths).map((path) => readFileSync(`${folder}/${path}`));

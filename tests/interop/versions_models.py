@@ -1,7 +1,7 @@
 """Models for the tests across versions of Keras: `versions_models.py save|check FOLDER`, under either version.
 
-Saves a few models with what they compute, or loads what netc made of them and compares. Layers that are shared at
-several depths are left out: the first Keras 3 does not read its own files of them.
+`save` saves a few models with their outputs; `check` loads the files that netc wrote from them and compares. No model
+shares a layer at several depths, because the first Keras 3 cannot load its own files of such models.
 """
 
 import json
@@ -47,7 +47,7 @@ def nested():
     return keras.Model(x, layers.Dense(2)(inner(layers.Dense(4, name="between")(x))))
 
 
-# Where each is cut.
+# The layer to cut each model at.
 CUTS = {chain: "middle", images: "relu", shared: "second@0", dictionaries: "sum", nested: "between"}
 
 
@@ -65,7 +65,7 @@ def save(folder):
 
 
 def check(folder):
-    """Loads in this Keras what netc made: each file written back, and each chain of stages."""
+    """Loads the files of netc in this Keras: each model written back, and each chain of stages."""
     for make in CUTS:
         with np.load(folder / f"{make.__name__}.npz") as data:
             data = dict(data)

@@ -1,8 +1,8 @@
-//! Mistakes that compilers make, planted: the oracles find each within a thousand random modules, and the reducer
-//! leaves a few ops of what shows it.
+//! Tests the oracles with planted compiler bugs: they find each bug within a thousand random modules, and the reducer
+//! shrinks the failing module to a few ops.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
-#![allow(clippy::print_stdout, reason = "what was found, for those who ask the test to show it")]
+#![allow(clippy::print_stdout, reason = "the test reports its findings with --nocapture")]
 
 mod mistakes;
 
@@ -15,7 +15,7 @@ use netc_testgen::{CoreRecipe, Cuts};
 
 use mistakes::{Found, Level, MISTAKES, Mistake, NONE};
 
-/// A pass that makes one of [`MISTAKES`] wherever it can.
+/// A pass with one of the [`MISTAKES`].
 const MISTAKEN: PassInfo = PassInfo {
     name: "mistaken",
     summary: "Make a mistake.",
@@ -24,8 +24,7 @@ const MISTAKEN: PassInfo = PassInfo {
     options: &[OptionInfo { name: "how", kind: OptionKind::Text { value: "MISTAKE" }, help: "Which." }],
     build: |options| {
         let mistake = MISTAKES.iter().find(|m| m.name == options.text("how"));
-        let mistake =
-            mistake.ok_or_else(|| PassError::new(format!("there is no mistake `{}`", options.text("how"))))?;
+        let mistake = mistake.ok_or_else(|| PassError::new(format!("unknown mistake `{}`", options.text("how"))))?;
         Ok(Box::new(Mistaken(mistake)))
     },
 };
@@ -53,7 +52,7 @@ fn every_mistake_is_found_and_reduced() {
         let shows = |module: &Module| found(mistake, module, subject);
         if mistake.name == NONE {
             let innocent = (0..MODULES).find(|seed| shows(&build(mistake, *seed)));
-            wrong.extend(innocent.map(|seed| format!("module {seed} is wrong without a mistake")));
+            wrong.extend(innocent.map(|seed| format!("module {seed} fails an oracle without a mistake")));
             continue;
         }
         let Some((seed, module)) = (0..MODULES).map(|seed| (seed, build(mistake, seed))).find(|(_, m)| shows(m)) else {
@@ -71,7 +70,7 @@ fn every_mistake_is_found_and_reduced() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Whether the oracle for the mistake says that something is wrong.
+/// Whether the oracle for the mistake fails.
 fn found(mistake: &Mistake, module: &Module, subject: Subject<'_>) -> bool {
     let held = match mistake.found {
         Found::ByValues => oracle::keeps_values(module, subject).map(drop),

@@ -1,4 +1,4 @@
-//! The mistakes.
+//! The planted mistakes.
 
 #![allow(clippy::wildcard_enum_match_arm, reason = "a mistake is made in the ops that it names, and in no others")]
 
@@ -12,14 +12,14 @@ use netc_ir::{
 use netc_passes::split;
 use netc_testgen::Cuts;
 
-/// What kind of program a mistake is made in.
+/// The kind of program that shows a mistake.
 #[derive(Clone, Copy)]
 pub(crate) enum Level {
     Core,
     Layers,
 }
 
-/// Which oracle finds a mistake.
+/// The oracle that finds a mistake.
 #[derive(Clone, Copy)]
 pub(crate) enum Found {
     ByValues,
@@ -36,7 +36,7 @@ pub(crate) struct Mistake {
     pub(crate) make: fn(&mut Module),
 }
 
-/// The mistake that is none: nothing may be found.
+/// No mistake: the oracles must find nothing.
 pub(crate) const NONE: &str = "none";
 
 pub(crate) const MISTAKES: &[Mistake] = &[
@@ -49,13 +49,13 @@ pub(crate) const MISTAKES: &[Mistake] = &[
             Some((None, swapped?))
         })
     }),
-    core("branches of a choice swapped", |m| {
+    core("select branches swapped", |m| {
         each_op(m, |_, op| match (&op.kind, op.operands.as_slice()) {
             (OpKind::Core(CoreOp::Select), [c, a, b]) => Some((None, vec![*c, *b, *a])),
             _ => None,
         })
     }),
-    core("parts in the wrong order", |m| {
+    core("concat operands reversed", |m| {
         each_op(m, |_, op| {
             let concat = matches!(&op.kind, OpKind::Core(CoreOp::Concat(_)));
             concat.then(|| (None, op.operands.iter().rev().copied().collect()))
@@ -70,7 +70,7 @@ pub(crate) const MISTAKES: &[Mistake] = &[
             _ => None,
         })
     }),
-    core("padding at the wrong end", |m| {
+    core("padding ends swapped", |m| {
         each_core(m, |op| match op {
             CoreOp::Conv { window, groups } => {
                 let Padding::Explicit(pads) = &window.padding else { return None };
@@ -110,7 +110,7 @@ pub(crate) const MISTAKES: &[Mistake] = &[
             _ => None,
         })
     }),
-    core("next axis reduced", |m| {
+    core("wrong axis reduced", |m| {
         each_core(m, |op| match op {
             CoreOp::Reduce { kind, axes, keep } => {
                 Some(CoreOp::Reduce { kind: *kind, axes: axes.iter().map(|a| a + 1).collect(), keep: *keep })
@@ -118,7 +118,7 @@ pub(crate) const MISTAKES: &[Mistake] = &[
             _ => None,
         })
     }),
-    core("mean taken for a sum", |m| {
+    core("mean computed as a sum", |m| {
         each_core(m, |op| match op {
             CoreOp::Reduce { kind: Reduce::Mean, axes, keep } => {
                 Some(CoreOp::Reduce { kind: Reduce::Sum, axes: axes.clone(), keep: *keep })
@@ -126,7 +126,7 @@ pub(crate) const MISTAKES: &[Mistake] = &[
             _ => None,
         })
     }),
-    core("mean taken for a maximum", |m| {
+    core("mean computed as a maximum", |m| {
         each_core(m, |op| match op {
             CoreOp::Pool { kind: Pool::Avg, size, window } => {
                 Some(CoreOp::Pool { kind: Pool::Max, size: size.clone(), window: window.clone() })
@@ -134,34 +134,34 @@ pub(crate) const MISTAKES: &[Mistake] = &[
             _ => None,
         })
     }),
-    core("equality forgotten", |m| {
+    core("equality dropped from comparisons", |m| {
         each_core(m, |op| match op {
             CoreOp::Compare(Compare::Le) => Some(CoreOp::Compare(Compare::Lt)),
             CoreOp::Compare(Compare::Ge) => Some(CoreOp::Compare(Compare::Gt)),
             _ => None,
         })
     }),
-    core("largest last", |m| {
+    core("sort order inverted", |m| {
         each_core(m, |op| match op {
             CoreOp::Sort { axis, descending } => Some(CoreOp::Sort { axis: *axis, descending: !descending }),
             _ => None,
         })
     }),
     core("activation lost", |m| bypass(m, |kind| *kind == OpKind::Core(CoreOp::Unary(Unary::Relu)))),
-    core("conversion taken for nothing", |m| bypass(m, |kind| matches!(kind, OpKind::Core(CoreOp::Cast(_))))),
-    core("attributes ignored by common subexpressions", merge_by_name),
-    core("last output dropped", |m| {
+    core("cast dropped", |m| bypass(m, |kind| matches!(kind, OpKind::Core(CoreOp::Cast(_))))),
+    core("cse ignores attributes", merge_by_name),
+    core("last output duplicates another", |m| {
         let main = main_of(m);
         if let [.., before, last] = m[main].outputs.as_slice() {
             let (before, last) = (before.value, last.value);
             m[main].outputs.iter_mut().filter(|o| o.value == last).for_each(|o| o.value = before);
         }
     }),
-    core("last output gone", |m| {
+    core("last output dropped", |m| {
         let main = main_of(m);
         drop(m[main].outputs.pop());
     }),
-    core("op before what it reads", |m| {
+    core("op before its operand", |m| {
         let main = main_of(m);
         let first = m[main].op_ids().find(|op| !m[main][*op].operands.is_empty());
         let last = m[main].op_ids().next_back().and_then(|op| m[main][op].results.first().copied());
@@ -170,8 +170,8 @@ pub(crate) const MISTAKES: &[Mistake] = &[
             m[main].set_operands(first, operands);
         }
     }),
-    Mistake { found: Found::ByFuel, ..core("done without fuel", swap_sums) },
-    Mistake { found: Found::ByRunningTwice, ..core("never done", swap_sums) },
+    Mistake { found: Found::ByFuel, ..core("ignores fuel", swap_sums) },
+    Mistake { found: Found::ByRunningTwice, ..core("not idempotent", swap_sums) },
     Mistake {
         found: Found::InStages,
         ..core("one function forgotten", |m| {
@@ -227,7 +227,7 @@ const fn layers(name: &'static str, make: fn(&mut Module)) -> Mistake {
     Mistake { name, level: Level::Layers, found: Found::ByValues, make }
 }
 
-/// Changes nothing that is computed, and does so again each time.
+/// Swaps the operands of sums, which keeps values but changes the program each time.
 fn swap_sums(module: &mut Module) {
     each_op(module, |_, op| {
         let is_sum = op.kind == OpKind::Core(CoreOp::Binary(Binary::Add));
@@ -239,7 +239,7 @@ fn main_of(module: &Module) -> FuncId {
     module.func_named(netc_ir::MAIN).unwrap()
 }
 
-/// Gives ops another core op, or other operands, as `change` says.
+/// Replaces the core op or the operands of each op for which `change` returns some.
 fn each_op(module: &mut Module, change: impl Fn(&Module, &Op) -> Option<(Option<CoreOp>, Vec<ValueId>)>) {
     for id in module.func_ids() {
         for op in module[id].op_ids().collect::<Vec<_>>() {
@@ -258,7 +258,7 @@ fn each_core(module: &mut Module, change: impl Fn(&CoreOp) -> Option<CoreOp>) {
     });
 }
 
-/// Lets what reads the ops that `wrong` holds of read what they read.
+/// Replaces the results of the ops selected by `wrong` by their first operands.
 fn bypass(module: &mut Module, wrong: impl Fn(&OpKind) -> bool) {
     for func in &mut module.funcs {
         let ops = func.ops().filter(|(_, op)| wrong(&op.kind));
@@ -267,7 +267,7 @@ fn bypass(module: &mut Module, wrong: impl Fn(&OpKind) -> bool) {
     }
 }
 
-/// Common subexpressions by the name of the op, its operands and its type.
+/// Merges common subexpressions by op name, operands and type, ignoring attributes.
 fn merge_by_name(module: &mut Module) {
     for func in &mut module.funcs {
         let mut known = BTreeMap::new();
@@ -283,7 +283,7 @@ fn merge_by_name(module: &mut Module) {
     }
 }
 
-/// Splits the module where most values cross, of some cuts, and damages each stage.
+/// Splits the module at the random cuts with the most crossing values and damages each stage.
 fn after_split(module: &mut Module, damage: impl Fn(&mut Module, FuncId)) {
     let stages = |m: &Module| callees(&m[main_of(m)]).collect::<Vec<FuncId>>();
     let crossing = |m: &Module| stages(m).iter().map(|stage| m[*stage].outputs.len()).sum::<usize>();
@@ -310,7 +310,7 @@ fn each_layer(module: &mut Module, class: &str, key: &str, value: Attr) {
     }
 }
 
-/// Gives each application of a layer but the first a layer of its own, with weights of its own.
+/// Gives each application of a layer after the first its own copy of the layer and its weights.
 fn duplicate_shared_layers(module: &mut Module) {
     let mut applied: BTreeMap<LayerId, u64> = BTreeMap::new();
     for id in module.func_ids() {

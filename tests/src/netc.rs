@@ -1,4 +1,4 @@
-//! The command `netc` as the tests run it: with a few passes that have bugs, to see them found.
+//! The command `netc` for the tests, with an additional pass that has selectable bugs.
 
 use std::process::ExitCode;
 
@@ -11,18 +11,18 @@ fn main() -> ExitCode {
 
 const FAULTY: PassInfo = PassInfo {
     name: "faulty",
-    summary: "Do what a pass must not do.",
+    summary: "Break the contract of passes.",
     help: "",
     fidelity: Fidelity::Exact,
     options: &[OptionInfo {
         name: "bug",
         kind: OptionKind::Choice { of: &["none", "panic", "break", "values", "uncounted"], default: "values" },
-        help: "What is wrong with it.",
+        help: "The bug of the pass.",
     }],
     build: |options| Ok(Box::new(Faulty { bug: options.choice("bug").into() })),
 };
 
-/// Rewrites each op to itself, but for its bug.
+/// Rewrites each op to itself, except for its bug.
 struct Faulty {
     bug: String,
 }

@@ -1,17 +1,19 @@
-//! The rules of the repository: what every file has, what no file has, and which crate knows which.
+//! The rules of the repository: required and forbidden contents of files, and allowed dependencies of crates.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod messages;
 mod rooms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Files may not be longer: what is, has a second subject.
+/// Maximum length of a file. A longer one should be two.
 const MAX_LINES: usize = 500;
 
-/// What a crate must not depend on, directly or through other crates of the workspace. `candle` is every crate of it.
+/// Forbidden dependencies of a crate, direct or through other crates of the workspace. `candle` stands for all its
+/// crates.
 const ABSENCES: &[(&str, &[&str])] = &[
     ("netc-data", &["candle", "netc-keras"]),
     ("netc-dialect", &["candle", "netc-data", "netc-exec", "netc-keras", "netc-pass"]),
@@ -25,18 +27,19 @@ const ABSENCES: &[(&str, &[&str])] = &[
     ("netc-zoo", &["candle", "netc-exec"]),
 ];
 
-/// Crates that read and write a model format. None knows another.
+/// Crates that read and write a model format. None may depend on another.
 const FORMATS: &[&str] = &["netc-keras"];
 
-/// What names a crate of formats, besides the crate itself, tests and examples: the table of formats, and what is made of
-/// layers of Keras.
+/// Code that may name a crate of formats, besides that crate, tests and examples: the table of formats, and generators
+/// of Keras models.
 const KNOWS_FORMATS: &[&str] = &["crates/netc-cli/src/lib.rs", "crates/netc-keras-testgen/", "crates/netc-zoo/"];
 
-/// The sources that serve every format.
+/// Sources that must be independent of formats.
 const SERVES_ALL_FORMATS: &[&str] =
     &["crates/netc-ir/src", "crates/netc-dialect/src", "crates/netc-pass/src", "crates/netc-model/src", "passes"];
 
-/// Words of one format, in lower case, and a look into a declaration: its keys belong to the format too.
+/// Words that belong to one format, in lower case, and accesses to a layer's declaration, whose keys belong to the
+/// format.
 const OF_ONE_FORMAT: &[&str] = &[
     "keras",
     "tensorflow",
@@ -56,8 +59,8 @@ const OF_ONE_FORMAT: &[&str] = &[
     ".config.set(",
 ];
 
-/// The files that may ask for what only some systems have: bytes at offsets, threads, a clock. The crates below them build
-/// for the others: see `PORTABLE`.
+/// Features that only some systems have (positioned reads, threads, clocks), and the files that may use them. All other
+/// files in [`PORTABLE`] must build without them.
 const OF_SYSTEM: &[(&str, &[&str])] = &[
     ("std::os::", &["crates/netc-data/src/read_at.rs"]),
     (
@@ -67,7 +70,7 @@ const OF_SYSTEM: &[(&str, &[&str])] = &[
     ("Instant", &["crates/netc-pass/src/manager.rs"]),
 ];
 
-/// What is to be built for systems without files, threads and clocks.
+/// Crates that must build for systems without files, threads and clocks.
 const PORTABLE: &[&str] = &[
     "crates/netc-ir/",
     "crates/netc-data/",
@@ -79,7 +82,7 @@ const PORTABLE: &[&str] = &[
     "passes/",
 ];
 
-/// Unfinished or disabled code. In pieces, so that this file does not contain it.
+/// Signs of unfinished or disabled code. Written in pieces so that this file does not contain them.
 const UNFINISHED: &[&str] = &[
     concat!("todo", "!("),
     concat!("unimplemented", "!("),
@@ -89,7 +92,7 @@ const UNFINISHED: &[&str] = &[
 ];
 
 #[test]
-fn every_source_file_begins_with_its_doc() {
+fn every_source_file_begins_with_a_doc_comment() {
     check(sources().filter(|(_, text)| !text.starts_with("//! ")), "does not begin with `//! `");
 }
 
@@ -106,12 +109,12 @@ fn nothing_is_unfinished_or_disabled() {
 }
 
 #[test]
-fn the_ir_depends_on_thiserror_alone() {
+fn netc_ir_depends_only_on_thiserror() {
     assert_eq!(packages()["netc-ir"], BTreeSet::from(["thiserror".to_string()]));
 }
 
 #[test]
-fn crates_do_not_know_what_they_must_not() {
+fn crates_have_no_forbidden_dependencies() {
     let packages = packages();
     let formats = FORMATS.iter().flat_map(|f| FORMATS.iter().filter(move |g| *g != f).map(move |g| (*f, *g)));
     let absences = ABSENCES.iter().flat_map(|(package, absent)| absent.iter().map(move |a| (*package, *a)));
@@ -123,7 +126,7 @@ fn crates_do_not_know_what_they_must_not() {
 }
 
 #[test]
-fn formats_are_named_in_their_table_alone() {
+fn formats_are_named_only_in_their_table() {
     let is_production = |path: &Path| {
         let is_there = path.starts_with("crates") || path.starts_with("passes");
         let is_test = path.iter().any(|part| matches!(part.to_str(), Some("tests" | "examples" | "tests.rs")));
@@ -139,13 +142,13 @@ fn formats_are_named_in_their_table_alone() {
     }
 }
 
-/// What a framework adds to the meaning of a graph is behind `netc_dialect::Dialect`.
+/// Code that depends on a framework belongs behind `netc_dialect::Dialect`.
 #[test]
-fn words_of_one_format_are_in_its_crate_alone() {
+fn words_of_one_format_are_only_in_its_crate() {
     let of_all = |path: &Path| SERVES_ALL_FORMATS.iter().any(|folder| path.starts_with(folder)) && !is_test(path);
     for word in OF_ONE_FORMAT {
         let using = sources().filter(|(path, text)| of_all(path) && without_examples(text).contains(word));
-        check(using, &format!("has `{word}`"));
+        check(using, &format!("contains `{word}`"));
     }
 }
 
@@ -166,22 +169,23 @@ fn without_examples(text: &str) -> String {
 }
 
 #[test]
-fn what_only_some_systems_have_is_in_few_files() {
+fn system_dependent_code_is_in_few_files() {
     let is_portable = |path: &Path| PORTABLE.iter().any(|folder| path.starts_with(folder));
     for (word, allowed) in OF_SYSTEM {
         let production = |text: &str| text.split("#[cfg(test)]").next().unwrap_or_default().contains(word);
         let using = sources().filter(|(path, text)| is_portable(path) && !is_test(path) && production(text));
-        check(using.filter(|(path, _)| !allowed.iter().any(|file| path.ends_with(file))), &format!("has `{word}`"));
+        let forbidden = using.filter(|(path, _)| !allowed.iter().any(|file| path.ends_with(file)));
+        check(forbidden, &format!("contains `{word}`"));
     }
 }
 
-/// `cargo package` refuses a dependency that has a path alone.
+/// `cargo package` rejects a dependency that has only a path.
 #[test]
-fn dependencies_on_crates_of_the_workspace_have_versions() {
+fn workspace_dependencies_have_versions() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     let own = section(&manifest, "workspace.dependencies").filter(|line| line.contains("path = "));
     let lacking: Vec<&str> = own.filter(|line| !line.contains("version = ")).collect();
-    assert!(lacking.is_empty(), "{lacking:?}");
+    assert!(lacking.is_empty(), "dependencies without a version: {lacking:?}");
 }
 
 #[test]
@@ -197,7 +201,7 @@ fn the_code_map_names_every_crate() {
 }
 
 #[test]
-fn every_pass_is_in_the_table_under_the_name_of_its_file() {
+fn every_pass_is_registered_under_the_name_of_its_file() {
     let table = fs::read_to_string(root().join("passes/lib.rs")).unwrap();
     let passes = files().into_iter().filter(|p| p.parent() == Some(&root().join("passes")));
     for path in passes.filter(|p| p.extension().is_some_and(|e| e == "rs")) {
@@ -205,14 +209,14 @@ fn every_pass_is_in_the_table_under_the_name_of_its_file() {
         let text = fs::read_to_string(&path).unwrap();
         if text.contains("pub const INFO: PassInfo") {
             let name = stem.replace('_', "-");
-            assert!(table.contains(&format!("&{stem}::INFO")), "passes/{stem}.rs is a pass, but not in PASSES");
+            assert!(table.contains(&format!("&{stem}::INFO")), "passes/{stem}.rs is a pass but not in PASSES");
             assert!(text.contains(&format!("name: \"{name}\"")), "passes/{stem}.rs: expected the name `{name}`");
         }
     }
 }
 
 #[test]
-fn links_between_pages_lead_somewhere() {
+fn links_between_pages_are_valid() {
     let pages: Vec<PathBuf> = files().into_iter().filter(|p| p.extension().is_some_and(|e| e == "md")).collect();
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();
@@ -222,17 +226,17 @@ fn links_between_pages_lead_somewhere() {
             }
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
-            assert!(target.exists(), "{}: link to `{link}`, which does not exist", page.display());
+            assert!(target.exists(), "{}: the target of `{link}` does not exist", page.display());
             if !anchor.is_empty() {
                 let headings = fs::read_to_string(&target).unwrap();
                 let found = headings.lines().any(|l| l.starts_with('#') && slug(l) == anchor);
-                assert!(found, "{}: link to `{link}`, which has no such heading", page.display());
+                assert!(found, "{}: the target of `{link}` has no such heading", page.display());
             }
         }
     }
 }
 
-/// Whether the file has nothing but tests, or what they share.
+/// Whether the file contains only tests or their helpers.
 fn is_test(path: &Path) -> bool {
     let names = ["tests", "testing", "tests.rs", "testing.rs", "properties.rs"];
     path.iter().any(|part| names.iter().any(|name| part == *name))
@@ -262,7 +266,7 @@ fn sources() -> impl Iterator<Item = (PathBuf, String)> {
     rust.map(|path| (path.strip_prefix(root()).unwrap().to_path_buf(), fs::read_to_string(&path).unwrap()))
 }
 
-/// Every file of the repository, in order; what is built or hidden is not part of it.
+/// Every file of the repository, in order, except build output and hidden files.
 fn files() -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     let mut open = vec![root()];
@@ -291,7 +295,7 @@ fn members() -> BTreeSet<String> {
     crates.chain(["passes", "tests", "tests/candle"].map(String::from)).collect()
 }
 
-/// The names of the workspace's packages, and what each names under `[dependencies]`.
+/// The packages of the workspace and their `[dependencies]`.
 fn packages() -> BTreeMap<String, BTreeSet<String>> {
     let read = |folder: String| {
         let text = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
@@ -303,14 +307,14 @@ fn packages() -> BTreeMap<String, BTreeSet<String>> {
     members().into_iter().map(read).collect()
 }
 
-/// The lines of a section of a manifest that are not empty or comments.
+/// The lines of a section of a manifest, without empty lines and comments.
 fn section<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     let header = format!("[{name}]");
     let lines = text.lines().skip_while(move |l| *l != header).skip(1).take_while(|l| !l.starts_with('['));
     lines.filter(|l| !l.trim().is_empty() && !l.starts_with('#'))
 }
 
-/// Everything that `package` depends on, through crates of the workspace.
+/// All dependencies of `package`, including those through crates of the workspace.
 fn reachable(packages: &BTreeMap<String, BTreeSet<String>>, package: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut open = vec![package.to_string()];

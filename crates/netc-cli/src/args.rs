@@ -1,4 +1,4 @@
-//! What the command line says.
+//! The command line: subcommands, options and their help.
 
 mod examples;
 
@@ -12,8 +12,7 @@ use netc_pass::misspelt;
 
 use crate::limits;
 
-/// A compiler for neural-network graphs: reads a model, rewrites it with passes, proves that its values did not
-/// change, writes it back.
+/// Split, convert and rewrite neural-network models, and check that their outputs do not change
 #[derive(Parser)]
 #[command(name = "netc", version, after_help = examples::NETC, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -25,55 +24,59 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// List the places where one tensor separates a model in two
+    /// List the places to cut a model where a single tensor crosses
     Cuts(CutsArgs),
-    /// List the layers of a model with shapes, parameters and connections
+    /// List the layers of a model with their shapes, parameters and inputs
     Inspect(InspectArgs),
-    /// List the layers that depend on a layer, or that it depends on
+    /// List the layers after a layer, or those before it
     Layers(LayersArgs),
-    /// Run a model on inputs from .npy files
+    /// Run a model on inputs from .npy files, or on random inputs
     Run(RunArgs),
-    /// Compare the outputs of two models, or of a model and a chain of stages
+    /// Compare the outputs of two models, or of a model and its stages
     Diff(DiffArgs),
-    /// Make one model of a chain of stages
+    /// Merge the stages of a split into one model
     Merge(MergeArgs),
-    /// List the passes and pipelines, or show one of them
+    /// List the passes and pipelines, or describe one of them
     Passes(PassesArgs),
-    /// Find the first pass, and in it the first rewrite, that makes a model wrong
+    /// Find the first pass, and its first rewrite, that breaks a model
     Bisect(BisectArgs),
-    /// Make a model as small as it can be while a failure is still there
+    /// Shrink a model while a failure persists
     Reduce(ReduceArgs),
-    /// Run again what failed: a reproducer that netc wrote
+    /// Rerun a failed pass from the reproducer that netc wrote
     Repro(ReproArgs),
-    /// List the built-in architectures
+    /// List the built-in models
     Zoo,
-    /// Make a random program or model: the same seed gives the same bytes
+    /// Generate a random program or model; the same seed gives the same bytes
     #[command(after_help = examples::of_gen())]
     Gen(GenArgs),
-    /// Print a completion script for a shell
+    /// Print a completion script for your shell
     Completions(CompletionsArgs),
 }
 
-/// The command line, with what the tables add to its help: the formats that are read and written.
+/// The command line, with the formats of the table in its help.
 pub(crate) fn command(formats: &Formats) -> clap::Command {
     let mut read: Vec<String> = Vec::new();
     for format in formats.all().filter(|format| format.reader.is_some()) {
         read.extend(format.extensions.first().map(|extension| format!(".{extension}")));
     }
-    let help = format!("A model ({}), a folder of stages, zoo:NAME, or - for a program on stdin", read.join(", "));
+    let help =
+        format!("A model file ({}), a folder of stages, zoo:NAME, or - to read a program from stdin", read.join(", "));
     let written = formats.of_models().map(|format| PossibleValue::new(format.name).help(format.help));
     let written = PossibleValuesParser::new(written);
     let with_tables = |command: clap::Command| {
-        command.mut_args(|arg| match (arg.get_id().as_str(), arg.get_help().map(ToString::to_string)) {
+        let command = command.mut_args(|arg| match (arg.get_id().as_str(), arg.get_help().map(ToString::to_string)) {
             ("input", Some(old)) if old == MODEL_HELP => arg.help(help.clone()),
             ("format", _) => arg.value_parser(written.clone()),
             _ => arg,
-        })
+        });
+        // A negative number is a value out of range, not another argument.
+        let takes_value = |arg: &clap::Arg| !arg.is_positional() && arg.get_action().takes_values();
+        command.mut_args(|arg| if takes_value(&arg) { arg.allow_negative_numbers(true) } else { arg })
     };
     with_tables(Cli::command()).mut_subcommands(with_tables)
 }
 
-/// The subcommand that was meant by a word, where that is none and no file.
+/// The subcommand that a misspelt word is closest to, unless the word is a file.
 pub(crate) fn misspelt_command(word: &str) -> Option<String> {
     let command = Cli::command();
     let meant = misspelt(word, command.get_subcommands().map(clap::Command::get_name));
@@ -81,7 +84,7 @@ pub(crate) fn misspelt_command(word: &str) -> Option<String> {
 }
 
 /// The help of every INPUT, without the formats.
-const MODEL_HELP: &str = "A model file, a folder of stages, zoo:NAME, or - for a program on stdin";
+const MODEL_HELP: &str = "A model file, a folder of stages, zoo:NAME, or - to read a program from stdin";
 
 #[derive(Args)]
 pub(crate) struct CompileArgs {
@@ -89,21 +92,22 @@ pub(crate) struct CompileArgs {
     pub(crate) input: Option<String>,
     #[command(flatten)]
     pub(crate) passes: PassesToRun,
-    /// Where to write: a folder for the stages of a split or for `--format tfjs`, or a file x.keras, x.h5, x.json (without
-    /// weights) or x.nir
+    /// The output: a folder for stages and for `--format tfjs`; otherwise a file x.keras, x.h5, x.nir, or x.json (which has
+    /// no weights)
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-    /// What the stages of a split are written as; keras unless given. Of a whole model only `tfjs` is said by this
+    /// The format of the stages; by default keras. For an unsplit model the extension of `-o` decides the format: use
+    /// `--format` only for tfjs
     #[arg(long)]
     pub(crate) format: Option<String>,
-    /// Replace stages that changed since netc wrote them, and files in the folder that no split wrote
+    /// Overwrite files that netc did not write, and stages that changed since netc wrote them
     #[arg(long)]
     pub(crate) force: bool,
-    /// Leave out the compile configuration and the optimizer's state, as passes do
+    /// Drop the training state (compile configuration and optimizer), as every pass does
     #[arg(long)]
     pub(crate) no_optimizer: bool,
-    /// Run the model before and after the passes on N random inputs and compare: bit for bit, or where a pass may round
-    /// differently within a bound
+    /// Run the model before and after the passes on N random inputs (default 1) and compare the outputs: bit for bit, or
+    /// within a rounding bound if a pass changes the rounding
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1",
           value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) verify: Option<u64>,
@@ -111,6 +115,9 @@ pub(crate) struct CompileArgs {
     pub(crate) random: RandomArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    /// Write exact numbers in the report
+    #[arg(long)]
+    pub(crate) long: bool,
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t = Emit::Report)]
     pub(crate) emit: Emit,
@@ -122,23 +129,23 @@ pub(crate) struct CompileArgs {
 
 #[derive(Args)]
 pub(crate) struct PassesToRun {
-    /// A pass to run, for example split=mixed9; repeat it for more, in order (see `netc passes`)
+    /// A pass to run, such as split=mixed9. Repeat it to run several, in order (see `netc passes`)
     #[arg(long = "pass", value_name = "PASS")]
     pub(crate) passes: Vec<String>,
-    /// Passes with commas between them, for example 'lower,fix{max=4}(cse,dce)'; @name is a pipeline with a name
+    /// Passes separated by commas, such as 'lower,fix{max=4}(cse,dce)', or a named pipeline, such as @simplify
     #[arg(long, value_name = "PIPELINE", conflicts_with = "passes")]
     pub(crate) pipeline: Option<String>,
-    /// Do no more than N single rewrites
+    /// Stop after N rewrites
     #[arg(long, value_name = "N")]
     pub(crate) fuel: Option<u64>,
 }
 
 #[derive(Args)]
 pub(crate) struct WatchArgs {
-    /// Print the program before each run of a pass, on standard error; may be repeated
+    /// Print the program to standard error before each run of this pass. May be repeated
     #[arg(long, value_name = "PASS")]
     pub(crate) print_ir_before: Vec<String>,
-    /// Print the program after each run of a pass; may be repeated
+    /// Print the program after each run of this pass. May be repeated
     #[arg(long, value_name = "PASS")]
     pub(crate) print_ir_after: Vec<String>,
     /// Print the program after every pass
@@ -147,32 +154,32 @@ pub(crate) struct WatchArgs {
     /// Print the program after every pass that changed it
     #[arg(long)]
     pub(crate) print_ir_after_change: bool,
-    /// Print whole programs, or what differs from the one before
+    /// Print whole programs, or the difference from the previous one
     #[arg(long, value_enum, default_value_t = PrintIr::Full)]
     pub(crate) print_ir: PrintIr,
-    /// Write the programs to numbered files in a folder instead of standard error
+    /// Write the programs to numbered files in this folder instead
     #[arg(long, value_name = "DIR")]
     pub(crate) print_ir_dir: Option<PathBuf>,
-    /// Print how long each pass took, on standard error
+    /// Print the time that each pass took to standard error
     #[arg(long)]
     pub(crate) timing: bool,
-    /// Print what each pass did, on standard error
+    /// Print the statistics of each pass to standard error
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub(crate) stats: Option<Stats>,
-    /// What to check after each pass: the rules of the IR, or also the values that the program computes
+    /// What to check after each pass: the rules of the IR, or also the outputs of the program
     #[arg(long, value_enum, default_value_t = VerifyEach::Structure)]
     pub(crate) verify_each: VerifyEach,
-    /// Where to write the program and the pass if a pass has a bug (see `netc repro`)
+    /// Where to write a reproducer if a pass has a bug (see `netc repro`)
     #[arg(long, value_name = "FILE", default_value = "netc-reproducer.nir")]
     pub(crate) reproducer: PathBuf,
 }
 
-/// What is printed of a program.
+/// How `--print-ir-…` prints a program.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PrintIr {
-    /// All of it
+    /// The whole program
     Full,
-    /// What differs from the one before, as a unified diff
+    /// A unified diff from the previous program
     Diff,
 }
 
@@ -188,7 +195,7 @@ pub(crate) enum Stats {
 pub(crate) enum VerifyEach {
     /// The rules of the IR
     Structure,
-    /// The rules, and the values: the program runs before and after each pass
+    /// The rules, and the outputs: run the program before and after each pass
     Values,
 }
 
@@ -216,10 +223,10 @@ pub(crate) struct ReduceArgs {
     pub(crate) passes: PassesToRun,
     #[command(flatten)]
     pub(crate) check: CheckArgs,
-    /// Where to write the smallest program that shows the failure
+    /// Where to write the smallest program that still fails
     #[arg(short, long, value_name = "FILE.nir")]
     pub(crate) output: PathBuf,
-    /// How often to try a program before it counts as good; found out by itself where the failure comes and goes
+    /// Runs without a failure before a program counts as good. By default netc measures how often the failure occurs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) tries: Option<u32>,
     #[command(flatten)]
@@ -232,17 +239,17 @@ pub(crate) struct ReduceArgs {
 
 #[derive(Args)]
 pub(crate) struct CheckArgs {
-    /// A shell command that EXITS WITH 0 WHEN THE FAILURE IS THERE; it gets the path of the rewritten program (.nir) as
-    /// its last argument. Without it, the failure is a pass that panics, breaks the rules of the IR or changes values
+    /// A shell command that EXITS WITH 0 IF THE FAILURE OCCURS. Its last argument is the path of the rewritten program
+    /// (.nir). By default a failure is a pass that panics, breaks the rules of the IR, or changes the outputs
     #[arg(long, value_name = "COMMAND")]
     pub(crate) check: Option<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct ReproArgs {
-    /// A file that netc wrote when a pass failed
+    /// The reproducer that netc wrote when a pass failed
     pub(crate) file: PathBuf,
-    /// A folder in which files that it names may be, besides its own; may be repeated
+    /// Allow the reproducer to name files in this folder, not only in its own. May be repeated
     #[arg(long = "allow-path", value_name = "DIR")]
     pub(crate) allowed: Vec<PathBuf>,
     #[command(flatten, next_help_heading = "Limits")]
@@ -253,18 +260,17 @@ pub(crate) struct ReproArgs {
 pub(crate) struct ModelArgs {
     #[command(flatten)]
     pub(crate) library: LayerArgs,
-    /// A file with the weights of the model, in place of its own: .weights.h5, the .weights.json of several,
-    /// .h5 or .keras
+    /// Read the weights from this file instead: .weights.h5, the .weights.json of a sharded set, .h5 or .keras
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
 }
 
 #[derive(Args)]
 pub(crate) struct LayerArgs {
-    /// A .nir file that gives layers a meaning, as functions named after their classes; may be repeated
+    /// A .nir file with functions that define layers, named after the layer classes. May be repeated
     #[arg(long = "layers", value_name = "FILE")]
     pub(crate) layers: Vec<PathBuf>,
-    /// A folder in which files that a model names may be, besides the model's own; may be repeated
+    /// Allow the model to name files in this folder, not only in its own. May be repeated
     #[arg(long = "allow-path", value_name = "DIR")]
     pub(crate) allowed: Vec<PathBuf>,
 }
@@ -280,33 +286,33 @@ pub(crate) struct RandomArgs {
 }
 
 impl RandomArgs {
-    /// The inputs that are asked for.
+    /// The seed and batch size of random inputs.
     pub(crate) fn random(&self) -> Random {
         Random { seed: self.seed, batch: self.batch }
     }
 }
 
-/// What running a model may take.
+/// Limits on running a model.
 #[derive(Args, Clone)]
 pub(crate) struct LimitArgs {
-    /// Refuse to run a model that needs more memory, for example 8GB; unless given, 90 % of the memory that is free
+    /// Refuse to run a model that needs more memory, such as 8GB; by default 90 % of the free memory
     #[arg(long, value_name = "SIZE", value_parser = limits::size)]
     pub(crate) max_memory: Option<u64>,
-    /// Refuse to run a model that takes more steps; a step is an op, or 100 million multiply-accumulates of one. Unless
-    /// given, 100,000 and 16 for each op
+    /// Refuse to run a model that takes more steps: one per op, plus one per 100 million multiply-accumulates. By default
+    /// 100,000 plus 16 per op
     #[arg(long, value_name = "N")]
     pub(crate) max_steps: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Emit {
-    /// A report for people
+    /// A text report
     Report,
     /// The program as .nir text
     Ir,
-    /// The report as JSON: the manifest, where the model was split
+    /// The report as JSON; for a split, the manifest
     Json,
-    /// The graph of @main in Graphviz's language
+    /// The graph of @main for Graphviz
     Dot,
 }
 
@@ -314,12 +320,15 @@ pub(crate) enum Emit {
 pub(crate) struct CutsArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) input: String,
-    /// The order of the list
+    /// How to sort the list
     #[arg(long, value_enum, default_value_t = CutOrder::Order)]
     pub(crate) sort: CutOrder,
-    /// List the first N alone
+    /// List only the first N
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) top: Option<u64>,
+    /// Print exact numbers
+    #[arg(long)]
+    pub(crate) long: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -329,11 +338,11 @@ pub(crate) struct CutsArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CutOrder {
-    /// As in the model
+    /// In model order
     Order,
     /// The smallest tensor first
     Bytes,
-    /// The most even multiply-accumulates before and after first; parameters where those are not known
+    /// The most balanced cut first: by multiply-accumulates, or by parameters if those are unknown
     Balance,
 }
 
@@ -341,12 +350,15 @@ pub(crate) enum CutOrder {
 pub(crate) struct InspectArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) input: String,
-    /// Show this layer alone; if it is a nested model, the layers in it: backbone, backbone/block1
+    /// Show only this layer, such as backbone/block1; for a nested model, its layers
     #[arg(value_name = "LAYER")]
     pub(crate) layer: Option<String>,
     /// Show the layers of nested models too, as `summary(expand_nested=True)` does
     #[arg(long)]
     pub(crate) nested: bool,
+    /// Print exact numbers
+    #[arg(long)]
+    pub(crate) long: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -359,10 +371,10 @@ pub(crate) struct InspectArgs {
 pub(crate) struct LayersArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) input: String,
-    /// The layer and all that depend on it; a layer of a nested model is named by its path, as in backbone/conv1
+    /// List this layer and all layers that depend on it. Name a nested layer by its path: backbone/conv1
     #[arg(long, value_name = "LAYER", group = "side")]
     pub(crate) above: Option<String>,
-    /// The layer and all that it depends on
+    /// List this layer and all layers that it depends on
     #[arg(long, value_name = "LAYER", group = "side")]
     pub(crate) below: Option<String>,
     /// Print JSON
@@ -376,10 +388,10 @@ pub(crate) struct LayersArgs {
 pub(crate) struct RunArgs {
     #[arg(help = MODEL_HELP)]
     pub(crate) input: String,
-    /// A .npy file for the only input, or NAME=FILE for an input by name; without any, random inputs
+    /// A .npy file for a single input, or NAME=FILE. Without this option the inputs are random
     #[arg(long = "input", value_name = "[NAME=]FILE", conflicts_with_all = ["seed", "batch"])]
     pub(crate) inputs: Vec<String>,
-    /// Where to write the outputs: x.npz with output names as keys, or x.npy for the only output
+    /// Where to write the outputs: x.npz, keyed by output name, or x.npy for a single output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -394,12 +406,12 @@ pub(crate) struct RunArgs {
 pub(crate) struct DiffArgs {
     #[arg(help = "The first model")]
     pub(crate) a: String,
-    #[arg(help = "The second model: the reference of relative differences")]
+    #[arg(help = "The second model; differences are relative to its outputs")]
     pub(crate) b: String,
-    /// The number of random inputs to compare on
+    /// Compare on this many random inputs
     #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) inputs: u64,
-    /// Pass if |a - b| is at most this part of the largest |b| of each output; 0 asks for equal bits
+    /// Accept |a - b| up to R times the largest |b| of each output; 0 requires equal bits
     #[arg(long, default_value_t = 0.0, value_name = "R", value_parser = tolerance, allow_negative_numbers = true)]
     pub(crate) tolerance: f64,
     /// Print JSON
@@ -415,7 +427,7 @@ pub(crate) struct DiffArgs {
 
 fn tolerance(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|r: &f64| r.is_finite() && *r >= 0.0);
-    number.ok_or_else(|| "expected a number that is not negative, as in 1e-4".into())
+    number.ok_or_else(|| "expected a number from 0 up, such as 1e-4".into())
 }
 
 #[derive(Args)]
@@ -426,33 +438,32 @@ pub(crate) struct MergeArgs {
 
 #[derive(Args)]
 pub(crate) struct PassesArgs {
-    /// Print the full help of one pass, or what a pipeline @NAME stands for
+    /// A pass, or a pipeline @NAME, to describe
     pub(crate) name: Option<String>,
 }
 
 #[derive(Args)]
 pub(crate) struct GenArgs {
-    /// The seed
+    /// The seed of the generator
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
-    /// About how many ops or layers
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub(crate) ops: usize,
-    /// What it may have, joined by commas; unless given, all that runs and that Keras loads. Models of layers have some of
-    /// them
+    /// The approximate number of ops or layers
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32))]
+    pub(crate) ops: u32,
+    /// Features to use, separated by commas; by default every feature that runs and that Keras can load
     #[arg(long, value_name = "NAMES")]
     pub(crate) features: Option<String>,
-    /// What it is made of; layers for a .keras or .h5 file, else core ops
+    /// Generate core ops or layers; by default layers for a .keras or .h5 file, otherwise core ops
     #[arg(long, value_enum)]
     pub(crate) level: Option<Level>,
-    /// Where to write: x.nir, x.keras or x.h5; without it, the program is printed
+    /// Where to write: x.nir, x.keras or x.h5. By default netc prints the program
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Level {
-    /// Tensor operations with exact meaning
+    /// Core ops of the IR
     Core,
     /// Keras layers
     Layers,

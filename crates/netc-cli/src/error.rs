@@ -1,35 +1,36 @@
-//! What ends the command early, and with which exit code.
+//! Errors of the command and their exit codes.
 
 use std::error::Error;
 use std::io;
 
-use netc_model::ModelError;
+use netc_data::PlaceError;
+use netc_model::{ModelError, Remedy};
 use netc_pass::chain;
 use thiserror::Error;
 
-/// A result with the error that ends the command.
+/// The result of a command.
 pub(crate) type Result<T, E = CliError> = std::result::Result<T, E>;
 
-/// Why the command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug, Error)]
 pub(crate) enum CliError {
-    /// The command line asks for something that does not exist or does not fit together.
+    /// The command line is wrong: exit code 2.
     #[error("{0}")]
     Usage(String),
-    /// The input cannot be done.
+    /// The command failed on its input: exit code 1.
     #[error("{context}")]
     Input {
         context: String,
         #[source]
         source: Option<Box<dyn Error + Send + Sync>>,
     },
-    /// An error of another part, as it is.
+    /// An error of the library, unchanged: exit code 1.
     #[error(transparent)]
     Model(ModelError),
-    /// Values differ.
+    /// Outputs differ: exit code 3.
     #[error("{0}")]
     Verification(String),
-    /// Standard output does not take the result.
+    /// The result cannot be written to standard output: exit code 1.
     #[error("cannot write to standard output")]
     Stdout(#[source] io::Error),
 }
@@ -39,7 +40,7 @@ impl CliError {
         Self::Input { context: context.into(), source: None }
     }
 
-    /// An error of another part, as it is.
+    /// Wraps an error of the library, unchanged.
     pub(crate) fn from_error(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Model(ModelError::from_error(error))
     }
@@ -60,8 +61,15 @@ impl CliError {
         matches!(self, Self::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// The message with its causes, each after a colon.
+    /// The message and its causes, separated by colons, with the option that helps.
     pub(crate) fn chain(&self) -> String {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(PlaceError::Outside { folder, .. }) = error.downcast_ref() {
+                return format!("{}; if you trust the model, allow it with `--allow-path {folder}`", chain(self));
+            }
+            cause = error.source();
+        }
         chain(self)
     }
 }
@@ -71,7 +79,23 @@ impl From<ModelError> for CliError {
         match error {
             ModelError::Usage(message) => Self::Usage(message),
             ModelError::Failed { context, source } => Self::Input { context, source },
-            other @ ModelError::Other(_) => Self::Model(other),
+            ModelError::Needs { context, remedy } => Self::input(format!("{context}{}", advice(&remedy))),
+            other @ (ModelError::Other(_) | ModelError::Recovered { .. }) => Self::Model(other),
         }
+    }
+}
+
+/// Names the option that helps, after the message of an error.
+fn advice(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::Steps => "; allow more with `--max-steps`".into(),
+        Remedy::Memory => "; allow more with `--max-memory`".into(),
+        Remedy::Layers(classes) => {
+            let is_scale = classes.iter().all(|class| class == "Scale");
+            let example = if is_scale { "layers/scale.nir defines it" } else { "see docs/guide/custom-layers.md" };
+            format!(". Define each unsupported class with `--layers FILE.nir`: {example}")
+        }
+        Remedy::Weights => "; name a weights file with `--weights`".into(),
+        Remedy::Force => ", or overwrite it with `--force`".into(),
     }
 }

@@ -1,5 +1,6 @@
-//! The model that a command works on, whatever it is given as.
+//! Opens the model that INPUT names: a file, a folder, `zoo:NAME` or standard input.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
@@ -8,20 +9,20 @@ use netc_data::Folders;
 use netc_dialect::LayerLibrary;
 use netc_format::{Formats, Note, nir};
 use netc_model::output::RECOVERED;
-use netc_model::{Config, Model, OpenOptions, Session};
-use netc_pass::{Registry, nearest};
+use netc_model::{Config, Model, ModelError, OpenOptions, Session};
+use netc_pass::{Registry, chain, nearest};
 
 use crate::args::{LayerArgs, LimitArgs, misspelt_command};
 use crate::error::{CliError, Result};
 use crate::text;
 
-/// The architecture that is used where none is given.
+/// The model that passes run on if there is no INPUT.
 const DEFAULT: &str = "zoo:inception_v3";
 
-/// The seed of the built-in architectures' weights.
+/// The seed for the weights of built-in models.
 const ZOO_SEED: u64 = 0;
 
-/// The passes and the formats that the command has.
+/// The passes and formats of the command.
 #[derive(Clone)]
 pub(crate) struct Tables {
     pub(crate) registry: Registry,
@@ -29,14 +30,19 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// A session with the layers that the user gives a meaning, and the limits of runs.
+    /// A session with the user's layer libraries and limits.
     pub(crate) fn session(&self, args: &LayerArgs, limits: Option<&LimitArgs>) -> Result<Session> {
         let mut config = Config { registry: self.registry.clone(), ..Config::new(self.formats.clone()) };
         for path in &args.layers {
-            let place = || format!("cannot use the layer library `{}`", path.display());
-            let text = fs::read_to_string(path).map_err(|e| CliError::because(place(), e))?;
-            config.layers.push(LayerLibrary::parse(&text).map_err(|e| CliError::because(place(), e))?);
+            // As for a file of rules, the command line names a file that is of no use.
+            let unusable = |error: &dyn Error| {
+                let cause = chain(error);
+                CliError::Usage(format!("cannot use the layer library `{}`: {cause}", path.display()))
+            };
+            let text = fs::read_to_string(path).map_err(|error| unusable(&error))?;
+            config.layers.push(LayerLibrary::parse(&text).map_err(|error| unusable(&error))?);
         }
+        config.inputs = args.layers.clone();
         config.allowed = args.allowed.clone();
         config.max_memory = limits.and_then(|limits| limits.max_memory);
         config.max_steps = limits.and_then(|limits| limits.max_steps);
@@ -44,12 +50,12 @@ impl Tables {
     }
 }
 
-/// Loads the model `input`. What was noticed is left in the model's notes.
+/// Loads the model `input` and leaves the remarks of the reader in the model's notes.
 ///
-/// Without an input, passes run on the default architecture, with a note on standard error.
+/// Without an input, passes run on the default model, with a note on standard error.
 ///
 /// # Errors
-/// Neither an input nor passes.
+/// There is neither an input nor a pass, or the input cannot be loaded.
 pub(crate) fn load_or_default(
     session: &Session,
     input: Option<&str>,
@@ -59,21 +65,21 @@ pub(crate) fn load_or_default(
     let input = match input {
         Some(input) => input,
         None if has_passes => {
-            text::note(&format!("no INPUT is given, so this is {DEFAULT} with seeded weights"));
+            text::note(&format!("no INPUT is given: using {DEFAULT} with random weights"));
             DEFAULT
         }
         None => {
-            let note = "no INPUT is given: name a model file, or `zoo:inception_v3` for a built-in architecture";
+            let note = "no INPUT is given: name a model file, or a built-in model such as `zoo:inception_v3`";
             return Err(CliError::Usage(note.into()));
         }
     };
     load_quietly(session, input, options)
 }
 
-/// Loads the model and tells the user what was noticed.
+/// Loads the model and prints the remarks of the reader.
 pub(crate) fn load(session: &Session, input: &str, weights: Option<&Path>) -> Result<Model> {
     let model = load_quietly(session, input, OpenOptions { weights, training_state: false })?;
-    // Nothing is left out where nothing is written.
+    // The caller writes no model, so a note that the training state is dropped would mislead.
     let notes = model.notes.iter().filter(|note| note.code != Note::TRAINING_STATE);
     notes.for_each(|note| text::note(&note.text));
     Ok(model)
@@ -82,7 +88,7 @@ pub(crate) fn load(session: &Session, input: &str, weights: Option<&Path>) -> Re
 fn load_quietly(session: &Session, input: &str, options: OpenOptions<'_>) -> Result<Model> {
     if let Some(weights) = options.weights.filter(|_| input == "-" || input.starts_with("zoo:")) {
         let weights = weights.display();
-        let note = format!("`{input}` has its weights: `--weights {weights}` is for a model without weights");
+        let note = format!("`--weights {weights}` does not apply to `{input}`, which has its own weights");
         return Err(CliError::Usage(note));
     }
     if let Some(name) = input.strip_prefix("zoo:") {
@@ -96,16 +102,24 @@ fn load_quietly(session: &Session, input: &str, options: OpenOptions<'_>) -> Res
         return Ok(model);
     }
     if let Some(meant) = meant_instead(input) {
-        return Err(CliError::input(format!("cannot read `{input}`: there is no such file; did you mean `{meant}`?")));
+        return Err(CliError::input(format!("cannot read `{input}`: no such file. Did you mean `{meant}`?")));
     }
-    let mut model = session.open_with(Path::new(input), options)?;
-    // Whatever becomes of the model, files changed.
+    let opened = session.open_with(Path::new(input), options).map_err(|error| match error {
+        ModelError::Recovered { notes, source } => {
+            notes.iter().for_each(|note| text::note(&note.text));
+            *source
+        }
+        error
+        @ (ModelError::Usage(_) | ModelError::Other(_) | ModelError::Failed { .. } | ModelError::Needs { .. }) => error,
+    });
+    let mut model = opened?;
+    // Recovery has changed files already, so report it now.
     let recovered = model.notes.extract_if(.., |note| note.code == RECOVERED);
     recovered.for_each(|note| text::note(&note.text));
     Ok(model)
 }
 
-/// What was meant by a path at which there is no model.
+/// A suggestion for a path that does not exist.
 fn meant_instead(input: &str) -> Option<String> {
     if Path::new(input).exists() {
         return None;
@@ -120,7 +134,7 @@ fn zoo(session: &Session, name: &str) -> Result<Model> {
     let Some(entry) = netc_zoo::find(name) else {
         let names: Vec<&str> = netc_zoo::ZOO.iter().map(|m| m.name).collect();
         return Err(CliError::input(format!(
-            "there is no built-in architecture `{name}`; `netc zoo` lists them{}",
+            "there is no built-in model `{name}`; `netc zoo` lists them{}",
             nearest(name, &names)
         )));
     };
@@ -128,7 +142,7 @@ fn zoo(session: &Session, name: &str) -> Result<Model> {
     Ok(session.model(module, name, name)?)
 }
 
-/// A program on standard input. The files that it names are in the folders that the session allows.
+/// Reads a program from standard input. It may name files in the folders that the session allows.
 fn standard_input(session: &Session) -> Result<Model> {
     let place = "standard input";
     let mut text = String::new();

@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM. Ctrl-C between passes ends the pipeline and keeps what is done; elsewhere either ends the command,
-//! which removes its unfinished files.
+//! SIGINT and SIGTERM. During a pipeline the first Ctrl-C stops after the running pass and keeps the result; otherwise
+//! either signal ends the command, which removes its unfinished files.
 
 use std::io::{self, Write};
 use std::process;
@@ -12,16 +12,16 @@ use signal_hook::iterator::Signals;
 
 use crate::error::{CliError, Result};
 
-/// What shells add to the number of the signal that ended a command.
+/// Shells report a command that a signal ended as this number plus that of the signal.
 const EXIT_CODE: i32 = 128;
 
 /// Whether Ctrl-C was pressed.
 pub(crate) static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Whether what is done can be kept.
-static PATIENT: AtomicBool = AtomicBool::new(false);
+/// Whether the work in progress stops at a good state after Ctrl-C.
+static DEFERRED: AtomicBool = AtomicBool::new(false);
 
-/// Lets signals end the command, or what [`patiently`] runs.
+/// Installs the handler. See [`defer_interrupt`].
 pub(crate) fn install() -> Result<()> {
     let cannot = |e| CliError::because("cannot handle signals", e);
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(cannot)?;
@@ -30,20 +30,20 @@ pub(crate) fn install() -> Result<()> {
     Ok(())
 }
 
-#[allow(clippy::exit, reason = "the user asks for the end, and unfinished files are removed")]
+#[allow(clippy::exit, reason = "the user ends the command, and its unfinished files are removed")]
 fn on_signal(signal: i32) {
-    let is_patient = signal == SIGINT && PATIENT.load(Ordering::Relaxed);
-    if !is_patient || INTERRUPTED.swap(true, Ordering::Relaxed) {
+    let is_deferred = signal == SIGINT && DEFERRED.load(Ordering::Relaxed);
+    if !is_deferred || INTERRUPTED.swap(true, Ordering::Relaxed) {
         output::abandon();
         process::exit(EXIT_CODE + signal);
     }
-    let _ = writeln!(io::stderr(), "\nstopping at the next good state; Ctrl-C again stops at once");
+    let _ = writeln!(io::stderr(), "\nfinishing the current step; press Ctrl-C again to stop now");
 }
 
-/// Runs `work`, which looks at [`INTERRUPTED`] now and then: the first Ctrl-C only sets it.
-pub(crate) fn patiently<T>(work: impl FnOnce() -> T) -> T {
-    PATIENT.store(true, Ordering::Relaxed);
+/// Runs `work` so that the first Ctrl-C only sets [`INTERRUPTED`], which `work` checks from time to time.
+pub(crate) fn defer_interrupt<T>(work: impl FnOnce() -> T) -> T {
+    DEFERRED.store(true, Ordering::Relaxed);
     let done = work();
-    PATIENT.store(false, Ordering::Relaxed);
+    DEFERRED.store(false, Ordering::Relaxed);
     done
 }

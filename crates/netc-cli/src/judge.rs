@@ -1,4 +1,4 @@
-//! What tells a wrong program from a good one: `netc bisect` and `netc reduce` ask it again and again.
+//! Decides whether a program shows a failure, for `netc bisect` and `netc reduce`.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -19,37 +19,37 @@ use crate::pipeline::{Outcome, is_bug, run_quietly};
 use crate::progress::with_progress;
 use crate::report::verdict;
 
-/// Judges what a pipeline makes of programs.
+/// Runs a pipeline on programs and judges the results.
 pub(crate) struct Judge<'a> {
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) session: &'a Session,
     pub(crate) random: &'a RandomArgs,
-    /// The user's command; without one, what counts is bugs that show by themselves.
+    /// The user's command. Without one, a failure is a panic, a broken rule or a changed output.
     pub(crate) check: Option<&'a str>,
 }
 
-/// How far a pipeline is run.
+/// How much of a pipeline to run.
 #[derive(Clone, Copy)]
 pub(crate) struct Extent {
     pub(crate) passes: usize,
     pub(crate) fuel: Fuel,
 }
 
-/// What is wrong with a program, or with the pass that made it.
+/// A failure of a pass or of the program that it made.
 pub(crate) enum Wrong {
     /// A pass panicked, broke a rule or was rejected.
     Pass(FailedPass),
-    /// The program computes other values.
+    /// The outputs of the program changed.
     Values(Box<Verification>),
-    /// The program cannot be run, where the one before could.
+    /// The program no longer runs.
     Run(String),
-    /// The user's command says so.
+    /// The user's command exits with 0.
     Check(String),
 }
 
 impl Wrong {
-    /// What tells one failure from another: a reduction must not slip from one to the other. Of a pass that is to blame
-    /// these are its name with what it did: the rules that are broken, or the message without its numbers.
+    /// The kind of a failure, so that a reduction does not slip from one failure to another. For a bug of a pass, the kind
+    /// includes the pass and the broken rules, or the message without its numbers.
     pub(crate) fn kind(&self) -> String {
         match self {
             Self::Pass(failed) => match &failed.cause {
@@ -76,26 +76,26 @@ impl fmt::Display for Wrong {
         match self {
             Self::Pass(failed) => f.write_str(&chain(failed)),
             Self::Values(found) => f.write_str(&verdict(found)),
-            Self::Run(error) => write!(f, "the program does not run any more: {error}"),
+            Self::Run(error) => write!(f, "the program no longer runs: {error}"),
             Self::Check(command) => write!(f, "`{command}` exits with 0"),
         }
     }
 }
 
-/// What came of a run.
+/// The result of one run.
 pub(crate) struct Judgement {
-    /// What is wrong, if anything is.
+    /// The failure, if there is one.
     pub(crate) wrong: Option<Wrong>,
-    /// The passes that ran, the one that failed included: each with the rewrites done before it.
+    /// The passes that ran, including a failed one, each with the number of rewrites before it.
     pub(crate) passes: Vec<(String, u64)>,
-    /// The rewrites that were done.
+    /// The number of rewrites.
     pub(crate) rewrites: u64,
-    /// The program that came out, if one did.
+    /// The resulting program, unless a pass failed.
     pub(crate) module: Option<Module>,
 }
 
 impl Judge<'_> {
-    /// Runs the pipeline on `module` as far as `extent` says, and judges what comes out.
+    /// Runs the pipeline on `module`, limited by `extent`, and judges the result.
     pub(crate) fn judge(&self, module: &Module, extent: Extent) -> Result<Judgement> {
         let mut after = module.clone();
         let (ran, rewrites) = run_quietly(&mut after, self.pipeline, self.session, extent.fuel, extent.passes);
@@ -110,12 +110,12 @@ impl Judge<'_> {
             }
             Err(PipelineError::Options(error)) => Err(CliError::Usage(chain(&error))),
             Err(PipelineError::Failed(failed)) if is_bug(&failed.cause) => {
-                // What the passes before it did is not judged: it need not run.
+                // Count the rewrites of the earlier passes, without judging their result, which may not run.
                 let mut after = module.clone();
                 let (ran, burnt) = run_quietly(&mut after, self.pipeline, self.session, extent.fuel, failed.number);
                 let mut passes = ran.as_ref().map(passes).unwrap_or_default();
                 passes.push((failed.call.to_string(), burnt));
-                // With a command of the user's, a program is wanted: a pass that gives none does not show the failure.
+                // The user's command needs a program, and a failed pass gives none.
                 let wrong = self.check.is_none().then_some(Wrong::Pass(*failed));
                 Ok(Judgement { wrong, passes, rewrites, module: None })
             }
@@ -123,8 +123,8 @@ impl Judge<'_> {
         }
     }
 
-    /// That values are compared, if no command of the user's says what is wrong: else a program in which nothing is wrong
-    /// may compute anything.
+    /// Checks that outputs can be compared, unless the user's command decides. Without this, "no failure" could mean that
+    /// nothing was compared.
     pub(crate) fn compares(&self, module: &Module) -> Result<()> {
         if self.check.is_some() { Ok(()) } else { self.executable(module).map(drop) }
     }
@@ -133,8 +133,8 @@ impl Judge<'_> {
         Ok(Executable::new(self.session, module, Given::Random(self.random.batch))?)
     }
 
-    /// How `after` computes other values than `before`, if it does. Of a program that does not run, panics and broken
-    /// rules show nevertheless.
+    /// Compares the outputs of `before` and `after`. If `before` does not run there is nothing to compare: only panics and
+    /// broken rules count.
     fn differs(&self, before: &Module, after: &Module, rounding: Fidelity) -> Result<Option<Wrong>> {
         let Ok(before) = self.executable(before) else { return Ok(None) };
         let found = self.executable(after).and_then(|after| {
@@ -148,7 +148,7 @@ impl Judge<'_> {
     }
 }
 
-/// The passes that ran, each with the rewrites done before it.
+/// The passes that ran, each with the number of rewrites before it.
 fn passes(outcome: &Outcome) -> Vec<(String, u64)> {
     let mut done = 0;
     let passes = outcome.record.passes().into_iter().map(|pass| {
@@ -158,10 +158,10 @@ fn passes(outcome: &Outcome) -> Vec<(String, u64)> {
     passes.collect()
 }
 
-/// What shells exit with where a command cannot be executed, or is not there.
+/// The exit codes of a shell for a command that is not executable, or does not exist.
 const NO_COMMAND: [i32; 2] = [126, 127];
 
-/// Whether the user's command says that the failure is there: it exits with 0 on a file that holds the program.
+/// Whether the user's command exits with 0 on a file with the program.
 fn holds(command: &str, module: &Module) -> Result<bool> {
     let cannot = |e| CliError::because("cannot run the command of --check", e);
     let folder = Scratch::in_folder(&env::temp_dir(), false).map_err(cannot)?;
@@ -176,7 +176,9 @@ fn holds(command: &str, module: &Module) -> Result<bool> {
         .status();
     let status = status.map_err(cannot)?;
     if status.code().is_some_and(|code| NO_COMMAND.contains(&code)) {
-        return Err(CliError::Usage(format!("--check: there is no command `{command}`, or it cannot be executed")));
+        return Err(CliError::Usage(format!(
+            "cannot run `--check {command}`: no such command, or it is not executable"
+        )));
     }
     Ok(status.success())
 }

@@ -1,6 +1,6 @@
-//! The command `netc` as a function: [`main`] with tables of passes and formats is the whole command.
+//! The command `netc` as a library: [`main`] runs it with the passes and formats of your choice.
 //!
-//! A tool with passes and formats of its own is a `main` that adds them to the tables:
+//! To build a tool with your own passes and formats, add them to the tables:
 //!
 //! ```no_run
 //! # use netc_format::Framework;
@@ -10,8 +10,7 @@
 //! # }
 //! ```
 //!
-//! Results go to standard output, all else to standard error. What the command does without a command line is the crate
-//! `netc-model`.
+//! Results go to standard output, everything else to standard error. The crate `netc-model` does the work.
 
 mod args;
 mod command;
@@ -48,18 +47,18 @@ pub fn formats() -> Formats {
     Formats::new().with(&netc_keras::FRAMEWORK)
 }
 
-/// The random model of layers that a seed gives, with so many layers.
+/// A random model from a seed, with about `layers` layers.
 fn random_model(seed: u64, layers: usize, features: Features) -> Module {
     KerasRecipe::from_seed(seed, layers).with_features(features).build()
 }
 
-/// Does what the command line says with the passes and pipelines of `registry` and with `formats`, and gives the exit code: 0 done, 1 the
-/// input cannot be done, 2 usage, 3 verification failed.
+/// Runs the command line with the passes and pipelines of `registry` and with `formats`. Returns the exit code: 0 success,
+/// 1 failure, 2 wrong usage, 3 outputs differ.
 pub fn main(registry: Registry, formats: Formats) -> ExitCode {
     let tables = Tables { registry, formats };
     let mut args: Vec<OsString> = env::args_os().collect();
     if args.len() <= 1 {
-        // Whoever types the name alone wants to know what it does.
+        // Show the help instead of an error.
         args.push("-h".into());
     }
     let parsed = args::command(&tables.formats).try_get_matches_from(args);
@@ -72,7 +71,7 @@ pub fn main(registry: Registry, formats: Formats) -> ExitCode {
     }
 }
 
-/// An error of the command line in the words of users: to clap, what follows an INPUT is a subcommand in the wrong place.
+/// Rewords an error of clap, which takes an argument after INPUT for a misplaced subcommand.
 fn explained(error: clap::Error, tables: &Tables) -> clap::Error {
     let stray = match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
         (ErrorKind::ArgumentConflict, Some(ContextValue::String(stray))) => stray,
@@ -81,7 +80,7 @@ fn explained(error: clap::Error, tables: &Tables) -> clap::Error {
     if let Some(word) = env::args_os().nth(1).and_then(|word| word.into_string().ok()) {
         let note = if tables.registry.pass(&word).is_ok() {
             Some(format!(
-                "`{word}` is a pass: write `netc {stray} --pass {word}`; `netc passes {word}` tells its options"
+                "`{word}` is a pass: use `netc {stray} --pass {word}`. `netc passes {word}` describes its options"
             ))
         } else {
             let meant = args::misspelt_command(&word);
@@ -91,7 +90,7 @@ fn explained(error: clap::Error, tables: &Tables) -> clap::Error {
             return args::command(&tables.formats).error(ErrorKind::InvalidSubcommand, note);
         }
     }
-    let note = "there is one INPUT, a subcommand comes first, and a number of inputs is written `--verify=N`";
+    let note = "netc takes one INPUT. A subcommand comes first, and `--verify=N` needs its equals sign";
     args::command(&tables.formats).error(ErrorKind::UnknownArgument, format!("unexpected argument `{stray}`: {note}"))
 }
 
@@ -114,7 +113,7 @@ fn run(cli: Cli, tables: &Tables) -> Result<()> {
     }
 }
 
-/// Says what went wrong and gives the exit code for it. A reader that closed the pipe early is not an error.
+/// Prints the error and returns its exit code. A closed pipe on standard output is not an error.
 fn fail(error: &CliError) -> ExitCode {
     if error.is_broken_pipe() {
         return ExitCode::SUCCESS;

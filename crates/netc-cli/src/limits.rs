@@ -1,6 +1,6 @@
-//! How much memory and how many steps the user allows.
+//! Sizes on the command line.
 
-/// A number of bytes as the command line gives it: `8GB`, `1.5GiB`, `500MB`.
+/// Parses a number of bytes: `8GB`, `1.5GiB`, `500MB`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

@@ -1,11 +1,11 @@
-//! The command `netc` with the passes that come with it.
+//! The command `netc` with its standard passes and formats.
 
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// A model of many layers is millions of small texts, lists and types: with the allocator of most systems, making and
-/// freeing them takes as long as all else.
+/// A large model consists of millions of small strings, lists and types. With most system allocators half of the time is
+/// spent allocating and freeing them.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

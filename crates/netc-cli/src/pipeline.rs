@@ -1,4 +1,4 @@
-//! Running pipelines as the command line asks: looking on, checking, and keeping what shows a bug.
+//! Runs pipelines for the command: observers, checks and reproducers.
 
 pub(crate) mod print_ir;
 mod record;
@@ -14,20 +14,20 @@ use netc_pass::{FailedPass, Failure, Fuel, Manager, Pipeline, PipelineError, Rec
 
 use crate::args::{PassesToRun, RandomArgs, Stats, VerifyEach, WatchArgs};
 use crate::error::{CliError, Result};
-use crate::interrupt::{INTERRUPTED, patiently};
+use crate::interrupt::{INTERRUPTED, defer_interrupt};
 use crate::text;
 
 use print_ir::IrPrinter;
 use reproducer::Reproducer;
 use values::ValueCheck;
 
-/// What a pipeline did.
+/// The result of a pipeline.
 pub(crate) struct Outcome {
     pub(crate) record: Record,
     pub(crate) remarks: Vec<Remark>,
 }
 
-/// The pipeline that the command line gives.
+/// Parses the pipeline of the command line.
 pub(crate) fn parse(args: &PassesToRun) -> Result<Pipeline> {
     let parsed = match &args.pipeline {
         Some(text) => text.parse(),
@@ -40,8 +40,8 @@ pub(crate) fn fuel(args: &PassesToRun) -> Fuel {
     args.fuel.map_or_else(Fuel::unlimited, Fuel::of)
 }
 
-/// Runs a pipeline without looking on, and without a word about panics of passes; also gives the rewrites that were done up
-/// to the end or the failure.
+/// Runs the first `passes` passes of a pipeline without observers, and without printing panics. Also returns the number
+/// of rewrites done, up to the end or the failure.
 pub(crate) fn run_quietly(
     module: &mut Module,
     pipeline: &Pipeline,
@@ -59,17 +59,17 @@ pub(crate) fn run_quietly(
     (record.map(|record| Outcome { record, remarks }), burnt)
 }
 
-/// What a run of a pipeline is given beside the program.
+/// How to run a pipeline.
 pub(crate) struct Settings<'a> {
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) fuel: Fuel,
     pub(crate) watch: &'a WatchArgs,
     pub(crate) random: &'a RandomArgs,
-    /// The layer libraries, by path: a reproducer needs them again.
+    /// The paths of the layer libraries, for the reproducer.
     pub(crate) layers: Vec<String>,
 }
 
-/// Runs a pipeline as `settings` says. Where a pass has a bug, a reproducer is written.
+/// Runs a pipeline according to `settings`. Writes a reproducer if a pass has a bug.
 pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, session: &Session) -> Result<Outcome> {
     let original = module.clone();
     let mut printer = IrPrinter::new(settings.watch, session.registry())?;
@@ -81,7 +81,7 @@ pub(crate) fn run(module: &mut Module, settings: &Settings<'_>, session: &Sessio
     if let Some(values) = &mut values {
         manager = manager.observe(values);
     }
-    let record = patiently(|| manager.run(module, settings.pipeline, &mut context));
+    let record = defer_interrupt(|| manager.run(module, settings.pipeline, &mut context));
     let remarks = context.remarks;
     match record {
         Ok(record) => {
@@ -105,19 +105,19 @@ fn report_on(record: &Record, watch: &WatchArgs) {
     };
     if record.interrupted {
         let passes = text::count_of(record.passes().len(), "pass", "passes");
-        text::note(&format!("interrupted after {passes}: what follows is what they made of the model"));
+        text::note(&format!("interrupted after {passes}; the result is the model at that point"));
     }
 }
 
-/// The error for a pass that failed; a reproducer is written if it is a bug of the pass.
+/// The error for a failed pass. Writes a reproducer if the pass has a bug.
 fn failure(failed: &FailedPass, original: &Module, settings: &Settings<'_>, session: &Session) -> CliError {
     let mut message = chain(failed);
     if is_bug(&failed.cause) {
         let path = &settings.watch.reproducer;
         message = message.trim_end().into();
         match Reproducer::of(failed, original, settings, session).write(path) {
-            Ok(()) => message.push_str(&format!("; `netc repro {}` shows it again", path.display())),
-            Err(error) => message.push_str(&format!("; and there is no reproducer: {}", error.chain())),
+            Ok(()) => message.push_str(&format!("; run `netc repro {}` to reproduce it", path.display())),
+            Err(error) => message.push_str(&format!("; no reproducer was written: {}", error.chain())),
         }
     }
     match failed.cause {
@@ -126,7 +126,7 @@ fn failure(failed: &FailedPass, original: &Module, settings: &Settings<'_>, sess
     }
 }
 
-/// Whether the pass is to blame, and not what it was asked.
+/// Whether the failure is a bug of the pass, not an error of its input or options.
 pub(crate) fn is_bug(cause: &Failure) -> bool {
     match cause {
         Failure::Error(_) => false,

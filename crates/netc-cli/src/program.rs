@@ -1,4 +1,4 @@
-//! Programs as text, as the command writes them to files.
+//! Writes programs to `.nir` files.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,8 +10,8 @@ use netc_model::output::{Outputs, cannot_write, folder_of};
 use crate::error::Result;
 use crate::text;
 
-/// Writes `header`, which is empty or comments, and `module` as a program to the file `target`, which spells every weight
-/// that is in no file.
+/// Writes `module` to the file `target`, after `header`, which is empty or consists of comments. Weights that are in no
+/// file are written as text.
 pub(crate) fn write(module: &Module, header: &str, target: &Path) -> Result<()> {
     let program = format!("{header}{}", nir::text_in(module, folder_of(target)));
     let mut outputs = Outputs::next_to(target)?;

@@ -1,4 +1,4 @@
-//! Progress on standard error, where it is a terminal, for what takes longer than half a second.
+//! A progress line on standard error, if that is a terminal, for work that takes longer than half a second.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ impl Progress {
         Self { what: what.into(), started: Instant::now(), shown: None, visible: io::stderr().is_terminal() }
     }
 
-    /// Shows that `done` of `total` is done.
+    /// Reports `done` of `total` steps.
     pub(crate) fn update(&mut self, done: usize, total: usize) {
         let due = self.shown.map_or(self.started + PATIENCE, |s| s + INTERVAL);
         if self.visible && total > 0 && Instant::now() >= due {
@@ -38,12 +38,12 @@ impl Drop for Progress {
     }
 }
 
-/// Runs `work`, which tells what runs, and how many steps of how many are done.
+/// Runs `work` with a callback for its progress: the name of the task, the steps done, and their total.
 pub(crate) fn with_progress<T>(work: impl FnOnce(&mut (dyn FnMut(&str, usize, usize) + Send)) -> T) -> T {
     let mut progress: Option<Progress> = None;
     work(&mut |what, done, total| {
         if progress.as_ref().is_none_or(|progress| progress.what != what) {
-            // The line of what ran before is removed first.
+            // Drop the previous line before a new one starts.
             progress = None;
         }
         progress.get_or_insert_with(|| Progress::new(what)).update(done, total);

@@ -1,20 +1,23 @@
-//! What happened to a model, for people and as JSON.
+//! The report of what netc did to a model, as text and as JSON.
+
+use std::collections::BTreeMap;
 
 use netc_format::Note;
-use netc_ir::{Attr, FuncId, MODEL_NAME, Module, Type};
-use netc_model::{Model, Origin, Saved, StageGraph, Verification, manifest};
+use netc_ir::{Attr, FuncId, MODEL_NAME, Type};
+use netc_model::manifest::StageFile;
+use netc_model::{Model, Origin, Saved, Stage, StageGraph, Verification, manifest};
 use netc_pass::Remark;
 use netc_passes::analysis::Costs;
 use serde_json::{Value, json};
 
-use crate::text::{bytes, count, difference, thousands_or_unknown};
+use crate::text::{Figures, count, difference, entry, table, thousands};
 
-/// Everything that a report tells.
+/// The contents of a report.
 pub(crate) struct Report<'a> {
     pub(crate) model: &'a Model,
     /// The model's name in its framework and its class.
     pub(crate) title: String,
-    /// Whether it is another model than was read: a part of that.
+    /// Whether a pass made another model of it, such as a part of it.
     pub(crate) is_other: bool,
     pub(crate) passes: &'a [String],
     pub(crate) remarks: &'a [Remark],
@@ -22,69 +25,85 @@ pub(crate) struct Report<'a> {
     pub(crate) costs: &'a Costs<'a>,
     pub(crate) verification: Option<&'a Verification>,
     pub(crate) written: &'a Saved,
-    /// How to ask for an output, where none was asked for.
+    /// How to get an output, if the command line has none.
     pub(crate) hint: Option<&'static str>,
+    pub(crate) figures: Figures,
 }
 
 impl Report<'_> {
     /// The report for people.
     pub(crate) fn text(&self) -> String {
-        let (module, main) = (&self.model.module, &self.model.module[self.model.main]);
-        let mut out = String::new();
-        out.push_str(&format!("{:<10}{}\n", "model", self.title));
-        for param in &main.params {
-            out.push_str(&entry("input", &param.name, &main[param.value].ty));
+        let mut out = entry("model", &self.title);
+        if self.graph.is_none() {
+            out.push_str(&self.ports());
         }
-        for output in &main.outputs {
-            out.push_str(&entry("output", &output.name, &main[output.value].ty));
-        }
-        for note in &self.model.notes {
-            out.push_str(&format!("{:<10}{note}\n", "note"));
-        }
-        for pass in self.passes {
-            out.push_str(&format!("{:<10}{pass}\n", "pass"));
-        }
-        for remark in self.remarks {
-            out.push_str(&format!("{:<10}{remark}\n", ""));
-        }
+        self.model.notes.iter().for_each(|note| out.push_str(&entry("note", &note.to_string())));
+        self.passes.iter().for_each(|pass| out.push_str(&entry("pass", pass)));
+        self.remarks.iter().for_each(|remark| out.push_str(&entry("", &remark.to_string())));
         if let Some(graph) = self.graph {
-            for i in 0..graph.stages.len() {
-                out.push_str(&self.stage(module, graph, i));
-            }
+            out.push_str(&format!("\n{}\n{}\n", self.stages(graph), self.tensors(graph)));
         }
         if let Some(v) = self.verification {
-            out.push_str(&format!("{:<10}{}\n", "verify", verdict(v)));
+            out.push_str(&entry("verify", &verdict(v)));
         }
-        for note in &self.written.notes {
-            out.push_str(&format!("{:<10}{note}\n", "note"));
-        }
-        for path in &self.written.paths {
-            out.push_str(&format!("{:<10}{path}\n", "wrote"));
-        }
-        if let Some(how) = self.hint {
-            out.push_str(&format!("{:<10}nothing: {how}\n", "wrote"));
+        self.written.notes.iter().for_each(|note| out.push_str(&entry("note", &note.to_string())));
+        self.written.paths.iter().for_each(|path| out.push_str(&format!("{:<10}{path}\n", "wrote")));
+        if let Some(hint) = self.hint {
+            out.push_str(&entry("wrote", hint));
         }
         out
     }
 
-    fn stage(&self, module: &Module, graph: &StageGraph, i: usize) -> String {
-        let (stage, file) = (&graph.stages[i], &self.written.stages[i]);
-        let func = &module[stage.func];
-        let mut out = format!("\n{:<10}{}\n", func.name, summary(self.model, self.costs, stage.func));
-        for ((param, name), source) in func.params.iter().zip(&file.inputs).zip(&stage.inputs) {
-            let from = match source {
-                Origin::Input(_) => "the model's input".to_string(),
-                Origin::Stage(s, j) => format!("{}, output {j}", module[graph.stages[*s].func].name),
-            };
-            out.push_str(&format!("{} (from {from})\n", entry("  input", name, &func[param.value].ty).trim_end()));
+    /// The inputs and outputs of the model.
+    fn ports(&self) -> String {
+        let main = &self.model.module[self.model.main];
+        let row = |heading: &str, name: &str, ty: &Type| {
+            vec![format!("{heading:<8}"), name.into(), ty.to_string(), self.figures.bytes(ty.bytes_per_example())]
+        };
+        let inputs = main.params.iter().map(|p| row("input", &p.name, &main[p.value].ty));
+        let outputs = main.outputs.iter().map(|o| row("output", &o.name, &main[o.value].ty));
+        let rows: Vec<Vec<String>> = inputs.chain(outputs).collect();
+        let table = table(&["", "", "", ">"], &rows);
+        table.split_once('\n').map_or_else(String::new, |(_, rows)| rows.into())
+    }
+
+    /// A table of the stages and their files.
+    fn stages(&self, graph: &StageGraph) -> String {
+        let row = |(stage, file): (&Stage, &StageFile)| {
+            let cost = self.costs.func(stage.func);
+            vec![
+                self.model.module[stage.func].name.to_string(),
+                thousands(cost.layers as u64),
+                self.figures.number(self.model.parameters(cost.params)),
+                self.figures.number(cost.macs),
+                file.file.clone().unwrap_or_default(),
+            ]
+        };
+        let rows: Vec<Vec<String>> = graph.stages.iter().zip(&self.written.stages).map(row).collect();
+        let file = if self.written.stages.iter().any(|stage| stage.file.is_some()) { "file" } else { "" };
+        table(&["stage", ">layers", ">params", ">MACs", file], &rows)
+    }
+
+    /// A table of the tensors that enter, leave and connect the stages.
+    fn tensors(&self, graph: &StageGraph) -> String {
+        let module = &self.model.module;
+        let main = &module[self.model.main];
+        let readers = Readers::of(self.model, graph, &self.written.stages);
+        let row = |name: &str, ty: &Type, from: &str, to: Vec<String>| {
+            let to = if to.is_empty() { "-".into() } else { to.join(", ") };
+            vec![name.into(), ty.to_string(), self.figures.bytes(ty.bytes_per_example()), from.into(), to]
+        };
+        let mut rows = Vec::new();
+        for (i, param) in main.params.iter().enumerate() {
+            rows.push(row(&param.name, &main[param.value].ty, "input", readers.named(Origin::Input(i), &param.name)));
         }
-        for (output, name) in func.outputs.iter().zip(&file.outputs) {
-            out.push_str(&entry("  output", name, &func[output.value].ty));
+        for (s, (stage, file)) in graph.stages.iter().zip(&self.written.stages).enumerate() {
+            let func = &module[stage.func];
+            for (i, (output, name)) in func.outputs.iter().zip(&file.outputs).enumerate() {
+                rows.push(row(name, &func[output.value].ty, &func.name, readers.named(Origin::Stage(s, i), name)));
+            }
         }
-        if let Some(file) = &file.file {
-            out.push_str(&format!("{:<10}{file}\n", "  file"));
-        }
-        out
+        table(&["tensor", "type", ">per example", "from", "to"], &rows)
     }
 
     /// The report as JSON: the manifest where the model was split, else what the model is.
@@ -122,9 +141,36 @@ impl Report<'_> {
     }
 }
 
-/// `inception_v3 (Functional): 313 layers, 23,851,784 parameters, 5,713,216,096 multiply-accumulates`.
-pub(crate) fn title(model: &Model, costs: &Costs<'_>) -> String {
-    format!("{} ({}): {}", own_name(model), model.class(), summary(model, costs, model.main))
+/// Which stages and outputs read each tensor between stages, and under which name.
+struct Readers<'a>(BTreeMap<Origin, Vec<(&'a str, &'a str)>>);
+
+impl<'a> Readers<'a> {
+    fn of(model: &'a Model, graph: &StageGraph, files: &'a [StageFile]) -> Self {
+        let mut readers: BTreeMap<Origin, Vec<(&str, &str)>> = BTreeMap::new();
+        for (stage, file) in graph.stages.iter().zip(files) {
+            for (origin, name) in stage.inputs.iter().zip(&file.inputs) {
+                readers.entry(*origin).or_default().push((&model.module[stage.func].name, name));
+            }
+        }
+        for (origin, output) in graph.outputs.iter().zip(&model.module[model.main].outputs) {
+            readers.entry(*origin).or_default().push(("output", &output.name));
+        }
+        Self(readers)
+    }
+
+    /// `stage1, output`; a reader that has another name for the tensor than `name` says so: `output as scores`.
+    fn named(&self, origin: Origin, name: &str) -> Vec<String> {
+        let readers = self.0.get(&origin).map_or(&[][..], Vec::as_slice);
+        let shown = |(reader, own): &(&str, &str)| {
+            if *own == name { (*reader).to_string() } else { format!("{reader} as {own}") }
+        };
+        readers.iter().map(shown).collect()
+    }
+}
+
+/// `inception_v3 (Functional), 313 layers, 23.9 M params, 5.71 GMAC`.
+pub(crate) fn title(model: &Model, costs: &Costs<'_>, figures: Figures) -> String {
+    format!("{} ({}), {}", own_name(model), model.class(), summary(model, costs, model.main, figures))
 }
 
 /// The model's name in its framework, or else the name of the file.
@@ -132,44 +178,40 @@ fn own_name(model: &Model) -> &str {
     model.module[model.main].attrs.get(MODEL_NAME).and_then(Attr::as_str).unwrap_or(&model.name)
 }
 
-/// `313 layers, 23,851,784 parameters, 5,713,216,096 multiply-accumulates`.
-pub(crate) fn summary(model: &Model, costs: &Costs<'_>, func: FuncId) -> String {
+/// `313 layers, 23.9 M params, 5.71 GMAC`. Multiply-accumulates are those of one example.
+pub(crate) fn summary(model: &Model, costs: &Costs<'_>, func: FuncId, figures: Figures) -> String {
     let cost = costs.func(func);
-    let (layers, macs) = (count(cost.layers, "layer"), thousands_or_unknown(cost.macs));
+    let layers = count(cost.layers, "layer");
     let parts = StageGraph::of(&model.module, func).map_or(layers, |graph| count(graph.stages.len(), "stage"));
-    let params = thousands_or_unknown(model.parameters(cost.params));
-    format!("{parts}, {params} parameters, {macs} multiply-accumulates per example")
+    let params = figures.number(model.parameters(cost.params));
+    format!("{parts}, {params} params, {}", figures.macs(cost.macs))
 }
 
-fn entry(head: &str, name: &str, ty: &Type) -> String {
-    format!("{head:<10}{name}: {ty}, {}\n", bytes(ty))
-}
-
-/// What a verification found, in one line.
+/// The result of a verification in one sentence.
 pub(crate) fn verdict(v: &Verification) -> String {
-    sentence(v, v.passed(), "its rounding bound")
+    sentence(v, v.passed(), "the rounding bound")
 }
 
-/// What a comparison found, in one line, where outputs may be apart by `tolerance`.
+/// The result of a comparison in one sentence, for outputs that may differ by `tolerance`.
 pub(crate) fn verdict_within(v: &Verification, tolerance: f64) -> String {
     sentence(v, v.within(tolerance), &format!("the tolerance of {}", difference(tolerance)))
 }
 
 fn sentence(v: &Verification, passed: bool, allowed: &str) -> String {
     let inputs = count(usize::try_from(v.inputs).unwrap_or(usize::MAX), "random input");
-    let how = format!("{inputs}, batch {}, seed {}", v.batch, v.seed);
+    let inputs = format!("{inputs} (batch {}, seed {})", v.batch, v.seed);
+    if v.bit_equal() {
+        return format!("outputs are equal bit for bit on {inputs}");
+    }
     let (absolute, relative) = (difference(v.worst(|d| d.max_abs)), difference(v.worst(|d| d.norm_rel)));
-    let largest = format!("largest difference {absolute} absolute, {relative} relative");
-    let finite = v.largest_bound().filter(|bound| bound.is_finite());
-    let bound = finite.map_or_else(String::new, |b| format!(", bound {b:.1e} relative"));
-    let equal = match (v.bit_equal(), passed) {
-        (true, _) => "every output is equal bit for bit".into(),
-        (false, true) if v.largest_bound() == Some(f64::INFINITY) => {
-            "what is rounded goes through a function that jumps, such as `ceil`, so there is no bound to compare with"
-                .into()
+    let bound = v.largest_bound().filter(|bound| bound.is_finite());
+    let bound = bound.map_or_else(String::new, |b| format!(", bound {b:.1e} relative"));
+    let found = match (passed, v.largest_bound()) {
+        (false, _) => "OUTPUTS DIFFER".to_string(),
+        (true, Some(f64::INFINITY)) => {
+            "outputs cannot be compared: a rounded value passes through a discontinuous function such as `ceil`".into()
         }
-        (false, true) => format!("every output is within {allowed}"),
-        (false, false) => "OUTPUTS DIFFER".to_string(),
+        (true, _) => format!("outputs are within {allowed}"),
     };
-    format!("{equal} ({how}; {largest}{bound})")
+    format!("{found} on {inputs}: largest difference {absolute} absolute, {relative} relative{bound}")
 }

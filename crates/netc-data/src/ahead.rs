@@ -1,4 +1,4 @@
-//! Weights one after the other, which can be read from their files while those before are written.
+//! Streams weights in order, reading the next ones from their files while earlier ones are written.
 
 use std::io::{self, Write};
 use std::slice;
@@ -8,20 +8,21 @@ use std::thread;
 use crc32fast::Hasher;
 use netc_ir::{FileId, Weight, WeightData};
 
-use crate::store::{BLOCK, DataError, Result, Store, block};
+use crate::error::{DataError, Result};
+use crate::store::{BLOCK, Store, block};
 
-/// Blocks between the thread that reads and the one that writes: one of them is written, one is full, one is filled.
+/// Number of blocks shared by the reading and the writing thread: one being filled, one full, one being written.
 const IN_FLIGHT: usize = 3;
 
-/// Weights in their order.
+/// A stream of weights in a given order.
 pub struct Ahead<'a> {
     store: &'a Store,
     weights: slice::Iter<'a, &'a Weight>,
-    /// Those in files, where they are read ahead.
+    /// Blocks of the weights in files, if they are read ahead.
     read: Option<Blocks>,
 }
 
-/// The writer's ends of the channels.
+/// The writing thread's ends of the channels.
 struct Blocks {
     full: Receiver<Result<Block>>,
     free: Sender<Vec<u8>>,
@@ -31,16 +32,15 @@ struct Blocks {
 struct Block {
     bytes: Vec<u8>,
     len: usize,
-    /// The checksum of the weight, where these are its last bytes.
+    /// The checksum of the weight, if these are its last bytes.
     end: Option<Hasher>,
 }
 
 impl Store {
-    /// Calls `write` with the weights, which a thread reads ahead of what that asks for if the store is one
-    /// [`Store::reading_ahead`].
+    /// Calls `write` with a stream of `weights`. A store made by [`Store::reading_ahead`] reads them ahead on a thread.
     ///
     /// # Errors
-    /// Those of `write`, which has those of the thread from [`Ahead::copy`].
+    /// The errors of `write`. Read errors of the thread reach it through [`Ahead::copy`].
     pub fn ahead<T, E>(&self, weights: &[&Weight], write: impl FnOnce(&mut Ahead<'_>) -> Result<T, E>) -> Result<T, E> {
         if !self.reads_ahead {
             return write(&mut Ahead { store: self, weights: weights.iter(), read: None });
@@ -50,20 +50,20 @@ impl Store {
             let (free, receive) = channel();
             let mut reader = Reader { store: self, allocated: 0, full: send, free: receive };
             let read = move || weights.iter().try_for_each(|weight| reader.weight(weight));
-            // Where the system has no more threads, nothing is read ahead.
+            // If the system has no more threads, read without one.
             let thread = thread::Builder::new().spawn_scoped(scope, read);
             let read = thread.is_ok().then_some(Blocks { full, free });
-            // Its ends of the channels are dropped with it: then the thread ends, whatever it waits for.
+            // When `write` returns, its ends of the channels are dropped, which ends the thread.
             write(&mut Ahead { store: self, weights: weights.iter(), read })
         })
     }
 }
 
 impl Ahead<'_> {
-    /// Writes all bytes of the next weight to `out`, and gives their checksum.
+    /// Writes all bytes of the next weight to `out` and returns their checksum.
     ///
     /// # Errors
-    /// As for [`Store::copy`], and where there is no weight any more.
+    /// Those of [`Store::copy`], or no weights are left.
     pub fn copy(&mut self, out: &mut dyn Write) -> Result<Hasher> {
         let ended = || io::Error::other("there are no more weights");
         let Some(weight) = self.weights.next() else {
@@ -76,7 +76,7 @@ impl Ahead<'_> {
         loop {
             let block = blocks.full.recv().map_err(|_| failed(ended()))??;
             out.write_all(&block.bytes[..block.len]).map_err(failed)?;
-            // A thread that has read all needs no blocks.
+            // Fails if the thread has read everything, and then no block is needed.
             let _ = blocks.free.send(block.bytes);
             if let Some(crc) = block.end {
                 return Ok(crc);
@@ -85,7 +85,7 @@ impl Ahead<'_> {
     }
 }
 
-/// The thread that reads.
+/// The reading thread.
 struct Reader<'a> {
     store: &'a Store,
     allocated: usize,
@@ -94,7 +94,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads a weight that is in a file; nothing if nobody waits for it or the following.
+    /// Reads a weight that is in a file. Returns `None` if the writer stopped or an error was sent to it.
     fn weight(&mut self, weight: &Weight) -> Option<()> {
         let WeightData::File { file, offset, len } = weight.data else { return Some(()) };
         let (mut at, mut crc) = (0, Hasher::new());
@@ -104,7 +104,7 @@ impl Reader<'_> {
             let block = match read {
                 Ok(block) => block,
                 Err(error) => {
-                    // Without it the writer waits for no more.
+                    // Fails if the writer has stopped, and then nobody needs the error.
                     let _ = self.full.send(Err(error));
                     return None;
                 }
@@ -119,7 +119,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A block to fill for the weight, when one is free. Where memory is short, fewer of them do.
+    /// Waits for a free block. Makes do with fewer blocks if memory is short.
     fn block(&mut self, weight: &Weight) -> Option<Vec<u8>> {
         if self.allocated < IN_FLIGHT {
             match block(BLOCK) {
@@ -149,7 +149,8 @@ mod tests {
     use super::*;
     use netc_ir::{ElemType, F64, Literal, Module, Type};
 
-    /// A module with weights in a file of `len` bytes, at offsets, and others between them; with the bytes of the file.
+    /// A module with weights at `places` (offset, length) in a file of `len` bytes, with other weights between them.
+    /// Returns the bytes of the file too.
     fn module(file: &tempfile::NamedTempFile, len: usize, places: &[(u64, u64)]) -> (Module, Vec<u8>) {
         let bytes: Vec<u8> = (0..len).map(|i| (i * 31 % 251) as u8).collect();
         std::fs::write(file.path(), &bytes).unwrap();
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_ahead_is_what_is_copied() {
+    fn reading_ahead_yields_the_same_bytes() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let large = (BLOCK * (IN_FLIGHT + 2) + 3) as u64;
         let (module, bytes) = module(&file, BLOCK * 8, &[(5, large), (0, 0), (1, 9), (7, BLOCK as u64), (2, 40)]);
@@ -180,7 +181,7 @@ mod tests {
                     assert!(found == Store::open(&module)?.read(weight)?, "{}", weight.name);
                     assert_eq!(crc.finalize(), crc32fast::hash(&found), "{}", weight.name);
                 }
-                assert!(ahead.copy(&mut io::sink()).is_err(), "there are no more");
+                assert!(ahead.copy(&mut io::sink()).is_err(), "copied more weights than there are");
                 Ok::<_, DataError>(())
             };
             store.ahead(&weights, all).unwrap();
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_ends_too_soon_is_an_error_of_the_weight_and_a_writer_that_stops_ends_the_thread() {
+    fn short_files_and_stopped_writers_end_the_thread_with_an_error() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (module, _) = module(&file, BLOCK * 6, &[(0, BLOCK as u64 * 5), (1, BLOCK as u64 * 6)]);
         let store = Store::open(&module).unwrap().reading_ahead();

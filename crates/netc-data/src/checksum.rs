@@ -1,4 +1,4 @@
-//! Checksums of files: CRC-32, which zip archives have too, and which copying computes on the way.
+//! Checksums of files: CRC-32, as in zip archives. Copying computes them on the fly.
 
 use std::fmt;
 use std::fs::File;
@@ -12,11 +12,10 @@ use crc32fast::Hasher;
 use crate::read_at::ReadAt;
 use crate::store::block;
 
-/// Bytes that a thread reads at a time: what it hashes is still in its cache.
+/// Bytes that a thread reads at a time, few enough to be in its cache when it hashes them.
 const BLOCK: usize = 256 << 10;
 
-/// The length of a file and the CRC-32 of its bytes. It tells whether a file changed, not whether somebody wanted to
-/// deceive.
+/// The length of a file and the CRC-32 of its bytes. Detects changes, but not deliberate forgery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checksum {
     /// Number of bytes.
@@ -26,10 +25,10 @@ pub struct Checksum {
 }
 
 impl Checksum {
-    /// Reads the file at `path`.
+    /// Computes the checksum of the file at `path`.
     ///
     /// # Errors
-    /// A file that cannot be opened or read.
+    /// The file cannot be opened or read.
     pub fn of(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
@@ -49,10 +48,10 @@ impl fmt::Display for Checksum {
     }
 }
 
-/// The checksum of the bytes of `file` from `start` to `end`, computed on as many threads as the machine has cores.
+/// Computes the checksum of the bytes from `start` to `end` of `file`, on one thread per core.
 ///
 /// # Errors
-/// A file that does not yield the bytes.
+/// The bytes cannot be read.
 pub fn hash(file: &dyn ReadAt, start: u64, end: u64) -> io::Result<Hasher> {
     if end - start <= BLOCK as u64 {
         return hash_here(file, start, end);
@@ -63,7 +62,7 @@ pub fn hash(file: &dyn ReadAt, start: u64, end: u64) -> io::Result<Hasher> {
         let starts = (start..end).step_by(share as usize);
         let part = |start| {
             let hash = move || hash_here(file, start, end.min(start + share));
-            // Where the system has no more threads, this one does it.
+            // If the system has no more threads, hash on this one.
             thread::Builder::new().spawn_scoped(scope, hash).map_err(|_| hash)
         };
         let parts: Vec<_> = starts.map(part).collect();
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_hashed_in_parts_as_in_one() {
+    fn hashing_in_parts_equals_hashing_the_whole() {
         let bytes: Vec<u8> = (0..3 * BLOCK + 7).map(|i| (i % 251) as u8).collect();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &bytes).unwrap();

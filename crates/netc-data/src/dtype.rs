@@ -2,7 +2,7 @@
 
 use netc_ir::ElemType;
 
-/// What NumPy and Keras call an element type; one that is not known counts as Keras's default, `float32`.
+/// The name of an element type in NumPy and Keras. `Any` maps to `float32`, the default of Keras.
 pub fn dtype_name(elem: ElemType) -> &'static str {
     match elem {
         ElemType::Bool => "bool",

@@ -1,24 +1,24 @@
-//! The files of a store: any number of them, only a few open at a time.
+//! The files of a store. There can be any number of them, but only a few are open at a time.
 //!
-//! A process may have 1,024 descriptors by default, and a model can be in more files than that.
+//! The default limit is 1,024 open descriptors per process, and a model can have more files than that.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use netc_ir::{FileId, Name};
 
+use crate::error::{DataError, Result};
 use crate::place::open_file;
 use crate::read_at::number;
-use crate::store::{DataError, Result, lock};
 
-/// Files that are open at a time: more than the threads that read, and far fewer than a process may have.
+/// The maximum number of open files: more than the reading threads, and far fewer than a process may have.
 const MAX_OPEN: usize = 64;
 
-/// Files by their number in a module's table.
+/// Files by their id in the module.
 #[derive(Default)]
 pub(crate) struct Files {
     known: BTreeMap<FileId, Known>,
@@ -31,7 +31,7 @@ struct Known {
     identity: Identity,
 }
 
-/// What tells a file from another that takes its place, and from itself with other content.
+/// Identifies a file and its content, to detect that it was replaced or changed.
 #[derive(PartialEq, Eq)]
 struct Identity {
     number: (u64, u64),
@@ -39,7 +39,7 @@ struct Identity {
     modified: Option<SystemTime>,
 }
 
-/// The files that are open, each with the turn at which it was asked for last.
+/// The open files, each with the turn of its last use.
 #[derive(Default)]
 struct Open {
     files: BTreeMap<FileId, (u64, Arc<File>)>,
@@ -62,7 +62,7 @@ impl Files {
         self.known.iter().map(|(id, known)| (*id, &known.path))
     }
 
-    /// The open file with its path. It is opened again if it is not open any more.
+    /// The open file and its path. Reopens the file if it was closed.
     pub(crate) fn get(&self, id: FileId) -> Result<(&Name, Arc<File>)> {
         let Some(Known { path, identity }) = self.known.get(&id) else {
             let source = io::Error::other("the store was opened for another module");
@@ -71,7 +71,7 @@ impl Files {
         if let Some(file) = lock(&self.open).get(id) {
             return Ok((path, file));
         }
-        // Outside of the lock: other threads need not wait for the system.
+        // Open the file outside the lock, so that other threads do not wait.
         let (file, found) = open(path)?;
         if found != *identity {
             return Err(DataError::Changed { path: path.clone() });
@@ -90,7 +90,7 @@ impl Open {
         Some(file.clone())
     }
 
-    /// Adds a file, and drops the one that was not asked for longest if there are too many. Who reads it keeps it open.
+    /// Adds a file. If there are too many, drops the least recently used one; its current readers keep it open.
     fn insert(&mut self, id: FileId, file: Arc<File>) {
         self.turn += 1;
         self.files.insert(id, (self.turn, file));
@@ -109,6 +109,10 @@ fn open(path: &Name) -> Result<(File, Identity)> {
     Ok((file, identity))
 }
 
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -119,7 +123,7 @@ mod tests {
     use super::*;
     use crate::Store;
 
-    /// A store of `n` files of one byte each, which is the file's number, with the module.
+    /// A module and store of `n` files. Each has one byte, the number of the file.
     fn store(folder: &tempfile::TempDir, n: usize) -> (Module, Store) {
         let mut module = Module::new();
         for i in 0..n {
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn more_files_than_a_process_may_open_are_read_by_several_threads() {
+    fn threads_can_read_more_files_than_a_process_may_open() {
         let folder = tempfile::tempdir().unwrap();
         let (module, store) = store(&folder, 1500);
         let read = |from: usize| {
@@ -148,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_replaced_is_an_error_that_names_it() {
+    fn a_replaced_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let (module, store) = store(&folder, MAX_OPEN + 2);
         let other = folder.path().join("other");

@@ -1,4 +1,4 @@
-//! Where the files that a model names may be.
+//! Restricts where the files that a model names may be.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use netc_ir::Name;
 use thiserror::Error;
 
-/// The folders that files named by a model may be in: its own, and those that the user allows.
+/// The folders that files named by a model may be in: the model's own, and those that the user allows.
 ///
-/// A model file is not trusted. Without this, one could name any file of the machine as its weights, and what netc writes
-/// would hold that file.
+/// Model files are untrusted. Without this check, a model could name any file on the machine as its weights, and netc
+/// would copy that file into its output.
 #[derive(Debug, Clone)]
 pub struct Folders {
     allowed: Vec<PathBuf>,
@@ -19,7 +19,7 @@ pub struct Folders {
 /// A file that may not be read.
 #[derive(Debug, Error)]
 pub enum PlaceError {
-    /// It is not there, or cannot be looked at.
+    /// It does not exist or cannot be accessed.
     #[error("cannot open `{path}`")]
     Missing {
         /// The file.
@@ -35,20 +35,20 @@ pub enum PlaceError {
         /// What it is.
         found: &'static str,
     },
-    /// It is in no folder that is allowed.
-    #[error("`{path}` is outside of the model's folder; if you trust the model, allow it with `--allow-path {folder}`")]
+    /// It is outside the allowed folders.
+    #[error("`{path}` is outside of the model's folder")]
     Outside {
-        /// The file, with links followed.
+        /// The file, with links resolved.
         path: Name,
-        /// The folder that it is in.
+        /// Its folder.
         folder: Name,
     },
 }
 
 impl Folders {
-    /// The folder of the model at `model`, and `others` with all that is below them.
+    /// Allows the folder of the model at `model` and the folders `others`, all including subfolders.
     ///
-    /// If the model is a link, the folder that it leads to counts as well: caches of downloads keep files so.
+    /// If the model is a link, also allows the folder of its target, because download caches link models that way.
     pub fn of_model(model: &Path, others: &[PathBuf]) -> Self {
         let own = model.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
         let linked = fs::canonicalize(model).ok().and_then(|model| model.parent().map(Path::to_path_buf));
@@ -56,11 +56,12 @@ impl Folders {
         Self { allowed: given.filter_map(|folder| fs::canonicalize(folder).ok()).collect() }
     }
 
-    /// Refuses a file that is in none of the folders, with links followed, or that is no regular file. One that is not
-    /// there passes: whoever opens it gets the error.
+    /// Checks that a file, with links resolved, is a regular file in an allowed folder.
+    ///
+    /// A missing file passes; opening it will fail.
     ///
     /// # Errors
-    /// As [`PlaceError`] says.
+    /// See [`PlaceError`].
     pub fn check(&self, file: &Path) -> Result<(), PlaceError> {
         let name = || Name::from(file.to_string_lossy());
         let found = match fs::canonicalize(file) {
@@ -76,10 +77,10 @@ impl Folders {
     }
 }
 
-/// Opens a regular file. To open a pipe would wait for whoever writes to it.
+/// Opens a regular file. Rejects pipes, because opening one would wait for a writer.
 ///
 /// # Errors
-/// It is no regular file, or cannot be opened.
+/// It is not a regular file, or cannot be opened.
 pub fn open_file(path: &Path) -> Result<File, PlaceError> {
     require_file(path)?;
     File::open(path).map_err(|source| PlaceError::Missing { path: path.to_string_lossy().into(), source })
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_files_below_allowed_folders_pass_with_links_followed() {
+    fn only_files_in_allowed_folders_pass_after_resolving_links() {
         let root = tempfile::tempdir().unwrap();
         let at = |path: &str| root.path().join(path);
         for folder in ["model/sub", "other", "model2"] {
@@ -129,7 +130,7 @@ mod tests {
         let linked = Folders::of_model(&at("other/linked.nir"), &[]);
         assert!(linked.check(&at("model/in.bin")).is_ok() && linked.check(&at("other/out.bin")).is_ok());
         let error = own.check(&at("other/out.bin")).unwrap_err().to_string();
-        assert!(error.contains("outside of the model's folder") && error.contains("--allow-path"), "{error}");
+        assert!(error.contains("outside of the model's folder") && !error.contains("--"), "{error}");
         assert!(matches!(own.check(&at("model/sub")), Err(PlaceError::NoFile { found: "a folder", .. })));
         assert!(own.check(&at("model/none")).is_ok());
         assert!(matches!(open_file(&at("model/none")), Err(PlaceError::Missing { .. })));

@@ -10,7 +10,7 @@ impl Rng {
         Self(seed)
     }
 
-    /// A generator for the part `name` of what `seed` makes, so that parts do not depend on their order.
+    /// A generator for the part `name` of the data generated from `seed`. Parts do not depend on one another's order.
     pub fn for_part(seed: u64, name: &str) -> Self {
         // FNV-1a over the name, mixed with the seed.
         let hash =
@@ -38,7 +38,7 @@ impl Rng {
 
     /// An integer in `0..n`; 0 if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
-        // The bias of the multiplication is below n / 2^64.
+        // The multiplication has a bias of less than n / 2^64.
         ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64
     }
 }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sequence_is_the_published_one() {
+    fn the_sequence_matches_published_values() {
         // Reference values of SplitMix64 for seed 1234567.
         let mut rng = Rng::new(1_234_567);
         assert_eq!([rng.next_u64(), rng.next_u64()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);

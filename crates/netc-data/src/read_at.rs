@@ -1,27 +1,27 @@
-//! Reading at offsets: files on Unix and Windows, memory everywhere.
+//! Reads at offsets: from files on Unix and Windows, and from memory everywhere.
 
 use std::fmt::Debug;
 use std::fs::{File, Metadata};
 use std::io;
 
-/// Bytes that are read at offsets: of a file, of memory, or of what a host gives. Threads may read at once.
+/// A source of bytes that can be read at offsets, such as a file, memory or a host's own source. Threads can share it.
 pub trait ReadAt: Debug + Send + Sync {
-    /// How many bytes there are.
+    /// The length in bytes.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system cannot tell the length.
     fn num_bytes(&self) -> io::Result<u64>;
 
-    /// Reads bytes from `offset` on, as many as there are and the system gives at once, and returns how many.
+    /// Reads up to `bytes.len()` bytes from `offset` and returns how many were read; 0 at the end.
     ///
     /// # Errors
     /// The bytes cannot be read.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// Fills `bytes` with those from `offset` on.
+    /// Fills `bytes` with the bytes from `offset`.
     ///
     /// # Errors
-    /// There are fewer, or they cannot be read.
+    /// There are too few bytes, or they cannot be read.
     fn read_exact_at(&self, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.read_at(bytes, offset) {
@@ -72,14 +72,14 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-/// The number of a file on its device, where the system has such numbers: another file at the same path has another.
+/// Device and inode number, which tell a file from another one at the same path.
 #[cfg(unix)]
 pub(crate) fn number(metadata: &Metadata) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
     (metadata.dev(), metadata.ino())
 }
 
-/// There is no such number.
+/// Always the same: this system has no inode numbers.
 #[cfg(not(unix))]
 pub(crate) fn number(_: &Metadata) -> (u64, u64) {
     (0, 0)
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_and_files_are_read_alike() {
+    fn memory_and_files_read_the_same() {
         let bytes: Vec<u8> = (0..10).collect();
         let path = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(path.path(), &bytes).unwrap();

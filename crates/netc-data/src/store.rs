@@ -2,107 +2,45 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use crc32fast::Hasher;
 use netc_ir::literal::pack;
 use netc_ir::{ElemType, FileId, Literal, Module, Name, Number, Weight, WeightData};
-use thiserror::Error;
 
-use crate::files::Files;
-use crate::place::PlaceError;
+use crate::error::{DataError, Result};
+use crate::files::{Files, lock};
 use crate::random::Rng;
 use crate::read_at::ReadAt;
 
-/// Bytes copied at a time: large enough to make calls of the system rare.
+/// Bytes copied at a time, large enough to keep system calls rare.
 pub(crate) const BLOCK: usize = 2048 * 1024;
 
-/// A result with the error of weights whose bytes cannot be moved.
-pub type Result<T, E = DataError> = std::result::Result<T, E>;
-
-/// A weight whose bytes cannot be had.
-#[derive(Debug, Error)]
-pub enum DataError {
-    /// The file cannot be opened.
-    #[error("cannot open `{path}`, which holds the weights")]
-    Open {
-        /// The file.
-        path: Name,
-        /// Why.
-        source: io::Error,
-    },
-    /// It is no file that is read.
-    #[error(transparent)]
-    Place(#[from] PlaceError),
-    /// The file is not the one that was opened first.
-    #[error("`{path}`, which holds the weights, was changed while netc was reading it; run the command again")]
-    Changed {
-        /// The file.
-        path: Name,
-    },
-    /// The file does not yield the bytes.
-    #[error("cannot read {len} bytes at {offset} of `{path}` for weight `{weight}`")]
-    Read {
-        /// The weight.
-        weight: Name,
-        /// The file.
-        path: Name,
-        /// Place of the first byte.
-        offset: u64,
-        /// Number of bytes.
-        len: u64,
-        /// Why.
-        source: io::Error,
-    },
-    /// The type has no fixed size or is too large for memory.
-    #[error("weight `{weight}` has the type {ty}, which has no size in bytes that fits into memory")]
-    Size {
-        /// The weight.
-        weight: Name,
-        /// Its type.
-        ty: String,
-    },
-    /// The system has too little memory.
-    #[error("there is too little memory to read weight `{weight}`")]
-    Memory {
-        /// The weight.
-        weight: Name,
-        /// Why.
-        source: io::Error,
-    },
-    /// The reader of the bytes failed.
-    #[error("cannot write the bytes of weight `{weight}`")]
-    Write {
-        /// The weight.
-        weight: Name,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-/// Gives the bytes of weights: row-major, little-endian. It holds few files open at a time, however many there are.
+/// Provides the bytes of weights, row-major and little-endian. Keeps only a few files open at a time.
 pub struct Store {
     files: Files,
-    /// Blocks that copies have finished with, for those that follow.
+    /// Free blocks, for reuse by later copies.
     blocks: Mutex<Vec<Vec<u8>>>,
     copied: Mutex<BTreeMap<(FileId, u64), Span>>,
     pub(crate) reads_ahead: bool,
 }
 
-/// A stretch of a file that was copied.
+/// A range of a file that was copied.
 #[derive(Debug, Clone)]
 pub struct Span {
-    /// Place of the first byte.
+    /// Offset of the first byte.
     pub offset: u64,
     /// Number of bytes.
     pub len: u64,
-    /// The checksum of the bytes: CRC-32, as zip archives have it.
+    /// The CRC-32 of the bytes, as in zip archives.
     pub crc: Hasher,
 }
 
 impl Store {
-    /// Opens the files that the weights of `module` refer to. A file that is replaced or written to from now on is an
-    /// error when it must be opened again.
+    /// Opens the files that the weights of `module` refer to.
+    ///
+    /// The store closes and reopens files as needed. If a file was replaced or changed meanwhile, reopening it is an
+    /// error.
     pub fn open(module: &Module) -> Result<Self, DataError> {
         let mut files = Files::default();
         for weight in &module.weights {
@@ -113,8 +51,10 @@ impl Store {
         Ok(Self { files, blocks: Mutex::default(), copied: Mutex::default(), reads_ahead: false })
     }
 
-    /// The store with a thread that reads what [`Store::ahead`] will give, for who writes one file at a time: where several
-    /// are written at once it takes the core of another.
+    /// Makes [`Store::ahead`] read on a thread of its own.
+    ///
+    /// Use this to write one file at a time. When several files are written in parallel, the thread only takes a core
+    /// from the others.
     #[must_use]
     pub fn reading_ahead(self) -> Self {
         Self { reads_ahead: true, ..self }
@@ -125,13 +65,14 @@ impl Store {
         self.files.paths()
     }
 
-    /// What was copied or read of a file so far, by the order in the file. Who has to know whether the file is whole
-    /// need not read that again.
+    /// The ranges of a file that were read so far, in file order, with their checksums.
+    ///
+    /// To verify the checksum of the whole file, only the rest needs to be read.
     pub fn copied(&self, file: FileId) -> Vec<Span> {
         lock(&self.copied).range((file, 0)..=(file, u64::MAX)).map(|(_, span)| span.clone()).collect()
     }
 
-    /// All bytes of a weight of the module that the store was opened for.
+    /// Reads all bytes of a weight, which must belong to the module that the store was opened for.
     pub fn read(&self, weight: &Weight) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(size(weight)?).map_err(|_| no_room(weight))?;
@@ -139,17 +80,17 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Reads all bytes of a weight into `out`, which has room for exactly them, and gives their checksum.
+    /// Reads all bytes of a weight into `out`, which must have exactly their length, and returns their CRC-32.
     pub fn read_into(&self, weight: &Weight, mut out: &mut [u8]) -> Result<u32, DataError> {
         let crc = self.copy(weight, &mut out)?;
         if out.is_empty() {
             return Ok(crc.finalize());
         }
-        let source = io::Error::other(format!("{} bytes of the weight are missing", out.len()));
+        let source = io::Error::other(format!("the weight is {} bytes shorter than its buffer", out.len()));
         Err(DataError::Write { weight: weight.name.clone(), source })
     }
 
-    /// Writes all bytes of a weight to `out`, a block at a time, and gives their checksum.
+    /// Writes all bytes of a weight to `out`, a block at a time, and returns their checksum.
     pub fn copy(&self, weight: &Weight, out: &mut dyn Write) -> Result<Hasher, DataError> {
         let mut out = Hashed::new(out);
         self.emit(weight, &mut out)?;
@@ -160,7 +101,7 @@ impl Store {
         Ok(crc)
     }
 
-    /// Notes that a stretch of a file was read, with its checksum.
+    /// Records that a range of a file was read, with its checksum.
     pub(crate) fn note(&self, file: FileId, offset: u64, len: u64, crc: Hasher) {
         lock(&self.copied).insert((file, offset), Span { offset, len, crc });
     }
@@ -171,7 +112,7 @@ impl Store {
             WeightData::File { file, offset, len } => self.copy_file(weight, *file, *offset, *len, out),
             WeightData::Inline(literal) if literal.elem.is_packed() => {
                 let count = literal.ty().num_elements().unwrap_or(0);
-                // A splat holds one element for all.
+                // A splat stores one element.
                 let element = |i: u64| literal.bytes.get(i as usize).or(literal.bytes.first()).copied().unwrap_or(0);
                 for at in (0..count).step_by(BLOCK) {
                     let elements: Vec<u8> = (at..count.min(at + BLOCK as u64)).map(element).collect();
@@ -218,7 +159,7 @@ impl Store {
         copied
     }
 
-    /// Reads bytes of the weight, which are at `offset` in the file.
+    /// Reads bytes at `offset` in the file. `weight` is for error messages.
     pub(crate) fn read_at(
         &self,
         weight: &Weight,
@@ -246,29 +187,26 @@ pub(crate) fn block(len: usize) -> io::Result<Vec<u8>> {
     Ok(block)
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Computes the checksum of what passes: the vector instructions of `crc32fast` are needed to keep up with a copy.
+/// A writer that computes the CRC-32 of everything written through it. `crc32fast` is fast enough to keep up with a
+/// copy.
 pub struct Hashed<'a> {
     inner: &'a mut dyn Write,
     crc: Hasher,
 }
 
 impl<'a> Hashed<'a> {
-    /// What passes goes to `inner`.
+    /// A writer to `inner`.
     pub fn new(inner: &'a mut dyn Write) -> Self {
         Self { inner, crc: Hasher::new() }
     }
 
-    /// Lets bytes pass that `copy` writes, and whose checksum it gives.
+    /// Lets `copy` write to the inner writer directly. It returns the checksum of what it wrote.
     pub fn splice<E>(&mut self, copy: impl FnOnce(&mut dyn Write) -> Result<Hasher, E>) -> Result<(), E> {
         self.crc.combine(&copy(self.inner)?);
         Ok(())
     }
 
-    /// The checksum of what has passed, which knows its length too.
+    /// The checksum of all bytes written, which includes their number.
     pub fn into_crc(self) -> Hasher {
         self.crc
     }
@@ -310,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_at_its_offset_and_a_short_file_is_an_error() {
+    fn files_are_read_at_offsets_and_short_files_are_errors() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&[9, 0, 0, 128, 63, 0, 0, 0, 64]).unwrap();
         let mut module = Module::new();
@@ -334,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_of_less_than_a_byte_are_packed() {
+    fn sub_byte_elements_are_packed() {
         let store = Store::open(&Module::new()).unwrap();
         let i4 = ElemType::Narrow(Narrow::I4);
         let read = |literal: Literal| {
@@ -348,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn random_weights_depend_on_seed_and_name_alone() {
+    fn random_weights_depend_only_on_seed_and_name() {
         let store = Store::open(&Module::new()).unwrap();
         let random = |seed| weight(WeightData::Random { seed, low: F64::new(-1.0), high: F64::new(1.0) }, &[100_000]);
         let bytes = store.read(&random(7)).unwrap();

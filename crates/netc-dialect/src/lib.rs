@@ -1,4 +1,5 @@
-//! What source ops mean: a [`Dialect`] lowers the ops of one framework, a [`LayerLibrary`] those that a user defines.
+//! Lowering of source ops: a [`Dialect`] lowers the ops of one framework, a [`LayerLibrary`] the layers that a user
+//! defines.
 
 pub mod library;
 mod lowering;

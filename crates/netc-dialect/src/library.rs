@@ -1,18 +1,18 @@
-//! Layer libraries: the meaning of unknown layers, given as functions in the IR's own text.
+//! Layer libraries: user-defined lowerings of unsupported layers, written as IR functions.
 //!
-//! A library is a `.nir` file with one function per layer class, named after the class. Its parameters are the
-//! tensors that the layer is called with, then the layer's weights in the order of the file. Types in the text say
-//! what is expected (`any[*]` accepts everything); the types of an application are inferred from what it is given.
+//! A library is a `.nir` file with one function per layer class, named after the class. A function takes the
+//! layer's input tensors, then its weights in the order of the model file. Parameter types say what the function
+//! expects (`any[*]` accepts everything); at each use, the types are inferred from the actual operands.
 //!
 //! Two ops exist only here, because their result depends on the layer's configuration or on a rank:
 //!
-//! - `lib.along(v, x) {axis = A}`: the vector `v`, shaped to broadcast along axis `A` of `x` (negative axes count
+//! - `lib.along(v, x) {axis = A}`: the vector `v`, reshaped to broadcast along axis `A` of `x` (negative axes count
 //!   from the end);
-//! - `lib.scalar(x) {value = A}`: a scalar of the element type of `x`.
+//! - `lib.scalar(x) {value = A}`: the scalar `A` in the element type of `x`.
 //!
-//! `A` is a number, or `{config = "key", default = number}`: the layer's [setting](Dialect::settings) `key`.
+//! `A` is a number, or `{config = "key", default = number}` to read the layer's [setting](Dialect::settings) `key`.
 //!
-//! A layer of a library reads no mask and leaves none.
+//! Layers of a library neither read nor produce masks.
 
 use std::collections::BTreeMap;
 
@@ -24,16 +24,16 @@ use thiserror::Error;
 
 use crate::lowering::{Dialect, LowerError, Meaning, OpContext, Result};
 
-/// A library that cannot be used.
+/// Why a library cannot be used.
 #[derive(Debug, Error)]
 pub enum LibraryError {
     /// The text is not a program.
-    #[error("{0}")]
+    #[error(transparent)]
     Parse(#[from] netc_ir::ParseError),
-    /// The program breaks a rule.
-    #[error("{0}")]
+    /// The program breaks a rule of the IR.
+    #[error(transparent)]
     Verify(#[from] Violations),
-    /// A function uses what a library may not.
+    /// A function uses an op that a library may not use.
     #[error("function `@{func}`: {note}")]
     Func {
         /// The function.
@@ -43,7 +43,7 @@ pub enum LibraryError {
     },
 }
 
-/// A set of functions, each the meaning of the layer class it is named after.
+/// A set of functions, each the lowering of the layer class it is named after.
 #[derive(Debug)]
 pub struct LayerLibrary {
     module: Module,
@@ -62,13 +62,13 @@ impl LayerLibrary {
         Ok(Self { module })
     }
 
-    /// The classes it gives a meaning to.
+    /// The layer classes that it defines.
     pub fn classes(&self) -> impl Iterator<Item = &str> {
         self.module.funcs.iter().map(|f| &*f.name)
     }
 }
 
-/// What is wrong with an op of a library, if anything is.
+/// Returns why a library may not use `op`, if it may not.
 fn unusable(op: &Op) -> Option<String> {
     let known = match &op.kind {
         OpKind::Core(core) => !matches!(core, CoreOp::Weight(_)),
@@ -77,19 +77,25 @@ fn unusable(op: &Op) -> Option<String> {
     };
     let (name, results) = (op.kind.name(), op.results.len());
     if !known {
-        return Some(format!("`{name}` is not an op of a layer library: core ops, `lib.along` and `lib.scalar` are"));
+        return Some(format!(
+            "`{name}` is not allowed: use core ops other than `weight`, `lib.along` and `lib.scalar`"
+        ));
     }
-    (results != 1).then(|| format!("`{name}` has one result, found {results}"))
+    (results != 1).then(|| format!("`{name}` must have one result, found {results}"))
 }
 
 impl Dialect for LayerLibrary {
+    fn owns(&self, _: &str) -> bool {
+        false
+    }
+
     fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Result<Meaning> {
         let class = context.dialects.class(&context.op.name);
         let Some(func) = self.module.func_named(class).map(|id| &self.module[id]) else {
             return Err(LowerError::Unknown { class: class.into() });
         };
         if !context.op.absent.is_empty() {
-            return Err(LowerError::Operands(format!("`@{class}` takes every operand, the op leaves some out")));
+            return Err(LowerError::Operands(format!("`@{class}` needs every operand, but the op omits some")));
         }
         let mut arguments = context.operands.to_vec();
         for (_, weight) in context.layer.map_or(&[][..], |l| &l.weights) {
@@ -97,7 +103,7 @@ impl Dialect for LayerLibrary {
         }
         if arguments.len() != func.params.len() {
             let note = format!(
-                "`@{class}` takes {} values (tensors, then weights), the layer has {} tensors and {} weights",
+                "`@{class}` takes {} values (tensors, then weights), but the layer has {} tensors and {} weights",
                 func.params.len(),
                 context.operands.len(),
                 arguments.len() - context.operands.len(),
@@ -153,11 +159,11 @@ fn library_op(
             Ok(b.scalar_like(*x, value)?)
         }
         ("lib.along", [v, x]) => along(b, *v, *x, number("axis")? as i64),
-        _ => Err(LowerError::Operands(format!("`{}` with {} operands is not defined", source.name, op.operands.len()))),
+        _ => Err(LowerError::Operands(format!("`{}` cannot take {} operands", source.name, op.operands.len()))),
     }
 }
 
-/// `v` shaped to broadcast along `axis` of `x`.
+/// Reshapes the vector `v` to broadcast along `axis` of `x`.
 fn along(b: &mut Builder<'_>, v: ValueId, x: ValueId, axis: i64) -> Result<ValueId> {
     let (Some(rank), Some([extent])) = (b.ty(x).rank(), b.ty(v).dims.as_deref()) else {
         return Err(LowerError::Operands(format!(
@@ -180,7 +186,7 @@ fn along(b: &mut Builder<'_>, v: ValueId, x: ValueId, axis: i64) -> Result<Value
     Ok(b.reshape(v, dims)?)
 }
 
-/// A number, or the layer's setting at a key. Frameworks write an axis as a number or as a list of one.
+/// Reads a number, or the layer's setting at a key. Frameworks write an axis as a number or as a list of one number.
 fn number_of(attr: &Attr, settings: Option<&Attrs>) -> Option<f64> {
     let Some(key) = attr.get("config").and_then(Attr::as_str) else { return attr.as_f64() };
     let value = settings.and_then(|settings| settings.get(key)).or_else(|| attr.get("default"))?;

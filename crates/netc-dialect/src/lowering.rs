@@ -1,51 +1,53 @@
-//! What source ops mean: one definition per layer, its lowering to core ops.
+//! Lowering of source ops to core ops, the only definition of each layer.
 //!
-//! The type of a source op is what its lowering yields, so shape inference is written once, in
-//! [`netc_ir::infer()`].
+//! A source op has the type that its lowering yields, so shape inference is written once, in [`netc_ir::infer()`].
+
+mod dialects;
 
 use std::ops::Range;
 
 use netc_ir::{Attrs, Builder, CallOp, Func, InferError, Layer, LayerId, Module, Name, OpId, SourceOp, Type, ValueId};
 use thiserror::Error;
 
-/// A result with the reason why an op has no core ops.
+pub use dialects::Dialects;
+
+/// The result of a lowering.
 pub type Result<T, E = LowerError> = std::result::Result<T, E>;
 
-/// What a lowered op leaves.
+/// The lowering of one op: its results and their masks.
 ///
-/// Some frameworks attach a mask to a tensor, which no call and no type mentions, and which later layers read. What
-/// is lowered has it as a value of its own, beside the value that it belongs to.
+/// Some frameworks attach a mask to a tensor. No call and no type mentions it, but later layers read it. In lowered
+/// code the mask is a value of its own, next to the value that it belongs to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Meaning {
     /// The results of the op.
     pub results: Vec<ValueId>,
-    /// The masks beside the results, in their order; those behind the last have none.
+    /// The mask of each result, in order. Results past the end have none.
     pub masks: Vec<Option<ValueId>>,
-    /// The operands, by number, that the op takes the mask from: what runs later finds none.
+    /// Indices of the operands whose mask the op removes. Ops that run later find none.
     pub unmasked: Vec<usize>,
-    /// Ops that stand for themselves several times. Empty if the op is lowered to be run.
+    /// Ops that represent several repetitions. Empty for [`Purpose::Run`].
     pub repeats: Vec<Repeat>,
 }
 
-/// Ops that stand for themselves several times, as one step of a recurrent layer does for all: the whole costs what they
-/// cost, `times` times.
+/// Ops that represent several repetitions, as one step of a recurrent layer represents all steps. They cost `times` as
+/// much as they would alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repeat {
-    /// The ops, by their index in the function that is built.
+    /// The ops, as indices in the function under construction.
     pub ops: Range<usize>,
-    /// How often they would run.
+    /// The number of times they would run.
     pub times: u64,
 }
 
-/// What an op is lowered for.
+/// The purpose of a lowering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Purpose {
-    /// To be run: the core ops compute what the op computes.
+    /// Execution: the core ops compute exactly what the op computes.
     #[default]
     Run,
-    /// For the types of its results, the masks that it reads, and its costs with [`Meaning::repeats`]. All of these are
-    /// those of the ops that would run, and so is whether the op has a meaning. The ops may compute something else, so a
-    /// layer of many steps need not be as many ops.
+    /// Analysis: result types, masks, costs (with [`Meaning::repeats`]) and errors are the same as for [`Self::Run`],
+    /// but the ops may compute other values. So a layer of many steps need not become as many ops.
     Types,
 }
 
@@ -55,33 +57,31 @@ impl From<Vec<ValueId>> for Meaning {
     }
 }
 
-/// Why an op has no core ops.
+/// Why an op cannot be lowered.
 #[derive(Debug, Clone, Error)]
 pub enum LowerError {
     /// No dialect or layer library knows the class.
-    #[error(
-        "layer class `{class}` has no meaning: give it one as an IR function in a file passed with `--layers FILE.nir`"
-    )]
+    #[error("unsupported layer class `{class}`: neither a dialect nor a layer library defines it")]
     Unknown {
         /// The class, without its dialect.
         class: Name,
     },
-    /// The class is known, this use of it is not.
+    /// The class is known, but not this use of it.
     #[error("`{class}` with {what} is not supported")]
     Unsupported {
         /// The class.
         class: Name,
-        /// The part of the configuration, and its value.
+        /// The unsupported setting and its value.
         what: String,
-        /// The types of its results, if they are known nevertheless.
+        /// The result types, if they are known even so.
         types: Vec<Type>,
     },
-    /// The configuration is not what the class expects.
+    /// A setting has a value that the class does not accept.
     #[error("`{key}` is {found}, expected {expected}")]
     Config {
         /// The key in the configuration.
         key: Name,
-        /// What it holds.
+        /// The value found.
         found: String,
         /// What the class expects.
         expected: String,
@@ -89,12 +89,12 @@ pub enum LowerError {
     /// A weight is missing.
     #[error("the weight `{place}` is missing: {expected}")]
     Weight {
-        /// The place of the weight in the layer.
+        /// The path of the weight in the layer.
         place: Name,
-        /// What it holds.
+        /// What the weight holds.
         expected: String,
     },
-    /// The call has the wrong number of tensors, or one of the wrong kind.
+    /// The call has the wrong number or the wrong kind of tensors.
     #[error("{0}")]
     Operands(String),
     /// A core op of the lowering does not fit its operands.
@@ -103,45 +103,48 @@ pub enum LowerError {
 }
 
 impl LowerError {
-    /// The same, of a use whose results have the types `types`.
+    /// Records the result types in an [`Unsupported`](Self::Unsupported) error; other errors do not change.
     #[must_use]
     pub fn giving(self, types: Vec<Type>) -> Self {
         if let Self::Unsupported { class, what, .. } = self { Self::Unsupported { class, what, types } } else { self }
     }
 }
 
-/// A source op with what its lowering may look at.
+/// A source op and everything that its lowering may read.
 #[derive(Clone, Copy)]
 pub struct OpContext<'a> {
     /// The op.
     pub op: &'a SourceOp,
-    /// The declaration it applies.
+    /// The layer declaration that it applies.
     pub layer: Option<&'a Layer>,
-    /// Its operands, as values of the function that is being built.
+    /// Its operands, as values of the function under construction.
     pub operands: &'a [ValueId],
-    /// The masks beside the operands, in their order; those behind the last have none.
+    /// The mask of each operand, in order. Operands past the end have none.
     pub masks: &'a [Option<ValueId>],
-    /// What the meaning is for.
+    /// The purpose of the lowering.
     pub purpose: Purpose,
     /// The dialects of the program.
     pub dialects: &'a Dialects,
 }
 
-/// What a framework's layers mean, and how it writes them down. Threads may ask at once.
+/// A framework's layers: how to lower them, and how it declares them.
 ///
-/// Only [`lower`](Self::lower) is required. The defaults suit a framework without masks, layer declarations and training.
+/// Only [`owns`](Self::owns) and [`lower`](Self::lower) are required. The defaults suit a framework without masks, layer
+/// declarations and training. Several threads may call the methods at once. If a program has layers of several
+/// frameworks, each dialect is called only for its own.
 ///
-/// | method | who asks, and why |
+/// | method | callers, and what they need it for |
 /// |---|---|
+/// | [`owns`](Self::owns) | everything below: which dialect to call |
 /// | [`lower`](Self::lower) | `lower`, types, costs: the core ops of a source op |
-/// | `class`, `settings` | layer libraries: which of their functions is meant, and the number at `{config = "key"}` |
-/// | `is_operation`, `counts_inputs` | `#128` in a cut, and the number of layers: as the framework's users count |
+/// | `class`, `settings` | layer libraries: which function to use, and the number at `{config = "key"}` |
+/// | `is_operation`, `counts_inputs` | `#128` in a cut, and the layer count: count layers as users of the framework do |
 /// | `declares_inside` | the error for a cut inside a layer that is one op |
 /// | `write_name` | `inline`, when a name is taken: a declaration may repeat the layer's name |
-/// | `plain_arguments` | `inline`: the arguments of a nested model's call that get lost |
+/// | `plain_arguments` | `inline`: the arguments of a nested model's call that inlining loses |
 /// | `is_trainable`, `set_trainable`, `unfreeze` | `freeze` |
-/// | `makes_masks`, `mask_operands`, `order` | `lower`, `split`: where masks begin, and which of them a call passes itself |
-/// | `ties`, `losses` | `split` and the writers: layers that need each other, layers that no output needs |
+/// | `makes_masks`, `mask_operands`, `run_order` | `lower`, `split`: where masks begin, and which masks a call passes explicitly |
+/// | `weight_ties`, `loss_layers` | `split` and the writers: layers that need each other, layers that no output needs |
 ///
 /// ```
 /// use netc_dialect::{Dialect, LowerError, Meaning, OpContext, Result};
@@ -150,6 +153,10 @@ pub struct OpContext<'a> {
 /// struct Mine;
 ///
 /// impl Dialect for Mine {
+///     fn owns(&self, class: &str) -> bool {
+///         class.starts_with("mine.")
+///     }
+///
 ///     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
 ///         match (&*op.op.name, op.operands) {
 ///             ("mine.Relu", [x]) => Ok(vec![builder.unary(Unary::Relu, *x)?].into()),
@@ -162,35 +169,43 @@ pub struct OpContext<'a> {
 /// dialects.push(Mine);
 /// ```
 pub trait Dialect: Send + Sync {
-    /// Adds the core ops that `op` means, and returns its results.
+    /// Whether `class`, the class of a layer or the name of a source op, belongs to the framework.
     ///
-    /// [`LowerError::Unknown`] says that another dialect may know it.
+    /// The words before the first dot of a class tell frameworks apart, as in `mine.Relu`. The other methods are called
+    /// only for layers, ops and calls of the framework's classes and for functions that contain some. Methods that take
+    /// a module must ignore all other classes in it. A layer library owns no class: it defines those of others.
+    fn owns(&self, class: &str) -> bool;
+
+    /// Appends the core ops for `op` to `builder`, and returns its results.
+    ///
+    /// [`LowerError::Unknown`] means that the dialect does not support the class. To lower the layers inside a layer, use
+    /// [`OpContext::dialects`], so that layer libraries can define them.
     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning>;
 
-    /// The class of the op `name` in a layer library, if it is not the text after the last dot.
+    /// The class by which a layer library defines the op `name`, if it is not the text after the last dot.
     fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
         let _ = name;
         None
     }
 
-    /// The settings in the declaration of `layer`, by the keys that its framework documents.
+    /// The settings in the declaration of `layer`, under the keys that its framework documents.
     fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
         let _ = layer;
         None
     }
 
-    /// Whether the settings of `layer` declare another layer called `name`. Users cannot cut there.
+    /// Whether the settings of `layer` declare another layer called `name`. Such a layer cannot be a cut.
     fn declares_inside(&self, layer: &Layer, name: &str) -> bool {
         let _ = (layer, name);
         false
     }
 
-    /// Writes the name of `layer`, which is new, wherever its declaration repeats it.
+    /// Copies the new name of `layer` to every place in its declaration that repeats the name.
     fn write_name(&self, layer: &mut Layer) {
         let _ = layer;
     }
 
-    /// Whether `layer` is an operation, such as `x + y`, which the framework does not count as a layer.
+    /// Whether `layer` is an operation, such as `x + y`. The framework does not count operations as layers.
     fn is_operation(&self, layer: &Layer) -> bool {
         let _ = layer;
         false
@@ -202,261 +217,57 @@ pub trait Dialect: Send + Sync {
         true
     }
 
-    /// Whether training changes the weights of `layer`, if its declaration records that.
+    /// Whether training changes the weights of `layer`, if its declaration says so either way.
     fn is_trainable(&self, layer: &Layer) -> Option<bool> {
         let _ = layer;
         None
     }
 
-    /// Records in the declaration of `layer` whether training changes its weights, and those of the layers inside it.
-    /// Changes nothing that does not record it already.
+    /// Sets whether training changes the weights of `layer` and of the layers inside it. Changes only declarations that
+    /// already have this setting.
     fn set_trainable(&self, layer: &mut Layer, to: bool) {
         let _ = (layer, to);
     }
 
-    /// Records that a model as a whole may be trained, if `model`, the attributes of its function, record that it may not.
+    /// Makes a model trainable as a whole, if `model`, the attributes of its function, say that it is not.
     fn unfreeze(&self, model: &mut Attrs) {
         let _ = model;
     }
 
-    /// The arguments of a call of a nested model that are no tensors. They are lost when the call is inlined.
+    /// The arguments of a nested model's call that are not tensors. Inlining the call loses them.
     fn plain_arguments(&self, call: &CallOp) -> Vec<Name> {
         let _ = call;
         Vec::new()
     }
 
-    /// The operands, by number, that the call `op` passes as masks.
+    /// Indices of the operands that `op` passes explicitly as masks.
     fn mask_operands(&self, op: &SourceOp) -> Vec<usize> {
         let _ = op;
         Vec::new()
     }
 
-    /// Whether an op of `module` may leave a mask beside a result although there is none beside its operands.
+    /// Whether an op of `module` may give a result a mask although none of its operands has one.
     fn makes_masks(&self, module: &Module) -> bool {
         let _ = module;
         false
     }
 
-    /// The order in which the framework runs the ops of `func`, which counts where some take masks from their operands.
-    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
+    /// The order in which the framework runs the ops of `func`. It matters if some ops remove masks from their
+    /// operands.
+    fn run_order(&self, func: &Func) -> Option<Vec<OpId>> {
         let _ = func;
         None
     }
 
-    /// The layers that need another one in their model: such a layer, and the one that has weights of it.
-    fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+    /// Pairs of layers that must stay in one model: a layer, and the layer that owns some of its weights.
+    fn weight_ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
         let _ = module;
         Vec::new()
     }
 
-    /// The layers of `module` for losses and metrics, which no output needs: a rewrite may leave them out.
-    fn losses(&self, module: &Module) -> Vec<Name> {
+    /// The layers of `module` that only add losses and metrics. No output needs them, so a rewrite may drop them.
+    fn loss_layers(&self, module: &Module) -> Vec<Name> {
         let _ = module;
         Vec::new()
-    }
-}
-
-/// Dialects and layer libraries, asked in order: the first that knows a class gives its meaning.
-#[derive(Default)]
-pub struct Dialects(Vec<Box<dyn Dialect>>);
-
-impl Dialects {
-    /// No dialects: every source op is unknown.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a dialect that is asked after those already there.
-    pub fn push(&mut self, dialect: impl Dialect + 'static) {
-        self.push_boxed(Box::new(dialect));
-    }
-
-    /// Does what [`Dialects::push`] does.
-    pub fn push_boxed(&mut self, dialect: Box<dyn Dialect>) {
-        self.0.push(dialect);
-    }
-
-    /// Adds the core ops that `op` means.
-    pub fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
-        let mut unknown = None;
-        for dialect in &self.0 {
-            match dialect.lower(builder, op) {
-                Err(error @ LowerError::Unknown { .. }) => unknown = unknown.or(Some(error)),
-                answer => return answer,
-            }
-        }
-        Err(unknown.unwrap_or_else(|| LowerError::Unknown { class: self.class(&op.op.name).into() }))
-    }
-
-    /// The class of the op `name` in a layer library.
-    pub fn class<'n>(&self, name: &'n str) -> &'n str {
-        let own = self.0.iter().find_map(|dialect| dialect.class(name));
-        own.unwrap_or_else(|| name.rsplit('.').next().unwrap_or(name))
-    }
-
-    /// The settings in the declaration of `layer`, by the keys that its framework documents.
-    pub fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
-        self.0.iter().find_map(|dialect| dialect.settings(layer))
-    }
-
-    /// Whether the settings of `layer` declare another layer called `name`.
-    pub fn declares_inside(&self, layer: &Layer, name: &str) -> bool {
-        self.0.iter().any(|dialect| dialect.declares_inside(layer, name))
-    }
-
-    /// Gives `layer` another name, also where its declaration repeats it.
-    pub fn rename(&self, layer: &mut Layer, name: Name) {
-        layer.name = name;
-        self.0.iter().for_each(|dialect| dialect.write_name(layer));
-    }
-
-    /// Whether `layer` is an operation, which its framework does not count as a layer.
-    pub fn is_operation(&self, layer: &Layer) -> bool {
-        self.0.iter().any(|dialect| dialect.is_operation(layer))
-    }
-
-    /// Whether the framework of `func` counts its inputs as layers.
-    pub fn counts_inputs(&self, func: &Func) -> bool {
-        self.0.iter().all(|dialect| dialect.counts_inputs(func))
-    }
-
-    /// Whether training changes the weights of `layer`, if its declaration records that.
-    pub fn is_trainable(&self, layer: &Layer) -> Option<bool> {
-        self.0.iter().find_map(|dialect| dialect.is_trainable(layer))
-    }
-
-    /// Records whether training changes the weights of `layer`, and those of the layers inside it.
-    pub fn set_trainable(&self, layer: &mut Layer, to: bool) {
-        self.0.iter().for_each(|dialect| dialect.set_trainable(layer, to));
-    }
-
-    /// Records that a model as a whole may be trained, in the attributes of its function.
-    pub fn unfreeze(&self, model: &mut Attrs) {
-        self.0.iter().for_each(|dialect| dialect.unfreeze(model));
-    }
-
-    /// The arguments of a call of a nested model that are lost when it is inlined.
-    pub fn plain_arguments(&self, call: &CallOp) -> Vec<Name> {
-        self.0.iter().flat_map(|dialect| dialect.plain_arguments(call)).collect()
-    }
-
-    /// The operands, by number, that the call `op` passes as masks.
-    pub fn mask_operands(&self, op: &SourceOp) -> Vec<usize> {
-        self.0.iter().flat_map(|dialect| dialect.mask_operands(op)).collect()
-    }
-
-    /// Whether there are masks in `module`: if not, all ops can be looked at one by one.
-    pub fn makes_masks(&self, module: &Module) -> bool {
-        self.0.iter().any(|dialect| dialect.makes_masks(module))
-    }
-
-    /// The layers that need another one in their model: such a layer, and the one that has weights of it.
-    pub fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
-        self.0.iter().flat_map(|dialect| dialect.ties(module)).collect()
-    }
-
-    /// The layers of `module` for losses and metrics.
-    pub fn losses(&self, module: &Module) -> Vec<Name> {
-        self.0.iter().flat_map(|dialect| dialect.losses(module)).collect()
-    }
-
-    /// The ops of `func`, in an order in which their lowerings find the masks that they find in the framework.
-    pub fn order(&self, func: &Func) -> Vec<OpId> {
-        let order = self.0.iter().find_map(|dialect| dialect.order(func));
-        order.unwrap_or_else(|| func.op_ids().collect())
-    }
-
-    /// The types of the results of `op` on operands of the types `operands`: those of its lowering, or those that it is
-    /// known to have without one.
-    pub fn result_types(
-        &self,
-        module: &Module,
-        op: &SourceOp,
-        layer: Option<&Layer>,
-        operands: &[Type],
-    ) -> Result<Vec<Type>> {
-        let mut b = Builder::new(module, "types");
-        let values: Vec<ValueId> =
-            operands.iter().enumerate().map(|(i, ty)| b.param(format!("x{i}"), ty.clone(), None)).collect();
-        let context = OpContext { op, layer, operands: &values, masks: &[], purpose: Purpose::Types, dialects: self };
-        match self.lower(&mut b, context) {
-            Ok(meaning) => Ok(meaning.results.iter().map(|v| b.ty(*v).clone()).collect()),
-            Err(LowerError::Unsupported { types, .. }) if !types.is_empty() => Ok(types),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A dialect that answers no more than it must.
-    struct Silent;
-
-    impl Dialect for Silent {
-        fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
-            Err(LowerError::Unknown { class: op.op.name.clone() })
-        }
-    }
-
-    /// A dialect that knows layers of the class `own`.
-    struct Own;
-
-    impl Dialect for Own {
-        fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
-            Silent.lower(builder, op)
-        }
-
-        fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
-            name.strip_prefix("own.")
-        }
-
-        fn settings<'l>(&self, layer: &'l Layer) -> Option<&'l Attrs> {
-            (&*layer.class == "own").then_some(&layer.config)
-        }
-
-        fn is_operation(&self, layer: &Layer) -> bool {
-            &*layer.class == "own"
-        }
-
-        fn counts_inputs(&self, func: &Func) -> bool {
-            &*func.name != "own"
-        }
-
-        fn write_name(&self, layer: &mut Layer) {
-            layer.config.set("called", &*layer.name);
-        }
-    }
-
-    fn layer(class: &str) -> Layer {
-        Layer { name: "a".into(), class: class.into(), config: Attrs::new(), weights: Vec::new(), assets: Vec::new() }
-    }
-
-    #[test]
-    fn a_dialect_needs_to_lower_and_nothing_else() {
-        let mut dialects = Dialects::new();
-        dialects.push(Silent);
-        let mut renamed = layer("x");
-        dialects.rename(&mut renamed, "b".into());
-        dialects.set_trainable(&mut renamed, false);
-        assert_eq!(renamed, Layer { name: "b".into(), ..layer("x") });
-        assert_eq!((dialects.class("x.y.Z"), dialects.settings(&renamed)), ("Z", None));
-        assert_eq!((dialects.is_operation(&renamed), dialects.is_trainable(&renamed)), (false, None));
-        assert!(dialects.counts_inputs(&Func::new("own")));
-    }
-
-    #[test]
-    fn the_dialect_that_knows_a_layer_answers_for_it() {
-        let mut dialects = Dialects::new();
-        dialects.push(Silent);
-        dialects.push(Own);
-        let mut own = layer("own");
-        assert_eq!(dialects.class("own.y.Z"), "y.Z");
-        assert_eq!(dialects.settings(&own), Some(&Attrs::new()));
-        assert!(dialects.is_operation(&own) && !dialects.is_operation(&layer("x")));
-        assert!(!dialects.counts_inputs(&Func::new("own")) && dialects.counts_inputs(&Func::new("x")));
-        dialects.rename(&mut own, "b".into());
-        assert_eq!((&*own.name, own.config), ("b", Attrs::new().with("called", "b")));
     }
 }

@@ -1,11 +1,11 @@
-//! How far two tensors are apart.
+//! The difference of two tensors.
 
 use netc_ir::{ElemType, Number, Type};
 use thiserror::Error;
 
 use crate::tensor::Tensor;
 
-/// Two tensors that cannot be compared element by element.
+/// Two tensors of different types, which cannot be compared element by element.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the tensor is {found}, expected {expected}")]
 pub struct Mismatch {
@@ -15,9 +15,10 @@ pub struct Mismatch {
     pub expected: Type,
 }
 
-/// How far a tensor `a` is from a reference `b` of the same type.
+/// The difference between a tensor `a` and a reference `b` of the same type.
 ///
-/// Two NaNs are no distance apart; a NaN and a number, or an infinity and another number, are infinitely far apart.
+/// The distance of two NaNs is 0. The distance of a NaN and a number, or of an infinity and another number, is
+/// infinite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// Elements compared.
@@ -29,11 +30,11 @@ pub struct Difference {
     /// The largest `|a - b|`.
     pub max_abs: f64,
     /// The largest `|a - b| / max(|a|, |b|, tiny)`, element by element, where `tiny` is the smallest normal number
-    /// of the element type. It is large where numbers near 0 differ.
+    /// of the element type. Differences near 0 make it large.
     pub max_rel: f64,
     /// The largest `|a - b|` over the largest `|b|`: the error relative to the tensor as a whole. 0 if both are 0.
     pub norm_rel: f64,
-    /// The largest number of steps between neighbouring floats from `a` to `b`; for integers the largest `|a - b|`.
+    /// The largest distance in ulps, that is, in steps between neighbouring floats; for integers the largest `|a - b|`.
     pub max_ulp: u64,
     /// The index of the first element whose bits differ.
     pub first: Option<Vec<u64>>,
@@ -41,7 +42,10 @@ pub struct Difference {
     pub worst: Option<Vec<u64>>,
 }
 
-/// How far `a` is from the reference `b`.
+/// Compares `a` with the reference `b`.
+///
+/// # Errors
+/// The tensors have different types.
 pub fn compare(a: &Tensor, b: &Tensor) -> Result<Difference, Mismatch> {
     if a.ty() != b.ty() {
         return Err(Mismatch { found: a.ty(), expected: b.ty() });
@@ -99,7 +103,7 @@ fn distance(a: Number, b: Number) -> f64 {
     }
 }
 
-/// Steps between neighbouring values.
+/// The distance in steps between neighbouring values of the type.
 fn ulps(elem: ElemType, a: Number, b: Number, a_bits: &[u8], b_bits: &[u8]) -> u64 {
     let steps = match (a, b) {
         (Number::Int(a), Number::Int(b)) => a.abs_diff(b),
@@ -110,7 +114,7 @@ fn ulps(elem: ElemType, a: Number, b: Number, a_bits: &[u8], b_bits: &[u8]) -> u
     u64::try_from(steps).unwrap_or(u64::MAX)
 }
 
-/// The place of a float among all of its type; 0 for both zeros.
+/// The rank of a float in the order of all floats of its type; 0 for both zeros.
 fn rank(elem: ElemType, bits: &[u8]) -> i128 {
     let bits = bits.iter().rev().fold(0u64, |all, byte| all << 8 | u64::from(*byte));
     let sign = 1u64 << (elem.size().clamp(1, 8) * 8 - 1);
@@ -118,7 +122,7 @@ fn rank(elem: ElemType, bits: &[u8]) -> i128 {
     if bits & sign == 0 { magnitude } else { -magnitude }
 }
 
-/// The smallest normal number.
+/// The smallest positive normal number of the type; 1 for integers.
 fn tiny(elem: ElemType) -> f64 {
     match elem {
         ElemType::F16 => 2f64.powi(-14),
@@ -139,7 +143,7 @@ fn tiny(elem: ElemType) -> f64 {
     }
 }
 
-/// The index of element `place` of a tensor of shape `dims`.
+/// The multi-dimensional index of element number `place` in a tensor of shape `dims`.
 fn index(mut place: u64, dims: &[u64]) -> Vec<u64> {
     let mut out: Vec<u64> = Vec::with_capacity(dims.len());
     for n in dims.iter().rev().map(|n| (*n).max(1)) {
@@ -166,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn measures() {
+    fn distances_are_absolute_relative_and_in_ulps() {
         let next = f32::from_bits(1f32.to_bits() + 1);
         let ulp = f64::from(next) - 1.0;
         check(&[1.0, 4.0], &[1.0, 4.0], 0.0, 0.0, 0.0, 0);
@@ -181,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_named() {
+    fn first_and_worst_differences_have_an_index() {
         let a = Tensor::from_f32(&[2, 3], &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
         let b = Tensor::from_f32(&[2, 3], &[0.0, 1.0, 2.5, 3.0, 6.0, 5.0]).unwrap();
         let d = compare(&a, &b).unwrap();
@@ -191,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn half_floats_and_integers_have_steps() {
+    fn ulps_of_half_floats_and_integers() {
         let half = |bits: u16| Tensor::new(ElemType::F16, &[1], bits.to_le_bytes().to_vec()).unwrap();
         assert_eq!(compare(&half(0x3c00), &half(0x3c03)).unwrap().max_ulp, 3);
         let int = |n| Tensor::from_i64(&[1], &[n]).unwrap();

@@ -1,4 +1,5 @@
-//! Constants for passes: what a program computes of its weights and constants alone, by the kernels that run it.
+//! Constant evaluation for passes: computes values that depend only on weights and constants, with the executor's
+//! kernels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,13 +12,13 @@ use crate::host::Host;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
-/// Bytes of tensors that are computed at a time: bounds the memory that they take besides the results.
+/// Bytes of tensors computed per batch. Bounds the memory used in addition to the results.
 const BATCH: u64 = 64 << 20;
 
-/// Computes constants by running them, with as much memory as they take.
+/// Evaluates constants by running them, without a memory limit.
 pub struct Consts;
 
-/// Computes constants by running them on a host.
+/// Evaluates constants by running them within the limits of a host.
 pub struct ConstsOn<'a>(pub &'a Arc<Host>);
 
 impl ConstEval for Consts {
@@ -42,7 +43,7 @@ impl ConstEval for ConstsOn<'_> {
     }
 }
 
-/// The ops that compute some values, each after those that it reads.
+/// The ops that compute a set of values, each after the ops whose results it reads.
 #[derive(Default)]
 struct Cone {
     ops: Vec<OpId>,
@@ -51,7 +52,8 @@ struct Cone {
 }
 
 impl Cone {
-    /// Adds what computes `value`, unless there is enough for a batch. The stack is explicit: chains are long.
+    /// Adds the ops that compute `value`; returns false if the batch is full. The stack is explicit because chains can
+    /// be long.
     fn add(&mut self, func: &Func, value: ValueId) -> bool {
         if self.bytes >= BATCH {
             return false;
@@ -71,7 +73,7 @@ impl Cone {
         true
     }
 
-    /// A function without parameters that returns `values` of `func`.
+    /// Builds a function without parameters that returns `values` of `func`.
     fn func(&self, module: &Module, func: &Func, values: &[ValueId]) -> Result<Func, ConstError> {
         let mut builder = Builder::new(module, "constants");
         let mut new_of: BTreeMap<ValueId, ValueId> = BTreeMap::new();
@@ -109,7 +111,7 @@ func @main(%x: f32[2]) -> (%y) {
   %y = mul(%s, %s) : f32[2]
 }";
 
-    /// The values with these names, as text.
+    /// Evaluates the values with these names and returns them as text.
     fn evaluate(names: &[&str]) -> Result<Vec<String>, String> {
         let module = netc_ir::parse(TEXT).unwrap();
         let func = module.main().unwrap();
@@ -120,14 +122,14 @@ func @main(%x: f32[2]) -> (%y) {
     }
 
     #[test]
-    fn constants_are_computed_to_the_bit() {
+    fn constants_are_bit_exact() {
         let ab = "f32[2] [0, 0, 90, 40, 1, 0, c0, ff]".to_string();
         let back = "f32[2] [1, 0, c0, ff, 0, 0, 90, 40]".to_string();
         assert_eq!(evaluate(&["ab", "back", "ab"]), Ok(vec![ab.clone(), back, ab]));
     }
 
     #[test]
-    fn what_cannot_be_computed_says_why() {
+    fn failed_evaluations_name_the_reason() {
         let error = evaluate(&["ab", "bad"]).unwrap_err();
         assert!(error.contains("division of an integer by zero"), "{error}");
         assert_eq!(evaluate(&["y"]), Err("%0 depends on a parameter".into()));

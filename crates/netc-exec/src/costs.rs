@@ -1,4 +1,4 @@
-//! What ops cost on this machine: measured by running them, and remembered.
+//! Costs of ops on this machine, measured by running them and cached.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -18,44 +18,44 @@ use crate::inputs;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
-/// An op is run at least so often, and for at least so long; the shortest run counts.
+/// Minimum number of runs of an op and minimum total time. The shortest run counts.
 const RUNS: usize = 5;
 const LONG: Duration = Duration::from_millis(10);
 
-/// Pairs of runs by which programs are compared, at least; short ones are compared by more.
+/// Minimum number of pairs of runs when comparing two programs. Short programs get more.
 const PAIRS: usize = 3;
 
-/// What an op costs that does not run: more than any that does.
+/// Cost of an op that fails to run, in seconds: more than any op that runs.
 const NEVER: f64 = 1e6;
 
-/// Seconds that an op on extents takes.
+/// Cost of an op on extents, in seconds.
 const EXTENT: f64 = 1e-7;
 
-/// Measures ops, each on operands of the same types once. What was measured may be kept in a file.
+/// Measures each op once per combination of operand types. The measurements can be kept in a file.
 #[derive(Default)]
 pub struct MeasuredCosts {
     file: Option<PathBuf>,
-    /// What ops are run on.
+    /// Limits for the runs.
     host: Arc<Host>,
-    /// Seconds by op and types; none before the file was read.
+    /// Seconds by op and types; `None` until the file is read.
     known: RefCell<Option<BTreeMap<String, f64>>>,
     news: Cell<bool>,
 }
 
 impl MeasuredCosts {
-    /// Costs that are kept in `file`, which need not exist. It is read when the first cost is asked for; what is no cost in
-    /// it is passed over.
+    /// Costs cached in `file`, which need not exist. The file is read for the first cost; lines that are not costs are
+    /// ignored.
     pub fn kept_in(file: PathBuf) -> Self {
         Self { file: Some(file), ..Self::default() }
     }
 
-    /// The costs of ops and programs that run on `host`: those that do not fit cost more than any that run.
+    /// Measures within the limits of `host`. Ops and programs beyond its limits cost more than any that run.
     #[must_use]
     pub fn on(self, host: Arc<Host>) -> Self {
         Self { host, ..self }
     }
 
-    /// Writes what was measured to the file, if there is anything new.
+    /// Writes new measurements to the file, if there are any.
     pub fn save(&self) -> io::Result<()> {
         let (Some(file), Some(known), true) = (&self.file, &*self.known.borrow(), self.news.get()) else {
             return Ok(());
@@ -64,9 +64,9 @@ impl MeasuredCosts {
             fs::create_dir_all(folder)?;
         }
         let lines: String = known.iter().map(|(op, seconds)| format!("{seconds:e}\t{op}\n")).collect();
-        let beside = file.with_extension(format!("{}.part", std::process::id()));
-        fs::write(&beside, lines)?;
-        fs::rename(beside, file)
+        let temporary = file.with_extension(format!("{}.part", std::process::id()));
+        fs::write(&temporary, lines)?;
+        fs::rename(temporary, file)
     }
 
     fn read(&self) -> BTreeMap<String, f64> {
@@ -81,7 +81,7 @@ impl MeasuredCosts {
 
 impl OpCosts for MeasuredCosts {
     fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64 {
-        // Random numbers count to no known extent. These ops cost next to nothing.
+        // Not measured: random operands make no meaningful extents, and these ops cost next to nothing.
         if op.class() == OpClass::Extent {
             return EXTENT;
         }
@@ -103,19 +103,20 @@ impl OpCosts for MeasuredCosts {
     }
 }
 
-/// The type with every symbol 1.
+/// The type with 1 for every symbol.
 fn at_one(ty: &Type) -> Type {
     ty.substitute(&|_| Some(Dim::Known(1)))
 }
 
-/// The op with every symbol 1.
+/// The op with 1 for every symbol.
 fn fixed(op: &CoreOp) -> OpKind {
     let mut kind = OpKind::Core(op.clone());
     kind.substitute(&|_| Some(Dim::Known(1)));
     kind
 }
 
-/// The seconds of the shortest of some runs of the op on random operands, each with whether it is constant.
+/// Runs the op several times on random operands and returns the shortest time in seconds. The flag of an operand tells
+/// whether it is constant.
 fn measure(host: &Arc<Host>, op: OpKind, operands: &[(Type, bool)], result: &Type) -> Result<f64> {
     let mut module = Module::new();
     for (ty, _) in operands {
@@ -145,14 +146,14 @@ fn measure(host: &Arc<Host>, op: OpKind, operands: &[(Type, bool)], result: &Typ
     Ok(shortest)
 }
 
-/// A function that is run again and again.
+/// A planned function with random inputs, ready to be timed.
 struct Trial {
     plan: Plan,
     inputs: Vec<Tensor>,
 }
 
 impl Trial {
-    /// The function, which has run once.
+    /// Plans the function and runs it once to warm up.
     fn of(host: &Arc<Host>, module: &Module, func: FuncId) -> Result<Self> {
         let plan = Plan::on(host, module, func, &Store::open(module)?)?;
         plan.check(&inputs::random_types(&module[func], 1)?)?;
@@ -166,7 +167,7 @@ impl Trial {
     }
 }
 
-/// The median ratio of the times of `after` and `before`, of runs in pairs, of which the first takes turns.
+/// The median of the ratio `after` / `before` over pairs of runs. The two take turns at running first.
 fn paired(before: &Trial, after: &Trial) -> Result<f64> {
     let (mut ratios, start) = (Vec::new(), Instant::now());
     while ratios.len() < PAIRS || ratios.len() % 2 == 0 || start.elapsed() < LONG * PAIRS as u32 {
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn larger_products_cost_more_and_costs_are_kept() {
+    fn larger_products_cost_more_and_costs_are_cached_in_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("kept/costs");
         let costs = MeasuredCosts::kept_in(file.clone());
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_run_costs_more_than_anything() {
+    fn ops_that_fail_cost_more_than_any_op() {
         let types = [2, 3].map(|n| Type::fixed(ElemType::F32, &[n]));
         let operands = [0, 1].map(|i| Operand { ty: &types[i], constant: false });
         let cost = MeasuredCosts::default().seconds(&CoreOp::Binary(Binary::Add), &operands, &types[0]);

@@ -1,32 +1,32 @@
-//! What can go wrong: in a tensor, in one op, in a plan or its run.
+//! Errors of tensors, of single ops, and of plans and their runs.
 
 use netc_data::DataError;
 use netc_ir::{ElemType, InferError, Loc, Name, Resource};
 use netc_pass::thousands;
 use thiserror::Error;
 
-/// Bytes that are not a tensor, or a tensor that is not what is wanted.
+/// A tensor that is malformed, or that cannot be read, written or converted.
 #[derive(Debug, Error)]
 pub enum TensorError {
-    /// There are more or fewer bytes than the shape says.
+    /// The number of bytes does not match the type.
     #[error("a tensor of type {ty} has {expected} bytes, found {found}")]
     Bytes {
         /// The type.
         ty: String,
-        /// The bytes of such a tensor.
+        /// The number of bytes of that type.
         expected: u64,
-        /// The bytes given.
+        /// The number of bytes given.
         found: u64,
     },
-    /// The shape has no size that fits into memory.
-    #[error("a tensor of type {ty} is larger than {limit} bytes, the most that is supported")]
+    /// The tensor exceeds the largest supported size.
+    #[error("a tensor of type {ty} is larger than the limit of {limit} bytes")]
     Size {
         /// The type.
         ty: String,
         /// The limit.
         limit: u64,
     },
-    /// The system has too little memory.
+    /// The allocation failed.
     #[error("a tensor of type {ty} does not fit into memory")]
     Memory {
         /// The type.
@@ -35,11 +35,11 @@ pub enum TensorError {
     /// A value cannot be converted without loss.
     #[error("element {index} is {value}, which {elem} cannot hold exactly")]
     Inexact {
-        /// The place in row-major order.
+        /// The position in row-major order.
         index: usize,
         /// The value.
         value: f64,
-        /// The element type wanted.
+        /// The target element type.
         elem: ElemType,
     },
     /// The file cannot be read or written.
@@ -50,29 +50,29 @@ pub enum TensorError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not what its name says.
-    #[error("`{path}` is not a NumPy file that can be read: {note}")]
+    /// The file is not a valid NumPy file.
+    #[error("cannot read `{path}` as a NumPy file: {note}")]
     Format {
-        /// The file, and the member of an archive.
+        /// The file, and the archive member if it is an archive.
         path: String,
         /// What was found and what was expected.
         note: String,
     },
 }
 
-/// An op that cannot be computed on the values it was given.
+/// An op that cannot be computed on its operands.
 #[derive(Debug, Error)]
 pub enum KernelError {
     /// The shapes or element types do not fit.
     #[error(transparent)]
     Infer(#[from] InferError),
-    /// Plans resolve the op before they run, and this one did not: a bug of the planner.
-    #[error("`{op}` is not computed: a plan resolves it before it runs")]
+    /// A bug in the planner: it must resolve this op before a run.
+    #[error("`{op}` has no kernel: the plan must resolve it before the run")]
     Unresolved {
         /// The op.
         op: &'static str,
     },
-    /// The op is not defined for the element type, or there is no kernel for it.
+    /// The op is not defined for the element type, or has no kernel for it.
     #[error("there is no kernel for elements of type {elem}")]
     Element {
         /// The element type.
@@ -84,26 +84,26 @@ pub enum KernelError {
         /// The extent.
         dim: String,
     },
-    /// An index outside of its axis.
-    #[error("index {index}, at place {place} of the indices, is not in 0..{extent}")]
+    /// An index is out of range.
+    #[error("index {index} at position {place} of the indices is out of range, expected 0..{extent}")]
     Index {
         /// The index.
         index: i64,
-        /// Its place in row-major order.
+        /// Its position in row-major order.
         place: usize,
         /// The extent of the axis.
         extent: usize,
     },
-    /// Division of an integer by zero, or the mean of no integers.
+    /// An integer is divided by zero, or the mean of an empty set of integers is taken.
     #[error("division of an integer by zero")]
     DivideByZero,
-    /// An integer to a negative power.
-    #[error("an integer is raised to the power {0}, expected 0 or more")]
+    /// An integer is raised to a negative power.
+    #[error("an integer is raised to the power {0}, expected an exponent of 0 or more")]
     NegativePower(i64),
-    /// The result would have more axes than are supported.
+    /// The rank of the result exceeds the limit.
     #[error("the result has {found} axes, at most {limit} are supported")]
     Rank {
-        /// The axes of the result.
+        /// The rank of the result.
         found: usize,
         /// The limit.
         limit: usize,
@@ -115,18 +115,18 @@ pub enum KernelError {
         ty: String,
     },
     /// The extent of an `iota` would be negative.
-    #[error("the length is {0}, expected 0 or more")]
+    #[error("the operand is {0}, expected a count of 0 or more")]
     Negative(i64),
-    /// The extent of an `iota` is known, and its operand says another.
-    #[error("the length is {found}, expected {expected}, the extent of the result")]
+    /// The operand of an `iota` contradicts the known extent of its result.
+    #[error("the operand is {found}, but the result type has {expected} elements")]
     Extent {
-        /// What the operand says.
+        /// The value of the operand.
         found: u64,
-        /// The extent of the result.
+        /// The extent of the result type.
         expected: u64,
     },
-    /// Two operands carry the same extent, and differ in it.
-    #[error("two operands have the extent {dim}, which is {first} in one and {second} in the other")]
+    /// Two operands carry the same extent with different values.
+    #[error("the operands disagree on the extent {dim}: it is {first} in one and {second} in another")]
     Carriers {
         /// The extent.
         dim: String,
@@ -135,17 +135,17 @@ pub enum KernelError {
         /// Its value in another.
         second: u64,
     },
-    /// There are more or fewer elements than the shape has.
-    #[error("there are {found} elements, the shape has {expected}")]
+    /// The number of elements does not match the shape.
+    #[error("found {found} elements, expected {expected} for the shape")]
     Count {
-        /// The elements.
+        /// The number of elements given.
         found: usize,
-        /// The elements of the shape.
+        /// The number of elements of the shape.
         expected: usize,
     },
 }
 
-/// More memory or steps than there are.
+/// A demand that exceeds the available memory or the allowed steps.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{what} needs {}", shown(*resource, *needed, *limit))]
 pub struct Limit {
@@ -153,34 +153,35 @@ pub struct Limit {
     pub what: String,
     /// Memory or steps.
     pub resource: Resource,
-    /// How much it needs, with what is taken already.
+    /// How much it needs, including what is already in use.
     pub needed: u64,
-    /// How much there is.
+    /// The limit.
     pub limit: u64,
 }
 
-/// The most bytes that are counted.
+/// The cap on a number of bytes.
 pub(crate) const MOST_BYTES: u64 = u64::MAX / 4;
 
 fn shown(resource: Resource, needed: u64, limit: u64) -> String {
     match resource {
-        Resource::Steps => format!("{} steps, and {} are allowed", thousands(needed), thousands(limit)),
+        Resource::Steps => format!("{} steps, more than the {} allowed", thousands(needed), thousands(limit)),
         Resource::Memory | Resource::Read => {
-            // Bytes are counted up to there and no further.
+            // Larger sizes are capped at `MOST_BYTES`.
             let more = if needed < MOST_BYTES { "" } else { "more than " };
-            format!("{more}{} of memory, and {} are free", shown_bytes(needed.min(MOST_BYTES)), shown_bytes(limit))
+            let needed = shown_bytes(needed.min(MOST_BYTES));
+            format!("{more}{needed} of memory, more than the {} available", shown_bytes(limit))
         }
     }
 }
 
-/// A result with the error of a plan or a run.
+/// The result of planning or running.
 pub type Result<T, E = ExecError> = std::result::Result<T, E>;
 
 /// A function that cannot be planned or run.
 #[derive(Debug, Error)]
 pub enum ExecError {
-    /// A layer without a definition.
-    #[error("`{name}` at {loc} has no meaning here and cannot be executed: give it one with `--layers FILE.nir`")]
+    /// An unsupported layer: it has no lowering.
+    #[error("cannot run `{name}` at {loc}: netc has no lowering for this layer")]
     NotExecutable {
         /// The class of the layer.
         name: Name,
@@ -192,25 +193,25 @@ pub enum ExecError {
     Malformed {
         /// The function.
         func: Name,
-        /// What was found.
+        /// What is wrong.
         note: String,
     },
-    /// A run takes more than there is.
+    /// The plan or its run exceeds a limit.
     #[error("cannot run `@{func}`")]
     TooLarge {
         /// The function.
         func: Name,
-        /// What does, and how much.
+        /// What exceeds which limit.
         source: Limit,
     },
-    /// The system starts no threads for the ops to run on.
-    #[error("cannot start a thread to compute on: the system has too little memory, or too many threads")]
+    /// The system cannot start any compute thread.
+    #[error("cannot start a compute thread: the system has too little memory or too many threads")]
     Threads(#[source] std::io::Error),
     /// A weight cannot be read.
-    #[error("cannot prepare the weights")]
+    #[error("cannot read the weights")]
     Weight(#[from] DataError),
-    /// A weight is read and is not a tensor that can be held.
-    #[error("cannot hold the weight `{weight}`")]
+    /// A weight cannot be held in memory, or its element type has no kernels.
+    #[error("cannot load the weight `{weight}`")]
     Held {
         /// The weight.
         weight: Name,
@@ -220,7 +221,7 @@ pub enum ExecError {
     /// A tensor is malformed.
     #[error(transparent)]
     Tensor(#[from] TensorError),
-    /// A tensor of a parameter is malformed.
+    /// An input is malformed or cannot be converted.
     #[error("input `{name}` cannot be used")]
     InputTensor {
         /// The parameter.
@@ -235,19 +236,19 @@ pub enum ExecError {
         op: &'static str,
         /// The name of its result.
         name: Option<Name>,
-        /// Where it comes from.
+        /// The location of the op.
         loc: Loc,
         /// Why.
         source: Box<KernelError>,
     },
-    /// There are more or fewer inputs than parameters.
+    /// The number of inputs does not match the parameters.
     #[error("{found} inputs were given, expected {expected}: {names}")]
     InputCount {
-        /// The inputs given.
+        /// The number of inputs given.
         found: usize,
-        /// The parameters.
+        /// The number of parameters.
         expected: usize,
-        /// Their names.
+        /// The names of the parameters.
         names: String,
     },
     /// An input does not have the type of its parameter.
@@ -260,22 +261,22 @@ pub enum ExecError {
         /// The type of the parameter.
         expected: String,
     },
-    /// Two inputs give a symbol different values.
-    #[error("input `{input}` says that {symbol} is {found}, input `{first}` says that it is {expected}")]
+    /// Two inputs bind a symbol to different values.
+    #[error("the inputs disagree on the extent {symbol}: it is {expected} in `{first}` and {found} in `{input}`")]
     Symbol {
         /// The symbol.
         symbol: Name,
         /// The second input.
         input: Name,
-        /// What it says.
+        /// The value in the second input.
         found: u64,
         /// The first input.
         first: Name,
-        /// What it says.
+        /// The value in the first input.
         expected: u64,
     },
     /// The operands of a call do not have the types of the callee's parameters.
-    #[error("the call of `@{callee}` at {loc} does not fit")]
+    #[error("the call of `@{callee}` at {loc} has operands of the wrong type")]
     Call {
         /// The function called.
         callee: Name,
@@ -286,12 +287,12 @@ pub enum ExecError {
     },
 }
 
-/// The error of an op of a plan, whose result has the name `name`.
+/// Adds the op, the name of its result and its location to a kernel's error.
 pub(crate) fn op_error(op: &'static str, name: Option<&Name>, loc: &Loc, source: KernelError) -> ExecError {
     ExecError::Op { op, name: name.cloned(), loc: loc.clone(), source: Box::new(source) }
 }
 
-/// An op with its result and its place, as far as they are known.
+/// An op with its result and location, as far as they are known.
 pub(crate) fn shown_op(op: &str, name: Option<&Name>, loc: &Loc) -> String {
     let result = name.map_or_else(String::new, |name| format!("%{name} = "));
     match loc {
@@ -300,7 +301,7 @@ pub(crate) fn shown_op(op: &str, name: Option<&Name>, loc: &Loc) -> String {
     }
 }
 
-/// A number of bytes as people write it.
+/// Formats a number of bytes for people.
 fn shown_bytes(bytes: u64) -> String {
     match bytes {
         0..1_000_000 => format!("{bytes} bytes"),
@@ -309,9 +310,9 @@ fn shown_bytes(bytes: u64) -> String {
     }
 }
 
-/// Errors of kernels, for the files that compute.
+/// The result type for the modules of kernels.
 pub(crate) mod kernel {
-    /// A result with the error of a kernel.
+    /// The result of a kernel.
     pub(crate) type Result<T, E = crate::error::KernelError> = std::result::Result<T, E>;
 }
 
@@ -320,13 +321,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_beyond_what_is_counted_is_no_exact_number() {
+    fn memory_sizes_are_capped() {
         let error = |needed| {
             let limit = Limit { what: "it".into(), resource: Resource::Memory, needed, limit: 2_000_000_000 };
             limit.to_string()
         };
-        assert_eq!(error(3_500_000_000), "it needs 3.5 GB of memory, and 2.0 GB are free");
-        let most = "it needs more than 4611686018.4 GB of memory, and 2.0 GB are free";
+        assert_eq!(error(3_500_000_000), "it needs 3.5 GB of memory, more than the 2.0 GB available");
+        let most = "it needs more than 4611686018.4 GB of memory, more than the 2.0 GB available";
         assert_eq!([MOST_BYTES, u64::MAX].map(error), [most; 2]);
     }
 }

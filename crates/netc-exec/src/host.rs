@@ -1,4 +1,4 @@
-//! What plans share: memory, and the weights in it.
+//! Memory and weights shared by plans.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -9,13 +9,13 @@ use netc_ir::{Budget, ElemType, F64, Func, Module, Name, Resource, Weight, Weigh
 use crate::error::{ExecError, Limit, MOST_BYTES, Result};
 use crate::value::Value;
 
-/// Steps that every program may run.
+/// Default step limit of a program, before the allowance per op.
 const STEPS: u64 = 100_000;
 
-/// Steps that a program may run for each of its ops: calls repeat them.
+/// Additional steps allowed per op of a module, because calls repeat ops.
 const STEPS_PER_OP: u64 = 16;
 
-/// Memory and steps for plans, which are refused beyond them. Plans on one host hold each weight once.
+/// Limits of memory and steps; plans that exceed them are rejected. Plans on one host share each weight.
 #[derive(Debug)]
 pub struct Host {
     budget: Arc<Budget>,
@@ -23,14 +23,14 @@ pub struct Host {
     weights: Mutex<Weights>,
 }
 
-/// The weights that plans hold, by where they come from and by what they are.
+/// The weights that plans hold, indexed by source and by content.
 #[derive(Debug, Default)]
 struct Weights {
     by_source: BTreeMap<Source, Weak<Held>>,
     by_content: BTreeMap<(ElemType, usize, u32), Vec<Weak<Held>>>,
 }
 
-/// What tells the bytes of a weight without reading them.
+/// Identifies the bytes of a weight without reading them.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     File { path: Name, offset: u64, len: u64, elem: ElemType },
@@ -44,7 +44,7 @@ pub(crate) struct Held {
     _memory: Charge,
 }
 
-/// Some of a budget, which is given back when it is dropped.
+/// An amount charged to a budget, released on drop.
 #[derive(Debug)]
 pub(crate) struct Charge {
     budget: Arc<Budget>,
@@ -64,26 +64,26 @@ impl Default for Host {
 }
 
 impl Host {
-    /// A host with so many bytes of memory. Each plan may run `max_steps` steps; unless given, 100,000 and 16 for each op of
-    /// its module.
+    /// Creates a host with `memory` bytes. Each plan may run `max_steps` steps; the default is 100,000 plus 16 per op
+    /// of its module.
     pub fn new(memory: u64, max_steps: Option<u64>) -> Self {
         let budget = Arc::new(Budget::unlimited().with(Resource::Memory, memory));
         Self { budget, max_steps, weights: Mutex::default() }
     }
 
-    /// The steps that each plan may run, if that is given.
+    /// The explicit step limit of each plan, if any.
     pub fn max_steps(&self) -> Option<u64> {
         self.max_steps
     }
 
-    /// The steps that a function of `module` may run.
+    /// The step limit for functions of `module`.
     pub(crate) fn max_steps_of(&self, module: &Module) -> u64 {
         self.max_steps.unwrap_or_else(|| STEPS_PER_OP.saturating_mul(module.num_ops() as u64).saturating_add(STEPS))
     }
 
-    /// Takes memory for `what`, until the charge is dropped.
+    /// Charges `amount` bytes for `what` until the charge is dropped.
     pub(crate) fn charge(&self, what: impl FnOnce() -> String, amount: u64) -> Result<Charge, Limit> {
-        // What has no size in bytes takes no more than a host without a limit has.
+        // An unknown size is counted as `u64::MAX`; the cap lets it pass on a host without a limit.
         let amount = amount.min(MOST_BYTES);
         match self.budget.charge(Resource::Memory, amount) {
             Ok(()) => Ok(Charge { budget: self.budget.clone(), amount }),
@@ -91,10 +91,10 @@ impl Host {
         }
     }
 
-    /// Makes a charge one of `amount` bytes, for `what`.
+    /// Changes a charge to `amount` bytes, for `what`.
     pub(crate) fn resize(&self, charge: &mut Charge, what: impl FnOnce() -> String, amount: u64) -> Result<(), Limit> {
         if let Some(more) = amount.checked_sub(charge.amount) {
-            // The two become one: the second gives nothing back.
+            // `charge` takes over the amount, so dropping `more` must release nothing.
             let mut more = self.charge(what, more)?;
             charge.amount += std::mem::take(&mut more.amount);
         } else {
@@ -104,24 +104,24 @@ impl Host {
         Ok(())
     }
 
-    /// Why `what` does not get `amount` bytes more than are taken already.
+    /// The error when `what` needs `amount` more bytes than remain.
     pub(crate) fn beyond(&self, what: impl Into<String>, amount: u64) -> Limit {
         let needed = self.budget.used(Resource::Memory).saturating_add(amount);
         Limit { what: what.into(), resource: Resource::Memory, needed, limit: self.budget.limit(Resource::Memory) }
     }
 
-    /// Whether no plan holds a weight.
+    /// Whether no plan holds any weight.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().by_content.values().flatten().all(|held| held.strong_count() == 0)
     }
 
-    /// Whether a plan holds the weight.
+    /// Whether some plan holds the weight.
     pub(crate) fn holds(&self, module: &Module, weight: &Weight) -> bool {
         source(module, weight)
             .is_some_and(|source| self.lock().by_source.get(&source).and_then(Weak::upgrade).is_some())
     }
 
-    /// The elements of the weight, which are read unless a plan holds them.
+    /// Returns the weight, reading it unless some plan already holds it.
     pub(crate) fn weight(&self, module: &Module, func: &Func, store: &Store, weight: &Weight) -> Result<Arc<Held>> {
         let source = source(module, weight);
         let held = source.as_ref().and_then(|source| self.lock().by_source.get(source)?.upgrade());
@@ -135,7 +135,7 @@ impl Host {
         let mut weights = self.lock();
         let same = weights.by_content.entry((weight.ty.elem, value.num_elements(), crc)).or_default();
         same.retain(|held| held.strong_count() > 0);
-        // Another model may have the same weight.
+        // Another model may hold an equal weight from another file.
         let twin = same.iter().filter_map(Weak::upgrade).find(|held| held.value.same_bits(&value));
         let held = twin.unwrap_or_else(|| {
             let held = Arc::new(Held { value, _memory: charge });

@@ -1,4 +1,4 @@
-//! Inputs of a function: random ones, and given ones fitted to the parameters.
+//! Inputs of a function: makes random ones and converts given ones to the parameter types.
 
 use netc_data::Rng;
 use netc_ir::{Dim, ElemType, Func, Name, Number, Param, Type};
@@ -6,16 +6,19 @@ use netc_ir::{Dim, ElemType, Func, Name, Number, Param, Type};
 use crate::error::{ExecError, Result, TensorError};
 use crate::tensor::{Tensor, byte_size};
 
-/// The extent of symbolic axes other than the batch, where nothing else is given.
+/// Default extent of symbolic axes other than the batch.
 pub const SYMBOLIC_EXTENT: u64 = 64;
 
-/// Random integers are below this: small enough for the indices of any embedding.
+/// Exclusive upper bound of random integers, small enough to index most embeddings.
 const INTEGERS: u64 = 8;
 
-/// An input for each parameter of `func`: floats evenly distributed in `[-1, 1)`, integers in `0..8`, truth values.
+/// Makes a random input for each parameter of `func`: floats uniform in `[-1, 1)`, integers in `0..8`, or booleans.
 ///
-/// A parameter whose element type is not known gets floats. An input depends on `seed` and on the name and type of its
-/// parameter alone.
+/// A parameter of unknown element type gets `f32`. An input depends only on `seed` and on the name and type of its
+/// parameter.
+///
+/// # Errors
+/// Those of [`random_extents`], and tensors that do not fit into memory.
 pub fn random_inputs(func: &Func, seed: u64, batch: u64) -> Result<Vec<Tensor>> {
     let input = |(param, dims): (&Param, Vec<u64>)| {
         random(element(func, param), &dims, seed, &param.name)
@@ -24,7 +27,10 @@ pub fn random_inputs(func: &Func, seed: u64, batch: u64) -> Result<Vec<Tensor>> 
     func.params.iter().zip(random_extents(func, batch)?).map(input).collect()
 }
 
-/// The types of random inputs.
+/// The types of the inputs that [`random_inputs`] makes.
+///
+/// # Errors
+/// Those of [`random_extents`].
 pub fn random_types(func: &Func, batch: u64) -> Result<Vec<Type>> {
     let extents = random_extents(func, batch)?;
     Ok(func.params.iter().zip(extents).map(|(param, dims)| Type::fixed(element(func, param), &dims)).collect())
@@ -35,8 +41,11 @@ fn element(func: &Func, param: &Param) -> ElemType {
     if elem == ElemType::Any { ElemType::F32 } else { elem }
 }
 
-/// The extents of random inputs: numbers that are known, `batch` for symbols that are the first extent of a parameter,
-/// and [`SYMBOLIC_EXTENT`] for others. A parameter whose rank is not known is an error.
+/// The extents of random inputs: known extents as they are, `batch` for every symbol that is the first extent of some
+/// parameter, and [`SYMBOLIC_EXTENT`] for all others.
+///
+/// # Errors
+/// A parameter has an unknown rank or, with these values, a negative extent.
 pub fn random_extents(func: &Func, batch: u64) -> Result<Vec<Vec<u64>>> {
     let first = |p: &Param| func[p.value].ty.dims.as_ref()?.first()?.as_symbol().cloned();
     let batches: Vec<Name> = func.params.iter().filter_map(first).collect();
@@ -47,8 +56,8 @@ pub fn random_extents(func: &Func, batch: u64) -> Result<Vec<Vec<u64>>> {
         let fixed = ty.dims.as_ref().and_then(|dims| dims.iter().map(extent).collect());
         fixed.ok_or_else(|| ExecError::Input {
             name: param.name.clone(),
-            found: "random".into(),
-            expected: format!("{ty}, which says too little to make one up"),
+            found: ty.to_string(),
+            expected: "a known rank and no negative extents, to generate random values".into(),
         })
     };
     func.params.iter().map(extents).collect()
@@ -75,9 +84,12 @@ fn random(elem: ElemType, dims: &[u64], seed: u64, name: &str) -> Result<Tensor,
     Tensor::from_numbers(elem, dims, (0..count).map(|_| number()))
 }
 
-/// The inputs converted to the element types of the parameters, as [`Tensor::convert`] does.
+/// Converts the inputs to the element types of the parameters, as [`Tensor::convert`] does.
 ///
-/// So a `float64` file serves a `f32` parameter, while `1.5` for an integer parameter is an error.
+/// A `float64` file can thus feed an `f32` parameter, while `1.5` for an integer parameter is an error.
+///
+/// # Errors
+/// The number of inputs differs from the number of parameters, or a value cannot be converted exactly.
 pub fn fit(func: &Func, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
     if inputs.len() != func.params.len() {
         let names = func.params.iter().map(|p| &*p.name).collect::<Vec<_>>().join(", ");
@@ -102,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn symbols_get_one_value_each() {
+    fn a_symbol_has_the_same_extent_in_all_inputs() {
         let func = func("%ids: i32[N,T], %mask: bool[N,T], %x: f32[N,T,2*N+1], %y: f64[T]");
         let inputs = random_inputs(&func, 7, 3).unwrap();
         let dims: Vec<&[u64]> = inputs.iter().map(Tensor::dims).collect();
@@ -115,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn other_symbols_are_of_modest_size() {
+    fn other_symbols_get_the_default_extent() {
         assert_eq!(random_inputs(&func("%x: f32[N,H,3]"), 1, 2).unwrap()[0].dims(), [2, 64, 3]);
         assert_eq!(random_inputs(&func("%x: f32[N,?]"), 1, 2).unwrap()[0].dims(), [2, 64]);
         assert!(random_inputs(&func("%x: f32[*]"), 1, 2).is_err());
@@ -123,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_fitted_to_the_parameters() {
+    fn inputs_are_converted_to_the_parameter_types() {
         let func = func("%x: f32[2], %n: i64[1]");
         let doubles = Tensor::from_numbers(ElemType::F64, &[2], [0.1, 2.0].map(Number::Float)).unwrap();
         let count = Tensor::from_numbers(ElemType::F64, &[1], [Number::Float(3.0)]).unwrap();

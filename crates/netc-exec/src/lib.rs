@@ -1,10 +1,10 @@
 //! Runs core ops: a function is planned once and run many times.
 //!
-//! [`Plan`] flattens a function into steps, prepares its constants and says when each buffer dies; running it takes
-//! and gives [`Tensor`]s. What ops compute is in `kernels`, behind one function.
-//! [`Consts`] computes constants for passes, and [`MeasuredCosts`] says what ops cost. [`compare`](compare()) says how
-//! far two tensors are apart, [`own_rounding`] how much of that rounding explains, [`inputs`] makes and fits inputs,
-//! [`npy`] and [`npz`] read and write NumPy's files. The crate knows no model format.
+//! [`Plan`] flattens a function into steps, prepares its constants and notes when each buffer dies; a run takes and
+//! returns [`Tensor`]s. The kernels in `kernels` compute the ops.
+//! [`Consts`] evaluates constants for passes and [`MeasuredCosts`] measures ops. [`compare`](compare()) measures the
+//! difference of two tensors, and [`own_rounding`] how much of it rounding explains. [`inputs`] makes random inputs and
+//! converts given ones; [`npy`] and [`npz`] read and write NumPy files. The crate knows no model format.
 //!
 //! ```
 //! let text = "netc 1

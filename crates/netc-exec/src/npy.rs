@@ -1,6 +1,6 @@
-//! NumPy's `.npy` files, versions 1 to 3 of the format, little- or big-endian, in either order of axes.
+//! NumPy's `.npy` files: versions 1 to 3 of the format, little- or big-endian, in C or Fortran order.
 //!
-//! `bf16`, which NumPy does not know, is stored as its two raw bytes (`V2`), as `ml_dtypes` does.
+//! NumPy has no `bf16`; it is stored as two raw bytes (`V2`), as `ml_dtypes` does.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::tensor::{Tensor, byte_size, room};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
-/// Element types by what NumPy calls them, without the byte order.
+/// Element types and their NumPy names, without the byte order.
 const TYPES: &[(ElemType, &str)] = &[
     (ElemType::Bool, "b1"),
     (ElemType::U8, "u1"),
@@ -29,7 +29,10 @@ const TYPES: &[(ElemType, &str)] = &[
     (ElemType::F64, "f8"),
 ];
 
-/// The tensor in the file at `path`.
+/// Reads the tensor in the file at `path`.
+///
+/// # Errors
+/// The file cannot be read, is malformed, or has an unsupported element type.
 pub fn read(path: &Path) -> Result<Tensor, TensorError> {
     let place = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|source| TensorError::File { path: place.clone(), source })?;
@@ -37,26 +40,29 @@ pub fn read(path: &Path) -> Result<Tensor, TensorError> {
 }
 
 /// Writes `tensor` to a file at `path`.
+///
+/// # Errors
+/// The file cannot be written.
 pub fn write(path: &Path, tensor: &Tensor) -> Result<(), TensorError> {
     let place = path.display().to_string();
     let written = std::fs::File::create(path).and_then(|file| write_to(tensor, file));
     written.map_err(|source| TensorError::File { path: place, source })
 }
 
-/// Writes a `.npy` file that holds `tensor` to `out`.
+/// Writes `tensor` to `out` as a `.npy` file.
 pub fn write_to(tensor: &Tensor, mut out: impl Write) -> io::Result<()> {
     out.write_all(&start(tensor))?;
     out.write_all(tensor.bytes())
 }
 
-/// The bytes of a `.npy` file that holds `tensor`.
+/// Encodes `tensor` as a `.npy` file.
 pub fn encode(tensor: &Tensor) -> Vec<u8> {
     let mut out = start(tensor);
     out.extend(tensor.bytes());
     out
 }
 
-/// What is before the elements in a `.npy` file that holds `tensor`.
+/// The magic bytes, version and header of the `.npy` file of `tensor`.
 fn start(tensor: &Tensor) -> Vec<u8> {
     let name = TYPES.iter().find(|(elem, _)| *elem == tensor.elem()).map_or("V1", |(_, name)| name);
     let order = if tensor.elem().size() == 1 { '|' } else { '<' };
@@ -72,7 +78,7 @@ fn start(tensor: &Tensor) -> Vec<u8> {
     let padding = start - MAGIC.len() - 4 - header.len() - 1;
     header.extend(std::iter::repeat_n(' ', padding));
     header.push('\n');
-    // A header of 65536 bytes would take some 3000 axes, which version 2 of the format allows.
+    // Version 1 stores the length in 16 bits. Some 3000 axes exceed that and need version 2.
     let length = header.len() as u32;
     let mut out = MAGIC.to_vec();
     match u16::try_from(length) {
@@ -89,7 +95,7 @@ fn start(tensor: &Tensor) -> Vec<u8> {
     out
 }
 
-/// Why bytes are not a tensor, before it is known where they come from.
+/// A decoding error without the path of the file; [`DecodeError::at`] adds it.
 #[derive(Debug)]
 pub(crate) enum DecodeError {
     Format(String),
@@ -109,7 +115,7 @@ fn format_error<T>(note: impl Into<String>) -> Result<T, DecodeError> {
     Err(DecodeError::Format(note.into()))
 }
 
-/// The tensor that the bytes of a `.npy` file hold.
+/// Decodes the bytes of a `.npy` file.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Tensor, DecodeError> {
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
         return format_error("it does not begin with \\x93NUMPY");
@@ -121,12 +127,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Tensor, DecodeError> {
         _ => return format_error("it ends before its header"),
     };
     let Some((header, data)) = rest.split_at_checked(length) else {
-        return format_error(format!("its header has {length} bytes, the file {} more", rest.len()));
+        return format_error(format!("its header should have {length} bytes, found {}", rest.len()));
     };
     let header = HeaderParser { rest: String::from_utf8_lossy(header).trim().to_owned() }.header()?;
     let size = byte_size(header.elem, &header.dims).map_err(DecodeError::Tensor)?;
     let Some(data) = usize::try_from(size).ok().and_then(|n| data.get(..n)) else {
-        return format_error(format!("its shape {:?} takes {size} bytes, the file holds {}", header.dims, data.len()));
+        return format_error(format!("its shape {:?} needs {size} bytes, found {}", header.dims, data.len()));
     };
     let item = header.elem.size().max(1) as usize;
     let mut own = room(header.elem, &header.dims).map_err(DecodeError::Tensor)?;
@@ -147,7 +153,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Tensor, DecodeError> {
 fn row_major(data: &[u8], dims: &[u64], item: usize, out: &mut Vec<u8>) {
     for place in 0..data.len() / item {
         let (mut rest, mut from, mut stride) = (place, 0, data.len() / item);
-        // The last axis runs fastest in `out` and has the largest stride in `data`.
+        // The last axis varies fastest in `out` and has the largest stride in `data`.
         for extent in dims.iter().rev().map(|d| *d as usize) {
             stride /= extent.max(1);
             from += rest % extent.max(1) * stride;
@@ -164,7 +170,7 @@ struct Header {
     dims: Vec<u64>,
 }
 
-/// Reads the header: a Python dictionary with three known keys.
+/// Parses the header: a Python dictionary with three known keys.
 struct HeaderParser {
     rest: String,
 }
@@ -180,10 +186,10 @@ impl HeaderParser {
                 "descr" => descr = Some(self.string()?),
                 "fortran_order" => fortran_order = Some(self.boolean()?),
                 "shape" => dims = Some(self.tuple()?),
-                key => return format_error(format!("its header has the key `{key}`")),
+                key => return format_error(format!("its header has the unknown key `{key}`")),
             }
             if !self.eat(",") && !self.rest.starts_with('}') {
-                return format_error(format!("`,` or `}}` is missing in its header before `{}`", self.rest));
+                return format_error(format!("its header has `{}`, expected `,` or `}}`", self.rest));
             }
         }
         let (Some(descr), Some(fortran_order), Some(dims)) = (descr, fortran_order, dims) else {
@@ -202,14 +208,14 @@ impl HeaderParser {
         if self.eat(token) {
             return Ok(());
         }
-        format_error(format!("`{token}` is missing in its header before `{}`", self.rest))
+        format_error(format!("its header has `{}`, expected `{token}`", self.rest))
     }
 
     fn string(&mut self) -> Result<String, DecodeError> {
         let quote = self.rest.chars().next().filter(|c| matches!(c, '\'' | '"'));
         let parts = quote.and_then(|q| self.rest[1..].split_once(q));
         let Some((text, rest)) = parts.map(|(text, rest)| (text.to_owned(), rest.trim_start().to_owned())) else {
-            return format_error(format!("a string is missing in its header before `{}`", self.rest));
+            return format_error(format!("its header has `{}`, expected a string", self.rest));
         };
         self.rest = rest;
         Ok(text)
@@ -228,12 +234,12 @@ impl HeaderParser {
         while !self.eat(")") {
             let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
             let Ok(extent) = self.rest[..end].parse() else {
-                return format_error(format!("an extent is missing in its header before `{}`", self.rest));
+                return format_error(format!("its header has `{}`, expected an extent", self.rest));
             };
             items.push(extent);
             self.rest = self.rest[end..].trim_start().to_owned();
             if !self.eat(",") && !self.rest.starts_with(')') {
-                return format_error(format!("`)` is missing in its header before `{}`", self.rest));
+                return format_error(format!("its header has `{}`, expected `)`", self.rest));
             }
         }
         Ok(items)
@@ -269,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn every_element_type_survives() {
+    fn every_element_type_round_trips() {
         for (elem, _) in TYPES {
             for dims in [&[][..], &[3], &[2, 3], &[0, 2]] {
                 let n = dims.iter().product::<u64>();
@@ -282,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_those_of_numpy() {
+    fn headers_match_those_that_numpy_writes() {
         let header = |dims: &[u64]| {
             let tensor = Tensor::from_f32(dims, &vec![0.0; dims.iter().product::<u64>() as usize]).unwrap();
             String::from_utf8_lossy(&encode(&tensor)[10..]).split("  ").next().unwrap().to_owned()
@@ -293,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn byte_and_axis_order_are_undone() {
+    fn big_endian_and_fortran_order_are_converted() {
         let header = "{'descr': '>i2', 'fortran_order': True, 'shape': (2, 3), }\n";
         let tensor = decode(&file(header, &[0, 1, 0, 4, 0, 2, 0, 5, 0, 3, 0, 6])).unwrap();
         assert_eq!(tensor, Tensor::from_numbers(ElemType::I16, &[2, 3], (1..7).map(Number::Int)).unwrap());
@@ -308,12 +314,12 @@ mod tests {
         check_error(b"PK", "does not begin with");
         check_error(
             &file("{'descr': '<f4', 'fortran_order': False, 'shape': (9,), }", &[0; 8]),
-            "takes 36 bytes, the file holds 8",
+            "needs 36 bytes, found 8",
         );
         check_error(&file("{'descr': '<f4', 'shape': (9,), }", &[]), "lacks one of");
         check_error(&file("{'descr': '<c8', 'fortran_order': False, 'shape': (9,), }", &[]), "`<c8` are not supported");
-        check_error(&file("{'descr': [('a', '<f4')], }", &[]), "a string is missing");
-        check_error(&file("{'é': '", &[]), "has the key `é`");
+        check_error(&file("{'descr': [('a', '<f4')], }", &[]), "expected a string");
+        check_error(&file("{'é': '", &[]), "has the unknown key `é`");
         let huge = "{'descr': '<f4', 'fortran_order': False, 'shape': (18446744073709551615, 18446744073709551615), }";
         check_error(&file(huge, &[]), "larger than");
     }

@@ -1,4 +1,4 @@
-//! NumPy's `.npz` files: zip archives of `.npy` files, by name.
+//! NumPy's `.npz` files: zip archives of named `.npy` files.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -10,7 +10,10 @@ use crate::error::TensorError;
 use crate::npy;
 use crate::tensor::{MAX_BYTES, Tensor};
 
-/// The tensors in the file at `path`, in the order of the archive, with their names.
+/// Reads the named tensors in the file at `path`, in the order of the archive.
+///
+/// # Errors
+/// The file cannot be read, or the archive or a member is malformed.
 pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>, TensorError> {
     let place = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|source| TensorError::File { path: place.clone(), source })?;
@@ -18,6 +21,9 @@ pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>, TensorError> {
 }
 
 /// Writes named tensors to a file at `path`. The same tensors give the same bytes.
+///
+/// # Errors
+/// The file cannot be written.
 pub fn write<'a>(path: &Path, tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<(), TensorError> {
     let place = path.display().to_string();
     let file = std::fs::File::create(path).map_err(|source| TensorError::File { path: place, source })?;
@@ -28,14 +34,14 @@ fn format_error(path: &str, note: impl ToString) -> TensorError {
     TensorError::Format { path: path.to_owned(), note: note.to_string() }
 }
 
-/// The bytes of a `.npz` file that holds named tensors.
+/// Encodes named tensors as a `.npz` file.
 pub fn encode<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>) -> Result<Vec<u8>, TensorError> {
     let mut bytes = Vec::new();
     write_to(tensors, &mut bytes)?;
     Ok(bytes)
 }
 
-/// Writes a `.npz` file that holds named tensors to `out`.
+/// Writes named tensors to `out` as a `.npz` file.
 pub fn write_to<'a>(
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
     out: impl Write,
@@ -57,7 +63,8 @@ fn archive<'a>(tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>, out: im
     archive.finish()?.flush().map_err(rawzip::Error::from)
 }
 
-/// The name of a member. Tensors may be named like paths that rawzip would shorten, `a//b` or `..`: they are no paths.
+/// The member name of a tensor. Tensor names are not paths, so `a//b` and `..` are kept where rawzip would normalize
+/// them.
 fn entry_path(file: &str) -> EntryPath<'_> {
     let unchanged = ZipFilePath::from_str(file).as_str() == file;
     if unchanged { file.into() } else { EntryPath::verbatim(file.as_bytes()) }
@@ -98,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_tensors_survive() {
+    fn names_and_tensors_round_trip() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.npz");
         write(&path, tensors().iter().map(|(n, t)| (n.as_str(), t))).unwrap();
@@ -114,7 +121,7 @@ mod tests {
         for place in 0..bytes.len() {
             let mut bytes = bytes.clone();
             bytes[place] ^= 0x55;
-            // Whatever the answer, there is one.
+            // Any result is fine, as long as it does not panic.
             drop(decode(&bytes, "a.npz"));
         }
     }

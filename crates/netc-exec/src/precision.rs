@@ -1,8 +1,8 @@
-//! How far rounding takes the outputs of a program, measured by running it with other floats.
+//! The rounding error of a program's outputs, measured by running the program in other precisions.
 //!
-//! A bound that comes from the lengths of sums knows nothing of cancellation: where large numbers cancel, what is left
-//! is mostly rounding. How much, the program says itself when it runs in two precisions (N. J. Higham, *Accuracy and
-//! Stability of Numerical Algorithms*, 2nd ed., SIAM 2002, section 1.19).
+//! A bound derived from the lengths of sums ignores cancellation: after large numbers cancel, the rest is mostly
+//! rounding error. Running the program in two precisions measures that error (N. J. Higham, *Accuracy and Stability of
+//! Numerical Algorithms*, 2nd ed., SIAM 2002, section 1.19).
 
 use std::sync::Arc;
 
@@ -15,11 +15,16 @@ use crate::host::Host;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 
-/// For each output of the function `id`, how far rounding took an element of `outputs`, which it computed of `inputs`.
+/// Measures the rounding error of each output of the function `id`, as the largest absolute error of an element.
+/// `outputs` are the results for `inputs`.
 ///
-/// Twice the function is computed again on `host`, with `f64` in place of all floats and with `f32`. What `outputs` are apart from
-/// the first is the rounding of narrower floats. What the second is apart from the first, in units of `f64` instead of
-/// `f32`, is the rounding of `f64`. Where one is not finite, its floats are too narrow for the program and say nothing.
+/// Runs the function twice more on `host`: once with `f64` for all floats and once with `f32`. The distance of
+/// `outputs` from the `f64` run is the error of the narrower floats. The distance between the two runs, scaled by the
+/// ratio of the two epsilons, estimates the error of `f64` itself. Infinite distances are ignored: the floats of that
+/// run are too narrow for the program.
+///
+/// # Errors
+/// Those of a run.
 pub fn own_rounding(
     host: &Arc<Host>,
     module: &Module,
@@ -40,7 +45,7 @@ pub fn own_rounding(
     Ok(rounding.collect())
 }
 
-/// The outputs of the function where every float is of the type `elem`.
+/// Runs the function with `elem` for every float type.
 fn run_with(
     host: &Arc<Host>,
     module: &Module,
@@ -61,7 +66,7 @@ fn run_with(
     plan.run(&given.collect::<Result<Vec<_>, _>>()?)
 }
 
-/// `func` with every float of the type `elem`: weights and constants are cast where they are read.
+/// Returns `func` with `elem` for every float type; casts weights and constants where they are read.
 fn with_floats(module: &Module, func: &Func, elem: ElemType) -> Func {
     let other = |ty: &Type| if ty.elem.is_float() { Type { elem, ..ty.clone() } } else { ty.clone() };
     let mut builder = Builder::new(module, func.name.clone());
@@ -93,7 +98,7 @@ fn with_floats(module: &Module, func: &Func, elem: ElemType) -> Func {
     builder.finish(outputs.collect::<Vec<_>>())
 }
 
-/// Whether what `op` gives is stored with the type that it has.
+/// Whether the result of `op` is stored data, whose type is fixed.
 fn is_stored(op: &Op) -> bool {
     matches!(op.kind, OpKind::Core(CoreOp::Constant(_) | CoreOp::Weight(_)))
 }
@@ -104,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// How far rounding took the outputs of a program for a number near 1.
+    /// The rounding errors of a program's outputs for the input `x`.
     fn lost(program: &str, x: f32) -> Vec<f64> {
         let module = parse(&format!("netc 1\n{program}")).unwrap();
         let (main, store) = (module.func_named(MAIN).unwrap(), Store::open(&module).unwrap());
@@ -114,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_numbers_that_cancel_lose_is_measured() {
+    fn cancellation_shows_as_rounding_error() {
         let program = "func @main(%x: f32[1]) -> (%b, %d, %x) {
             %c = constant() {value = 0.1} : f32[]
             %b = mul(%x, %c) : f32[1]

@@ -6,12 +6,12 @@ use netc_ir::{ElemType, Literal, Number, Type, literal};
 
 use crate::error::TensorError;
 
-/// The most bytes that one tensor may have. Larger ones are refused before memory is asked for.
+/// The size limit of one tensor in bytes. Larger tensors are rejected before any allocation.
 pub(crate) const MAX_BYTES: u64 = 1 << 40;
 
-/// A tensor: its elements are little-endian and in row-major order, and there are as many as its shape says.
+/// A tensor with little-endian elements in row-major order. The number of bytes matches the shape.
 ///
-/// Two tensors are equal if their types and bits are.
+/// Two tensors are equal if their types and bits are equal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tensor {
     elem: ElemType,
@@ -20,7 +20,10 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor of the elements that `bytes` holds.
+    /// Creates a tensor from little-endian elements in row-major order.
+    ///
+    /// # Errors
+    /// The number of bytes does not match the shape, or the shape exceeds the largest supported size.
     pub fn new(elem: ElemType, dims: &[u64], bytes: Vec<u8>) -> Result<Self, TensorError> {
         let expected = byte_size(elem, dims)?;
         if bytes.len() as u64 != expected {
@@ -30,17 +33,26 @@ impl Tensor {
         Ok(Self { elem, dims: dims.to_vec(), bytes: bytes.into() })
     }
 
-    /// A tensor of 32-bit floats.
+    /// Creates a tensor of `f32`.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
     pub fn from_f32(dims: &[u64], values: &[f32]) -> Result<Self, TensorError> {
         Self::new(ElemType::F32, dims, values.iter().flat_map(|x| x.to_le_bytes()).collect())
     }
 
-    /// A tensor of 64-bit integers.
+    /// Creates a tensor of `i64`.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
     pub fn from_i64(dims: &[u64], values: &[i64]) -> Result<Self, TensorError> {
         Self::new(ElemType::I64, dims, values.iter().flat_map(|x| x.to_le_bytes()).collect())
     }
 
-    /// A tensor of numbers, each converted to `elem` as `as` does.
+    /// Creates a tensor of `elem` from numbers, converting each as Rust's `as` does.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`], or the tensor does not fit into memory.
     pub fn from_numbers(
         elem: ElemType,
         dims: &[u64],
@@ -66,7 +78,7 @@ impl Tensor {
         &self.bytes
     }
 
-    /// The tensor as a constant of a program.
+    /// Converts the tensor to a constant of a program.
     pub(crate) fn into_literal(self) -> Literal {
         Literal { elem: self.elem, dims: self.dims, bytes: self.bytes.as_slice().into() }
     }
@@ -86,15 +98,17 @@ impl Tensor {
         literal::numbers(self.elem, &self.bytes)
     }
 
-    /// The elements as floats, rounded to the nearest, in row-major order.
+    /// The elements as `f64`, rounded to nearest, in row-major order.
     pub fn to_f64s(&self) -> Vec<f64> {
         self.numbers().map(Number::as_f64).collect()
     }
 
-    /// The tensor with elements of type `elem`.
+    /// Converts the elements to `elem`.
     ///
-    /// Numbers become floats by rounding to the nearest. They become integers or truth values only if each is
-    /// preserved exactly: `3.0` becomes `3`, while `3.5` and what is out of range are errors.
+    /// Conversion to floats rounds to nearest. Conversion to integers and booleans must be exact: `3.0` becomes `3`.
+    ///
+    /// # Errors
+    /// A number is not an integer or out of range, or the result does not fit into memory.
     pub fn convert(&self, elem: ElemType) -> Result<Self, TensorError> {
         if elem == self.elem() {
             return Ok(self.clone());
@@ -111,7 +125,7 @@ impl Tensor {
     }
 }
 
-/// An empty vector with room for the bytes of a tensor.
+/// An empty vector with capacity for the bytes of a tensor.
 pub(crate) fn room(elem: ElemType, dims: &[u64]) -> Result<Vec<u8>, TensorError> {
     let size = usize::try_from(byte_size(elem, dims)?).unwrap_or(usize::MAX);
     let mut bytes = Vec::new();
@@ -120,7 +134,7 @@ pub(crate) fn room(elem: ElemType, dims: &[u64]) -> Result<Vec<u8>, TensorError>
     Ok(bytes)
 }
 
-/// Whether two numbers are equal, one of them an integer.
+/// Whether two numbers are equal; exact when one is an integer and one a float.
 fn same(a: Number, b: Number) -> bool {
     match (a, b) {
         (Number::Int(a), Number::Int(b)) => a == b,
@@ -131,9 +145,9 @@ fn same(a: Number, b: Number) -> bool {
     }
 }
 
-/// The bytes of a tensor, if it is one that fits into memory.
+/// The size of a tensor in bytes. An error if it exceeds the limit or the element type has no size.
 pub(crate) fn byte_size(elem: ElemType, dims: &[u64]) -> Result<u64, TensorError> {
-    // Counting an empty axis as 1 bounds every partial product of the extents, too.
+    // Counting an empty axis as 1 also bounds every partial product of the extents.
     let bound = dims.iter().try_fold(elem.size(), |n, d| n.checked_mul((*d).max(1))).filter(|n| *n <= MAX_BYTES);
     if bound.is_none() || elem.size() == 0 {
         return Err(TensorError::Size { ty: Type::fixed(elem, dims).to_string(), limit: MAX_BYTES });
@@ -151,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_as_many_as_the_shape_says() {
+    fn number_of_bytes_must_match_the_shape() {
         let error = Tensor::new(ElemType::F32, &[2], vec![0; 7]).unwrap_err();
         assert_eq!(error.to_string(), "a tensor of type f32[2] has 8 bytes, found 7");
         assert!(Tensor::new(ElemType::F32, &[1 << 40, 1 << 40, 0], vec![]).is_err());
@@ -160,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_round_and_integers_stay_exact() {
+    fn conversion_rounds_to_floats_and_is_exact_to_integers() {
         assert_eq!(floats(&[0.1, 2.0]).convert(ElemType::F32).unwrap(), Tensor::from_f32(&[2], &[0.1, 2.0]).unwrap());
         assert_eq!(floats(&[3.0, -2.0]).convert(ElemType::I64).unwrap(), Tensor::from_i64(&[2], &[3, -2]).unwrap());
         let error = floats(&[1.0, 3.5]).convert(ElemType::I32).unwrap_err();

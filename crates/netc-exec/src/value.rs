@@ -1,4 +1,4 @@
-//! Tensors while a plan runs: contiguous elements that values share.
+//! Tensors of a running plan: contiguous elements, shared between values by reference counting.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::error::kernel::Result;
 use crate::error::{ExecError, KernelError, TensorError};
 use crate::tensor::{Tensor, byte_size};
 
-/// A tensor of a running plan, in row-major order. Truth values are the bytes 0 and 1.
+/// A tensor of a running plan, in row-major order. Booleans are the bytes 0 and 1.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     elem: ElemType,
@@ -20,8 +20,8 @@ pub(crate) struct Value {
     bits: Arc<Bits>,
 }
 
-/// Elements as the bit patterns of their size, so that a kernel that only moves elements exists once per size, not once per
-/// element type.
+/// Elements as bit patterns of their size. A kernel that only moves elements is thus compiled once per size, not once
+/// per element type.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Bits {
     B8(Vec<u8>),
@@ -31,13 +31,13 @@ pub(crate) enum Bits {
 }
 
 impl Value {
-    /// A tensor of `data` in row-major order, elements of the type `elem`, which is stored as `T`.
+    /// Creates a tensor from `data` in row-major order. `T` is the storage type of `elem`.
     pub(crate) fn from_vec<T: Element>(elem: ElemType, dims: &[usize], data: Vec<T>) -> Result<Self> {
         let words = bytemuck::allocation::try_cast_vec(data).map_err(|_| KernelError::Element { elem })?;
         Self::from_words::<T::Word>(elem, dims, words)
     }
 
-    /// A tensor of the bit patterns `words`, which have the size of the elements.
+    /// Creates a tensor from the bit patterns of its elements.
     pub(crate) fn from_words<W: Word>(elem: ElemType, dims: &[usize], words: Vec<W>) -> Result<Self> {
         let expected = dims.iter().product();
         if words.len() != expected {
@@ -75,7 +75,7 @@ impl Value {
         W::of(&self.bits).ok_or(KernelError::Element { elem: self.elem })
     }
 
-    /// The elements, to be changed in place. Copies them first if another value shares them.
+    /// The elements, mutable. Copies them first if another value shares them.
     pub(crate) fn slice_mut<T: Element>(&mut self) -> Result<&mut [T]> {
         let elem = self.elem;
         if Arc::get_mut(&mut self.bits).is_none() {
@@ -87,7 +87,7 @@ impl Value {
         bytemuck::try_cast_slice_mut(words).map_err(|_| KernelError::Element { elem })
     }
 
-    /// The same elements under another shape with as many elements.
+    /// The same elements with another shape of the same size, without a copy.
     pub(crate) fn reshape(&self, dims: &[usize]) -> Result<Self> {
         let (found, expected) = (self.num_elements(), dims.iter().product());
         if found != expected {
@@ -96,7 +96,7 @@ impl Value {
         Ok(Self { elem: self.elem, dims: dims.to_vec(), bits: self.bits.clone() })
     }
 
-    /// A constant of the program, with every element present.
+    /// Expands a constant of the program; a splat is repeated to its full shape.
     pub(crate) fn from_literal(literal: &Literal) -> Result<Self> {
         let ty = literal.ty();
         let count = extents(&ty)?.iter().product();
@@ -112,7 +112,7 @@ impl Value {
         })
     }
 
-    /// A tensor of little-endian elements of the type `ty`, which is fixed. A byte that is not 0 is a true `bool`.
+    /// Creates a tensor of the fixed type `ty` from little-endian elements. Any byte other than 0 is a true `bool`.
     pub(crate) fn from_bytes(ty: &Type, bytes: &[u8]) -> Result<Self> {
         let dims = extents(ty)?;
         for_word!(ty.elem, W => {
@@ -123,7 +123,7 @@ impl Value {
         })
     }
 
-    /// The elements of a weight, and the checksum of its bytes. They are read into their place: there is no copy of them.
+    /// Reads a weight without an intermediate copy. Also returns the checksum of its bytes.
     pub(crate) fn read(store: &Store, weight: &Weight) -> Result<(Self, u32), ExecError> {
         let failed = |source: KernelError| ExecError::Held { weight: weight.name.clone(), source: Box::new(source) };
         let dims = extents(&weight.ty).map_err(failed)?;
@@ -143,7 +143,7 @@ impl Value {
         Ok((Self::from_words(weight.ty.elem, dims, words).map_err(failed)?, crc))
     }
 
-    /// Whether both have the same bits; shapes may differ.
+    /// Whether both have the same element type and bits; shapes may differ.
     pub(crate) fn same_bits(&self, other: &Self) -> bool {
         self.elem == other.elem && self.bits == other.bits
     }
@@ -167,14 +167,14 @@ impl Value {
     }
 }
 
-/// Makes the bytes of truth values 0 and 1.
+/// Normalizes booleans to the bytes 0 and 1.
 fn truth<W: Word>(elem: ElemType, words: &mut [W]) {
     if elem == ElemType::Bool {
         words.iter_mut().filter(|word| **word != W::default()).for_each(|word| *word = W::ONE);
     }
 }
 
-/// The extents of a fixed type, if a tensor of it can be held.
+/// The extents of a fixed type. An error if a tensor of that type cannot be held in memory.
 pub(crate) fn extents(ty: &Type) -> Result<Vec<usize>> {
     let memory = || KernelError::Memory { ty: ty.to_string() };
     let dims = ty.fixed_dims().ok_or_else(|| KernelError::Unbound { dim: ty.to_string() })?;
@@ -188,7 +188,7 @@ pub(crate) fn extents(ty: &Type) -> Result<Vec<usize>> {
     dims.iter().map(|d| usize::try_from(*d).map_err(|_| memory())).collect()
 }
 
-/// An empty vector with room for `count` elements of a result of type `ty`.
+/// An empty vector with capacity for `count` elements. `ty` is the type that an error names.
 pub(crate) fn allocate<T>(count: usize, ty: &Type) -> Result<Vec<T>> {
     let mut out = Vec::new();
     out.try_reserve_exact(count).map_err(|_| KernelError::Memory { ty: ty.to_string() })?;
@@ -199,15 +199,15 @@ pub(crate) fn allocate<T>(count: usize, ty: &Type) -> Result<Vec<T>> {
 pub(crate) trait Word: Pod + Default + PartialEq + Debug + Send + Sync {
     /// The bits of the number 1.
     const ONE: Self;
-    /// The pattern in little-endian `bytes`, which are as many as its size; 0 if they are not.
+    /// Decodes `bytes`, which must have the size of the pattern; returns 0 if they have not.
     fn from_little_endian(bytes: &[u8]) -> Self;
-    /// Appends the pattern in little-endian bytes.
+    /// Appends the pattern as little-endian bytes.
     fn put_little_endian(self, out: &mut Vec<u8>);
-    /// Patterns as what a value holds.
+    /// Wraps patterns as the storage of a value.
     fn wrap(words: Vec<Self>) -> Bits;
     /// The patterns of a value, if they have this size.
     fn of(bits: &Bits) -> Option<&[Self]>;
-    /// The patterns of a value, if they have this size.
+    /// The mutable version of [`Self::of`].
     fn of_mut(bits: &mut Bits) -> Option<&mut [Self]>;
 }
 
@@ -241,13 +241,14 @@ word! {
     u64, B64;
 }
 
-/// A type that elements are stored as.
+/// A storage type of elements.
 pub(crate) trait Element: Pod + Default + PartialOrd + Debug + Send + Sync {
     /// Its bit pattern.
     type Word: Word;
     /// The value.
     fn number(self) -> Number;
-    /// The value as this type: floats round to the nearest, integers wrap, floats become integers as with `as`.
+    /// Converts a number to this type: to floats by rounding to nearest, between integers by wrapping, from floats to
+    /// integers as `as` does.
     fn from_number(number: Number) -> Self;
 }
 
@@ -282,9 +283,9 @@ element! {
     bf16, u16, Float, |x| x.to_f64(), |n| Self::from_f32(odd_f32(odd_f64(n))), |f| Self::from_f32(odd_f32(f));
 }
 
-/// `x` as `f32`, rounded to odd: of the two nearest floats the one with an odd last bit. A half that is rounded from it is
-/// the half nearest to `x`, where rounding twice to nearest could miss it (S. Boldo, G. Melquiond, *Emulation of FMA and
-/// correctly rounded sums: proved algorithms using rounding to odd*, IEEE TC 57(4), 2008).
+/// Rounds `x` to `f32` by rounding to odd: if inexact, takes the neighbour with an odd last bit. Rounding the result to
+/// half precision then gives the half nearest to `x`; rounding to nearest twice could miss it (S. Boldo, G. Melquiond,
+/// *Emulation of FMA and correctly rounded sums: proved algorithms using rounding to odd*, IEEE TC 57(4), 2008).
 fn odd_f32(x: f64) -> f32 {
     let near = x as f32;
     let wide = f64::from(near);
@@ -294,7 +295,7 @@ fn odd_f32(x: f64) -> f32 {
     f32::from_bits(if wide.abs() < x.abs() { near.to_bits() + 1 } else { near.to_bits() - 1 })
 }
 
-/// `n` as `f64`, rounded to odd.
+/// Rounds `n` to `f64` by rounding to odd, as [`odd_f32`] does.
 fn odd_f64(n: i128) -> f64 {
     let near = n as f64;
     let wide = near as i128;
@@ -304,7 +305,8 @@ fn odd_f64(n: i128) -> f64 {
     f64::from_bits(if wide.unsigned_abs() < n.unsigned_abs() { near.to_bits() + 1 } else { near.to_bits() - 1 })
 }
 
-/// Runs the expression with `$W` the bit pattern of an element type; an error for those without elements.
+/// Evaluates the expression with `$W` as the bit pattern of the element type; an error for types without a size in
+/// bytes.
 macro_rules! for_word {
     ($elem:expr, $W:ident => $body:expr) => {
         match netc_ir::ElemType::size($elem) {
@@ -330,7 +332,7 @@ macro_rules! for_word {
 }
 pub(crate) use for_word;
 
-/// Runs the expression with `$T` the storage type of an element type; an error for those without one.
+/// Evaluates the expression with `$T` as the storage type of the element type; an error for types without one.
 macro_rules! for_element {
     ($elem:expr, $T:ident => $body:expr) => {
         match $elem {

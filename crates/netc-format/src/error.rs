@@ -1,4 +1,4 @@
-//! Why a model file cannot be read or written.
+//! Errors of reading and writing model files.
 
 use std::error::Error;
 use std::io;
@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 use netc_ir::Name;
 use thiserror::Error;
 
-/// An error of a format, as its crate explains it.
+/// The cause of an error, defined by the crate of a format.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
-/// A file that is not opened as a model.
+/// A file cannot be opened as a model.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// The operating system refused.
+    /// An error of the operating system.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is something else; what, and what to do.
+    /// It is not a model. Says what it is and what to do.
     #[error("{0}")]
     NoModel(String),
 }
 
-/// A result with the error of a format.
+/// A result with [`FormatError`].
 pub type Result<T, E = FormatError> = std::result::Result<T, E>;
 
-/// A file that cannot be read as a model, or a model that cannot be written.
+/// A model file cannot be read or written.
 #[derive(Debug, Error)]
 pub enum FormatError {
     /// Reading failed.
@@ -35,8 +35,8 @@ pub enum FormatError {
         /// Why.
         source: Cause,
     },
-    /// Weights are given for a model that has its own.
-    #[error("`{path}` has its weights: `--weights {weights}` is for a model without weights")]
+    /// Weights were given for a model that has its own.
+    #[error("`{path}` has its own weights; the weights in `{weights}` are for models without weights")]
     TakesNoWeights {
         /// The model.
         path: PathBuf,
@@ -51,18 +51,18 @@ pub enum FormatError {
         /// Why.
         source: Cause,
     },
-    /// The format has no such model.
+    /// The format does not support the model.
     #[error("cannot write the model `{model}`")]
     Unsupported {
         /// The function that was to be written.
         model: Name,
-        /// What the format does not have.
+        /// What the format does not support.
         source: Cause,
     },
 }
 
 impl FormatError {
-    /// The error that the file at `path` cannot be read.
+    /// A [`FormatError::Read`] for the file at `path`.
     pub fn read(path: &Path, source: impl Into<Cause>) -> Self {
         Self::Read { path: path.into(), source: source.into() }
     }

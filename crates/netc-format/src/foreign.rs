@@ -1,7 +1,7 @@
-//! Files of other formats, known by their first bytes, and what to do with each.
+//! Recognises files in formats that netc does not read, and tells the user what to do with each.
 //!
-//! Most formats begin with a signature. Those of protocol buffers do not: there the fields of the outermost message tell
-//! an ONNX `ModelProto` (`onnx.proto3`), a `SavedModel` and a `GraphDef` of TensorFlow from each other and from text.
+//! Most formats begin with a signature. Protocol buffers do not: the fields of the outermost message tell an ONNX
+//! `ModelProto` (`onnx.proto3`), a TensorFlow `SavedModel` and a TensorFlow `GraphDef` from each other and from text.
 
 use std::fs;
 use std::path::Path;
@@ -11,46 +11,38 @@ use rawzip::{RECOMMENDED_BUFFER_SIZE, ReaderAt, ZipLocator};
 use crate::error::OpenError;
 use crate::source::Source;
 
-const ONNX: &str = "it is an ONNX model, which netc does not read yet; give the Keras model that it was exported from";
-const PYTORCH: &str =
-    "it is a PyTorch file of `torch.save`, which netc does not read; build the model in Keras and save it as .keras";
-const TORCHSCRIPT: &str =
-    "it is a TorchScript archive of PyTorch, which netc does not read; build the model in Keras and save it as .keras";
-const PT2: &str =
-    "it is a .pt2 archive of `torch.export`, which netc does not read; build the model in Keras and save it as .keras";
-const PICKLE: &str =
-    "it is a Python pickle, which is a program that netc does not run; load it in Python and save the model as .keras";
-const SAVED_MODEL: &str = "it is a SavedModel of TensorFlow; load it with `tf.keras.models.load_model(...)` of \
-                           TensorFlow 2.15 or of the package tf_keras, and save it as .keras or .h5";
-const GRAPH_DEF: &str =
-    "it is a frozen graph of TensorFlow, which has no layers; give the Keras model that it was made from";
-const CHECKPOINT: &str = "it is a checkpoint of TensorFlow: weights without a model; build the model in Keras, load \
-                          them with `load_weights`, and save it as .keras";
-const TFLITE: &str = "it is a TFLite model, which netc does not read; give the Keras model that it was converted from";
-const GGUF: &str = "it is a GGUF file: weights for llama.cpp without a graph; give a Keras model";
+// Advice follows a semicolon and must hold for every table of formats. `Formats` adds advice to a text without one.
+const ONNX: &str = "it is an ONNX model, which netc does not read";
+const PYTORCH: &str = "it is a PyTorch file made by `torch.save`, which netc does not read";
+const TORCHSCRIPT: &str = "it is a PyTorch TorchScript archive, which netc does not read";
+const PT2: &str = "it is a .pt2 archive made by `torch.export`, which netc does not read";
+const PICKLE: &str = "it is a Python pickle, which is a program that netc does not run";
+const SAVED_MODEL: &str = "it is a TensorFlow SavedModel, which netc does not read";
+const GRAPH_DEF: &str = "it is a frozen TensorFlow graph, which has no layers; give the model that it was made from";
+const CHECKPOINT: &str = "it is a TensorFlow checkpoint: weights without a model; give a model file";
+const TFLITE: &str = "it is a TFLite model, which netc does not read; give the model that it was converted from";
+const GGUF: &str = "it is a GGUF file: weights for llama.cpp without a graph; give a model file";
 const SAFETENSORS: &str = "it is a safetensors file: weights without a model; give the .nir file next to it if netc \
-                           wrote it, or else load them in Keras and save the model as .keras";
-const NPY: &str = "it is an array of NumPy, not a model; `netc run MODEL --input x.npy` gives a model an array";
-const NPZ: &str = "it is an .npz of NumPy: arrays without a model; give the model, into which Keras puts arrays with \
-                   `set_weights`";
+                           wrote it, or else a model file";
+const NPY: &str = "it is a NumPy array, not a model; give a model, which may take the array as an input";
+const NPZ: &str = "it is a NumPy .npz file: arrays without a model; give a model file";
 const GZIP: &str = "it is compressed with gzip; unpack it with `gunzip` first";
 const OTHER_COMPRESSION: &str = "it is compressed with xz, bzip2 or zstd; unpack it first";
-const TORCH_TAR: &str = "it is a PyTorch file of a release before 0.1.10, a tar archive, which netc does not read; \
-                         build the model in Keras and save it as .keras";
-const TAR: &str = "it is a tar archive; unpack it with `tar -xf` and give the model in it";
-const LFS: &str = "it is a Git LFS pointer, not the file itself; run `git lfs pull` to get that";
-const WEB_PAGE: &str = "it is a web page, not a model: download the file itself";
-/// A program of netc, which has a name of its own.
-pub(crate) const PROGRAM: &str = "it is a program of netc in text; give its name the extension .nir";
+const TORCH_TAR: &str = "it is a tar archive made by PyTorch before 0.1.10, which netc does not read";
+const TAR: &str = "it is a tar archive; unpack it with `tar -xf` and give the model inside";
+const LFS: &str = "it is a Git LFS pointer, not the file itself; run `git lfs pull` to get the file";
+const WEB_PAGE: &str = "it is a web page, not a model; download the file itself";
+/// A netc program without the extension by which netc recognises programs.
+pub(crate) const PROGRAM: &str = "it is a netc program in text form; rename it to have the extension .nir";
 const UTF32: &str = "it is UTF-32 text, which netc does not read; save it as UTF-8";
-const TRANSFORMERS: &str = "it is a folder of Hugging Face Transformers with weights of PyTorch or safetensors, which \
-                            netc does not read; build the model in Keras and save it as .keras";
+const TRANSFORMERS: &str =
+    "it is a Hugging Face Transformers folder with PyTorch or safetensors weights, which netc does not read";
 const FOLDER: &str = "it is a directory; give a file inside it";
 
-/// Extensions of files that netc does not write: a path that has one does not name a folder.
+/// Extensions of files that netc does not write. An output path with one of them is not taken for a folder.
 pub const EXTENSIONS: &[&str] = &["onnx", "npz", "npy", "pt", "pth", "pt2", "tflite", "gguf", "safetensors", "pb"];
 
-/// What a folder is that is no model.
+/// Describes a folder that is not a model.
 fn folder(path: &Path) -> &'static str {
     let names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let names: Vec<String> = names.take(10_000).map(|name| name.to_string_lossy().into_owned()).collect();
@@ -69,23 +61,23 @@ fn folder(path: &Path) -> &'static str {
 /// Opens the file at `path`.
 ///
 /// # Errors
-/// A folder, a pipe, and a file that cannot be opened, with what to do where what was meant is known.
+/// It is a folder, a pipe or a device, or cannot be opened. The message says what to do if netc recognises it.
 pub fn open(path: &Path) -> Result<Source, OpenError> {
     if path.is_dir() {
         return Err(OpenError::NoModel(folder(path).into()));
     }
-    // To open a pipe would wait for whoever writes to it.
+    // Opening a pipe would wait for a writer.
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(OpenError::NoModel("it is a pipe or a device, not a file".into()));
     }
     Source::open(path).map_err(|error| {
-        // A checkpoint goes by a name that no file has.
+        // A checkpoint is named by the common prefix of its files, which is not a file itself.
         let is_checkpoint = Path::new(&format!("{}.index", path.display())).exists();
         if is_checkpoint { OpenError::NoModel(CHECKPOINT.into()) } else { error.into() }
     })
 }
 
-/// What a zip archive with members of these names is, if that is known and netc does not read it.
+/// Describes a zip archive by the names of its members, if netc recognises but does not read it.
 pub fn archive<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'static str> {
     let has = |name: &str| {
         names.clone().any(|member| {
@@ -106,7 +98,7 @@ pub fn archive<'a>(names: impl Iterator<Item = &'a str> + Clone) -> Option<&'sta
     }
 }
 
-/// What the file is, and what to do with it, if netc knows the format and does not read it.
+/// Describes a file and what to do with it, if netc recognises its format but does not read it.
 ///
 /// ```
 /// let file = tempfile::NamedTempFile::new()?;
@@ -125,7 +117,7 @@ pub fn named(source: &Source) -> Option<&'static str> {
         (b"\xfd7zXZ\0", OTHER_COMPRESSION),
         (b"BZh", OTHER_COMPRESSION),
         (b"\x28\xb5\x2f\xfd", OTHER_COMPRESSION),
-        // The pickled number by which `torch.load` knows files of before the zip archives.
+        // The pickled magic number of `torch.save` files from before the zip format.
         (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", PYTORCH),
         (b"model_checkpoint_path:", CHECKPOINT),
         (b"version https://git-lfs.github.com/spec/", LFS),
@@ -181,14 +173,14 @@ impl ReaderAt for Source {
     }
 }
 
-/// The length of the header, then the header, a JSON object.
+/// Whether the file begins with the length of a header and then the header, a JSON object.
 fn is_safetensors(start: &[u8], len: u64) -> bool {
     let Some((header, rest)) = start.split_first_chunk::<8>() else { return false };
     u64::from_le_bytes(*header).checked_add(8).is_some_and(|end| end <= len) && rest.starts_with(b"{")
 }
 
-/// Whether the file is a table of TensorFlow, as the index of a checkpoint is and its first version was: it ends with a
-/// number.
+/// Whether the file is a TensorFlow table, which ends with a magic number. The index of a checkpoint is a table, and so
+/// is a checkpoint of version 1.
 fn is_table(file: &Source) -> bool {
     let mut end = [0; 8];
     file.len() >= 48
@@ -196,16 +188,16 @@ fn is_table(file: &Source) -> bool {
         && end == *b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 }
 
-/// The numbers of a checkpoint have nothing that says what they are but the name of their file, and the index next to it.
+/// Whether the file is a data file of a checkpoint, recognised by its name and the index file next to it.
 fn is_data_of_checkpoint(path: &Path) -> bool {
     let Some((stem, part)) = path.to_str().and_then(|path| path.rsplit_once(".data-")) else { return false };
     part.contains("-of-") && Path::new(&format!("{stem}.index")).exists()
 }
 
-/// Fields of a message that are looked at: a graph has a node in each.
+/// The maximum number of fields that are read from a message. A graph has a field per node.
 const MAX_FIELDS: usize = 256;
 
-/// A field of a message: its number, and its value or the place and length of its bytes.
+/// A field of a message: its number, and its value or the position and length of its bytes.
 #[derive(Clone, Copy)]
 struct Field {
     number: u64,
@@ -218,7 +210,7 @@ enum Content {
     Bytes { at: u64, len: u64 },
 }
 
-/// What the message that is the whole file is. A file that was cut off is known too, by the fields before its end.
+/// Describes a file that consists of one message. Recognises a truncated file by the fields before its end.
 fn message(file: &Source) -> Option<&'static str> {
     let fields = fields(file, 0, file.len())?;
     let first = fields.first()?;
@@ -251,7 +243,7 @@ fn message(file: &Source) -> Option<&'static str> {
     (all(&of_graph) && is_node).then_some(GRAPH_DEF)
 }
 
-/// The first fields of the message from `at` to `end`; `None` if it is no message.
+/// The first fields of the message from `at` to `end`, or `None` if it is not a message.
 fn fields(file: &Source, mut at: u64, end: u64) -> Option<Vec<Field>> {
     let mut fields = Vec::new();
     while at < end && fields.len() < MAX_FIELDS {
@@ -279,7 +271,7 @@ fn varint(file: &Source, at: &mut u64) -> Option<u64> {
     Some(bytes[..used].iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f)))
 }
 
-/// Whether the bytes are a name as TensorFlow gives nodes and operations.
+/// Whether the bytes are a name of a TensorFlow node or operation.
 fn is_word(file: &Source, at: u64, len: u64) -> bool {
     let mut bytes = vec![0; len.min(1024) as usize];
     (1..1024).contains(&len)
@@ -301,13 +293,13 @@ mod tests {
         assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(bytes));
     }
 
-    /// A field of bytes.
+    /// A length-delimited field.
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         [&[number << 3 | 2, bytes.len() as u8], bytes].concat()
     }
 
     #[test]
-    fn messages_are_told_apart_by_their_fields() {
+    fn protobuf_messages_are_recognised_by_their_fields() {
         let node = [field(1, b"x"), field(2, b"Placeholder")].concat();
         let graph = [field(1, &node), field(4, b"\x08\x15")].concat();
         let onnx =
@@ -317,7 +309,7 @@ mod tests {
         check(&[vec![8, 8], field(7, &node)].concat(), Some(ONNX));
         check(&graph, Some(GRAPH_DEF));
         check(&[vec![8, 1], field(2, &field(1, b"\x0a\x01x"))].concat(), Some(SAVED_MODEL));
-        // The same without a graph, of another format, and text.
+        // An ONNX model without a graph, messages of other formats, and text.
         for other in [
             [vec![8, 8], field(2, b"a"), field(9, b"b")].concat(),
             [vec![8, 8], vec![2 << 3, 1]].concat(),
@@ -333,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_where_their_format_says() {
+    fn signatures_and_magic_numbers_are_recognised() {
         let mut tar = vec![0; 512];
         tar[..5].copy_from_slice(b"a.txt");
         tar[257..262].copy_from_slice(b"ustar");

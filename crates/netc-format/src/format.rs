@@ -1,4 +1,4 @@
-//! What a format is: a constant that names its reader and its writer.
+//! A model file format: a constant with a reader and a writer.
 
 use std::path::{Path, PathBuf};
 
@@ -11,26 +11,26 @@ use crate::note::Note;
 use crate::sink::Sink;
 use crate::source::Source;
 
-/// A format of model files: everything a user can name.
+/// A format of model files, with everything about it that a user can name.
 pub struct Format {
     /// The name, as in `--format NAME`.
     pub name: &'static str,
-    /// Extensions without the dot. Files are written with the first, and are named by any: a path asks for the first
-    /// format of the table that has its extension.
+    /// Extensions without the dot. Files are written with the first one. The extension of an output path selects the
+    /// first format of the table that has it.
     pub extensions: &'static [&'static str],
-    /// Ends of names that look like one of the extensions and belong to other files, such as `.weights.h5`.
+    /// Suffixes of names that match an extension but belong to other files, such as `.weights.h5`.
     pub except: &'static [&'static str],
     /// Whether a model is a file or a folder.
     pub layout: Layout,
     /// How much of a program a file holds.
     pub holds: Holds,
-    /// What it is called in a sentence: `a model of TensorFlow.js`.
+    /// Its noun phrase for messages, such as `a TensorFlow.js model`.
     pub title: &'static str,
     /// One line of help.
     pub help: &'static str,
-    /// How it is read, if it is.
+    /// The reader, if netc can read the format.
     pub reader: Option<&'static dyn Reader>,
-    /// How it is written, if it is.
+    /// The writer, if netc can write the format.
     pub writer: Option<&'static dyn Writer>,
 }
 
@@ -49,24 +49,25 @@ pub enum Layout {
 /// How much of a program a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
-    /// All functions, so a model that was split is one file.
+    /// All functions, so a split model fits into one file.
     Program,
-    /// One function with its weights: a model, or a stage of one.
+    /// One function with its weights: a model or a stage.
     Model,
     /// One function without weights.
     Architecture,
 }
 
 impl Format {
-    /// A format of models that are one file each, without extensions, reader and writer so far: `Format { reader: ...,
-    /// ..Format::new(...) }`.
+    /// The defaults of a format: one file per model, no extensions, no reader and no writer.
+    ///
+    /// For use as `Format { reader: ..., ..Format::new(...) }`.
     pub const fn new(name: &'static str, title: &'static str) -> Self {
         let (extensions, except, reader, writer): (&[&str], &[&str], _, _) = (&[], &[], None, None);
         let (layout, holds) = (Layout::File, Holds::Model);
         Self { name, extensions, except, layout, holds, title, help: title, reader, writer }
     }
 
-    /// The name of the main file of a model that has a folder for itself.
+    /// The name of the main file of a model in a folder of its own.
     pub fn main_file(&self) -> String {
         match self.layout {
             Layout::Folder { main } => main.into(),
@@ -74,7 +75,7 @@ impl Format {
         }
     }
 
-    /// The path of the main file of the model `name`, in the folder where models are written.
+    /// The path of the main file of the model `name`, relative to the output folder.
     pub fn file_of(&self, name: &str) -> String {
         match (self.layout, self.extensions.first()) {
             (Layout::Folder { main }, _) => format!("{name}/{main}"),
@@ -83,7 +84,7 @@ impl Format {
         }
     }
 
-    /// Whether the name of `path` is one that files of this format have.
+    /// Whether `path` has a file name of this format.
     pub fn names(&self, path: &Path) -> bool {
         let is_other = |name: &str| self.except.iter().any(|end| name.ends_with(end));
         let extension = path.extension().and_then(|extension| extension.to_str());
@@ -91,24 +92,24 @@ impl Format {
     }
 }
 
-/// The formats of one tool, and the meaning of its layers.
+/// The formats of one framework, and the dialect that defines its layers.
 pub struct Framework {
-    /// Its formats; of two that have an extension in common, the first is meant by it.
+    /// Its formats. An extension that two formats share selects the first.
     pub formats: &'static [&'static Format],
     /// The dialect of its layers, if it has layers of its own.
     pub dialect: Option<fn() -> Box<dyn Dialect>>,
 }
 
-/// How a format is read.
+/// Reads a format.
 ///
-/// Nothing of a file is executed, and a file takes no more memory than its size justifies: see
+/// A reader never executes code from a file, and limits memory by the size of the file: see
 /// [`Budget`](netc_ir::Budget).
 ///
 /// ```
 /// use netc_dialect::Dialects;
 /// use netc_format::{Cause, Format, FormatError, Imported, ReadOptions, Reader, Result, Source};
 ///
-/// /// A text that lists the names of ops on one vector: `ops relu exp`.
+/// /// A text file that lists the ops to apply to a vector: `ops relu exp`.
 /// struct Ops;
 ///
 /// impl Reader for Ops {
@@ -143,16 +144,16 @@ pub struct Framework {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Reader: Sync {
-    /// Whether the file is of this format, by its first bytes or its name. It may be damaged.
+    /// Whether the file is of this format, judged by its first bytes or its name. The file may still be damaged.
     fn sniff(&self, source: &Source) -> bool;
 
-    /// Reads the model. Weights stay in the file; `dialects` gives the types of layers.
+    /// Reads the model. Weights stay in the file. `dialects` provides the types of layers.
     ///
     /// # Errors
-    /// A file that is damaged or holds no graph, with the place in the file.
+    /// The file is damaged or holds no graph. The error names the place in the file.
     fn read(&self, source: &Source, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported>;
 
-    /// Keys of the outermost object of its JSON files. An object with one of them is a model, and no manifest of stages.
+    /// Top-level keys of its JSON files. A JSON object with one of them is a model, not a manifest of stages.
     fn json_keys(&self) -> &'static [&'static str] {
         &[]
     }
@@ -162,47 +163,53 @@ pub trait Reader: Sync {
         false
     }
 
-    /// Compares the bytes of weights with the checksums that the file has of them, which reading does not, as it reads
-    /// none of them. The spans in `copied`, in the order of the file, were read already.
+    /// Verifies the weights against the checksums in the file.
+    ///
+    /// [`Reader::read`] cannot do this, because it does not read the weights. The ranges in `copied`, in file order,
+    /// have already been read and come with their checksums.
     ///
     /// # Errors
-    /// Weights that are damaged, and a file that cannot be read.
+    /// Weights are damaged, or the file cannot be read.
     fn check_payload(&self, source: &Source, copied: &[Span]) -> Result<()> {
         let _ = (source, copied);
         Ok(())
     }
 
-    /// The length and the checksum of the file, if its own checksums give that without reading all of it.
+    /// The length and checksum of the file, if they can be derived from checksums in the file without reading all of
+    /// it.
     fn checksum(&self, source: &Source) -> Option<Checksum> {
         let _ = source;
         None
     }
 }
 
-/// What of a model is read.
+/// Options for reading a model.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReadOptions<'a> {
-    /// A file with weights in place of the model's own.
+    /// A file with weights to use instead of the model's own.
     pub weights: Option<&'a Path>,
-    /// Whether the compile configuration and the optimizer's state are read too. They belong to the model exactly as it is
-    /// in the file: do not ask for them where passes follow. With other weights there are none.
+    /// Whether to read the training state: the compile configuration and the optimizer's state.
+    ///
+    /// It is valid only for the model exactly as in the file, so do not set this if passes will run. It is not read if
+    /// `weights` is set.
     pub training_state: bool,
-    /// Folders in which files that the model names may be, besides its own: see [`Folders`](netc_data::Folders).
+    /// Folders, besides the model's own, that may contain files named by the model: see
+    /// [`Folders`](netc_data::Folders).
     pub allowed: &'a [PathBuf],
 }
 
-/// A model as it was read.
+/// A model that was read from a file.
 #[derive(Debug)]
 pub struct Imported {
-    /// The model: `@main` is its graph.
+    /// The module. `@main` is the graph of the model.
     pub module: Module,
-    /// What the file holds and the module does not, and what looks odd.
+    /// Notes about content that the module leaves out, and about oddities in the file.
     pub notes: Vec<Note>,
-    /// Whether netc wrote the file, and no framework has saved the model since.
+    /// Whether netc wrote the file and no framework has saved the model since.
     pub is_own: bool,
 }
 
-/// How a format is written. Threads may write several models at once.
+/// Writes a format. Several threads may write models at once.
 ///
 /// ```
 /// use netc_data::Store;
@@ -221,22 +228,22 @@ pub struct Imported {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Writer: Sync {
-    /// Writes the model. The bytes of weights are streamed from `store`. The same module gives the same bytes.
+    /// Writes the model, streaming the bytes of weights from `store`. The same module gives the same bytes.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::FormatError::Unsupported) for a model that the format does not have; weights whose bytes cannot
-    /// be read; a file that cannot be written.
+    /// The format does not support the model ([`Unsupported`](crate::FormatError::Unsupported)), the weights cannot be
+    /// read, or a file cannot be written.
     fn write(&self, model: ModelRef<'_>, store: &Store, sink: &mut dyn Sink) -> Result<Written>;
 
-    /// What a file has otherwise than the module, or leaves out. `losses` are the layers for losses and metrics that the
-    /// model had when it was read: see [`Dialect::losses`].
+    /// Notes about what the file changes or leaves out. `losses` are the layers for losses and metrics that the model
+    /// had when it was read: see [`Dialect::loss_layers`].
     fn notes(&self, module: &Module, losses: &[Name]) -> Vec<Note> {
         let _ = (module, losses);
         Vec::new()
     }
 }
 
-/// A function of a module that is written as a model.
+/// A function to be written as a model.
 #[derive(Debug, Clone, Copy)]
 pub struct ModelRef<'a> {
     /// The module.
@@ -245,13 +252,13 @@ pub struct ModelRef<'a> {
     pub func: FuncId,
 }
 
-/// What a written file's model takes and returns, in order.
+/// A model that was written: its inputs and outputs in order, and its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
     /// The names of its inputs.
     pub inputs: Vec<String>,
     /// The names of its outputs.
     pub outputs: Vec<String>,
-    /// The checksums of the files, in the order in which they were begun.
+    /// The checksums of its files, in the order in which they were created.
     pub checksums: Vec<Checksum>,
 }

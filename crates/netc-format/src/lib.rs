@@ -1,10 +1,10 @@
-//! Formats of model files, as entries of a table.
+//! Model file formats and the table that lists them.
 //!
-//! A [`Format`] is a constant with a name, the extensions that it goes by, a [`Reader`] and a [`Writer`]. A [`Framework`]
-//! is the formats of one tool with the dialect of its layers, and [`Formats`] is the table that commands and libraries
-//! are given. Outside of its crate nobody knows a format's name.
+//! A [`Format`] is a constant with a name, extensions, a [`Reader`] and a [`Writer`]. A [`Framework`] groups the
+//! formats of one framework with the dialect of its layers. [`Formats`] is the table that commands and libraries
+//! receive. Outside the crate that defines it, no code names a format.
 //!
-//! [`nir`] is the first of them: netc's own text.
+//! [`nir`] is netc's own text format.
 
 mod error;
 pub mod foreign;

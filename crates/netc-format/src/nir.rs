@@ -1,4 +1,4 @@
-//! `.nir`: a program in the IR's own text, with large weights in a `.safetensors` file next to it.
+//! The format `.nir`: a program as IR text, with large weights in a `.safetensors` file next to it.
 
 mod sidecar;
 
@@ -17,7 +17,7 @@ use crate::format::{Format, Framework, Holds, Imported, ModelRef, ReadOptions, R
 use crate::sink::Sink;
 use crate::source::{Source, folder_of};
 
-/// netc's own format. Source ops of any framework are text in it; it has none of its own.
+/// netc's own format. It holds source ops of any framework and has no dialect of its own.
 pub const NETC: Framework = Framework { formats: &[&NIR], dialect: None };
 
 /// Programs as text.
@@ -27,27 +27,27 @@ pub const NIR: Format = Format {
     help: "A program in netc's own text, with large weights in a .safetensors file next to it",
     reader: Some(&Nir),
     writer: Some(&Nir),
-    ..Format::new("nir", "a program of netc")
+    ..Format::new("nir", "a netc program")
 };
 
-/// A text that is no program.
+/// A text is not a valid program.
 #[derive(Debug, Error)]
 pub enum NirError {
-    /// It does not follow the grammar.
+    /// It has a syntax error.
     #[error(transparent)]
     Parse(#[from] ParseError),
     /// It names a file that may not be read.
-    #[error(transparent)]
+    #[error("cannot read a file that the model names")]
     Place(#[from] PlaceError),
     /// The program is malformed.
-    #[error("it breaks the rules of the IR: {0}")]
+    #[error("it breaks the rules of the IR")]
     Malformed(#[from] Violations),
 }
 
 struct Nir;
 
 impl Reader for Nir {
-    /// A program goes by its name: text of any kind may begin with a comment, as a program does.
+    /// Recognises a program by its extension, because it can begin with a comment, as other text files can.
     fn sniff(&self, source: &Source) -> bool {
         let is_other = [&b"PK"[..], b"\x89HDF"].iter().any(|start| source.head().starts_with(start));
         let is_foreign = || foreign::named(source).is_some_and(|note| note != foreign::PROGRAM);
@@ -69,8 +69,8 @@ impl Writer for Nir {
         let func = &model.module[model.func];
         let target = sink.main().to_path_buf();
         let mut program = module_in(model.module, folder_of(&target));
-        let beside = target.with_extension(sidecar::EXTENSION);
-        let name = beside.file_name().unwrap_or_default().to_string_lossy();
+        let neighbour = target.with_extension(sidecar::EXTENSION);
+        let name = neighbour.file_name().unwrap_or_default().to_string_lossy();
         let sidecar = Sidecar::take(&mut program, &name);
         let mut checksums = Vec::new();
         let mut write = || {
@@ -92,10 +92,10 @@ impl Writer for Nir {
     }
 }
 
-/// The program that `text` is. Relative paths of files count from `folder`; the files must be in `allowed` folders.
+/// Parses and verifies a program. Its file paths are relative to `folder` and must be in `allowed` folders.
 ///
 /// # Errors
-/// As [`NirError`] says.
+/// See [`NirError`].
 pub fn program(text: &str, folder: &Path, allowed: &Folders) -> Result<Module, NirError> {
     let mut module = netc_ir::parse(text)?;
     for file in &mut module.files {
@@ -107,13 +107,13 @@ pub fn program(text: &str, folder: &Path, allowed: &Folders) -> Result<Module, N
     Ok(module)
 }
 
-/// The text of `module` as a program in `folder`, from which the paths of files count. It spells every weight that is in
-/// no file.
+/// Prints `module` as a program in `folder`, with file paths relative to it. Weights that are not in a file are printed
+/// in full.
 pub fn text_in(module: &Module, folder: &Path) -> String {
     netc_ir::print(&module_in(module, folder))
 }
 
-/// The module with paths of files that count from `folder`.
+/// The module with file paths relative to `folder`.
 fn module_in(module: &Module, folder: &Path) -> Module {
     let mut module = module.clone();
     for file in &mut module.files {
@@ -122,7 +122,7 @@ fn module_in(module: &Module, folder: &Path) -> Module {
     module
 }
 
-/// `file` as it is found from `folder`; absolute where the two have nothing in common.
+/// The path of `file` relative to `folder`. Returns `file` unchanged if one of them does not exist.
 fn relative(file: &Path, folder: &Path) -> String {
     let (Ok(file), Ok(folder)) = (file.canonicalize(), folder.canonicalize()) else {
         return file.to_string_lossy().into_owned();

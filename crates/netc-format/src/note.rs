@@ -1,8 +1,8 @@
-//! What a user should know of a file that was read or written.
+//! Notes to the user about a file that was read or written.
 
 use std::fmt;
 
-/// Something to tell the user, with a code by which programs know it.
+/// A note to the user, with a code for programs.
 ///
 /// ```
 /// use netc_format::Note;
@@ -12,9 +12,9 @@ use std::fmt;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// Words joined by `-`, the same in every version: `training-state-left-out`.
+    /// Words joined by `-`, stable across versions: `training-state-left-out`.
     pub code: &'static str,
-    /// The sentence for people, without a full stop.
+    /// The message, without a full stop.
     pub text: String,
 }
 
@@ -22,12 +22,12 @@ impl Note {
     /// The code of [`Note::training_state_left_out`].
     pub const TRAINING_STATE: &'static str = "training-state-left-out";
 
-    /// A note with a code of its own.
+    /// A note with the given code and text.
     pub fn new(code: &'static str, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
     }
 
-    /// The compile configuration and the optimizer's state are not carried.
+    /// The note that the training state was not written.
     pub fn training_state_left_out() -> Self {
         Self::new(Self::TRAINING_STATE, "the compile configuration and the optimizer's state are left out")
     }

@@ -1,4 +1,4 @@
-//! Where the files of a model are written.
+//! Destinations for the files of a model.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -6,30 +6,30 @@ use std::path::{Path, PathBuf};
 
 use netc_data::{Checksum, Hashed};
 
-/// The files that a model is written to.
+/// A destination for the files of a model.
 pub trait Sink {
-    /// Where the main file will be. It need not be there while the model is written.
+    /// The final path of the main file. The file may be elsewhere while the model is written.
     fn main(&self) -> &Path;
 
-    /// Starts the file `name` in the folder of the main file. Whoever writes it flushes it.
+    /// Creates the file `name` in the folder of the main file. The caller must flush it.
     ///
     /// # Errors
-    /// A file that cannot be written, or that the model is read from.
+    /// The file cannot be written, or the model is being read from it.
     fn create(&mut self, name: &str) -> io::Result<Box<dyn Write>>;
 
-    /// Starts the main file.
+    /// Creates the main file.
     ///
     /// # Errors
-    /// As for [`Sink::create`].
+    /// See [`Sink::create`].
     fn create_main(&mut self) -> io::Result<Box<dyn Write>> {
         let name = self.main().file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.create(&name)
     }
 
-    /// Writes all of the main file, and gives its checksum.
+    /// Writes the whole main file and returns its checksum.
     ///
     /// # Errors
-    /// As for [`Sink::create`].
+    /// See [`Sink::create`].
     fn write_main(&mut self, bytes: &[u8]) -> io::Result<Checksum> {
         let mut out = self.create_main()?;
         let mut hashed = Hashed::new(&mut out);
@@ -40,7 +40,7 @@ pub trait Sink {
     }
 }
 
-/// Writes files in their places. A failure leaves what was written so far.
+/// Writes files directly to their final paths. A failure leaves incomplete files.
 ///
 /// ```
 /// use netc_format::{InPlace, Sink};
@@ -55,7 +55,7 @@ pub trait Sink {
 pub struct InPlace(PathBuf);
 
 impl InPlace {
-    /// The main file is at `main`.
+    /// A sink whose main file is at `main`.
     pub fn new(main: impl Into<PathBuf>) -> Self {
         Self(main.into())
     }

@@ -1,4 +1,4 @@
-//! The file that a model is read from.
+//! A file that a model is read from.
 
 use std::fs::File;
 use std::io;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use netc_data::ReadAt;
 
-/// Bytes at the start of a file that say what it is: the first header of a tar archive.
+/// Number of bytes at the start of a file that identify its format, enough for the first header of a tar archive.
 const HEAD: usize = 512;
 
-/// The folder of a file; `.` for a bare file name.
+/// The folder of a file, or `.` for a bare file name.
 pub fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -37,15 +37,15 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens the file at `path`: see [`foreign::open`](crate::foreign::open) for errors that say what to do.
+    /// Opens the file at `path`. [`foreign::open`](crate::foreign::open) gives more helpful errors.
     ///
     /// # Errors
-    /// A file that cannot be opened.
+    /// The file cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::of(path, Arc::new(File::open(path)?))
     }
 
-    /// The bytes `file`, which count as the file at `path`: other files that it names are looked for next to that.
+    /// Treats the bytes of `file` as the file at `path`. Other files that it names are looked up relative to `path`.
     ///
     /// ```
     /// use std::path::Path;
@@ -64,7 +64,7 @@ impl Source {
     /// ```
     ///
     /// # Errors
-    /// Bytes that cannot be read.
+    /// The bytes cannot be read.
     pub fn of(path: &Path, file: Arc<dyn ReadAt>) -> io::Result<Self> {
         let len = file.num_bytes()?;
         let mut head = vec![0; HEAD];
@@ -94,7 +94,7 @@ impl Source {
         self.len
     }
 
-    /// All of it, as UTF-8 text.
+    /// The whole file as UTF-8 text.
     ///
     /// # Errors
     /// The file cannot be read, or is not UTF-8.
@@ -106,7 +106,7 @@ impl Source {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("it is not UTF-8 text: {error}")))
     }
 
-    /// Reads bytes from `offset` on, as many as there are and fit, and gives their number.
+    /// Reads up to `bytes.len()` bytes from `offset` and returns how many were read.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -114,10 +114,10 @@ impl Source {
         self.file.read_at(bytes, offset)
     }
 
-    /// Fills `bytes` with those from `offset` on.
+    /// Fills `bytes` with the bytes from `offset`.
     ///
     /// # Errors
-    /// The file is shorter, or cannot be read.
+    /// The file is too short or cannot be read.
     pub fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
     }

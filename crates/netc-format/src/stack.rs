@@ -1,16 +1,16 @@
-//! How deep models nest, and threads with enough stack for it.
+//! The maximum nesting of models, and threads with enough stack for it.
 
 use std::io;
 use std::panic::resume_unwind;
 use std::thread::{self, Builder};
 
-/// Models in models that are read and written. More would overflow the stack of a thread somewhere.
+/// The maximum nesting of models that are read and written. Deeper nesting could overflow a thread's stack.
 pub const MAX_NESTING: usize = 256;
 
-/// Levels of lists and objects that are read: a model in a model has three.
+/// The maximum nesting of lists and objects that are read. Each nested model takes three levels.
 pub const MAX_LEVELS: usize = 4 * MAX_NESTING;
 
-/// Bytes of stack for code that follows models into the models in them, as deep as any that is read.
+/// Bytes of stack that recursion over nested models needs, up to [`MAX_NESTING`].
 pub const STACK: usize = 16 << 20;
 
 /// Calls `f` on a thread with a stack of [`STACK`] bytes.
@@ -21,8 +21,9 @@ pub fn on_large_stack<T: Send>(f: impl FnOnce() -> T + Send) -> io::Result<T> {
     Ok(both(f, || ())?.0)
 }
 
-/// Calls both functions at the same time, `there` on a thread with a stack of [`STACK`] bytes. A web page has no threads, so
-/// there one runs after the other.
+/// Calls both functions in parallel, `there` on a thread with a stack of [`STACK`] bytes.
+///
+/// On wasm, which has no threads, `there` runs first and then `here`.
 ///
 /// ```
 /// let (there, here) = netc_format::stack::both(|| 6 * 7, || "here")?;
@@ -40,7 +41,7 @@ pub fn both<T: Send, H>(there: impl FnOnce() -> T + Send, here: impl FnOnce() ->
         let thread = Builder::new().stack_size(STACK).spawn_scoped(scope, there).map_err(|error| {
             let stack = STACK >> 20;
             let note =
-                format!("there is too little memory for a thread with a stack of {stack} MB, or too many threads run");
+                format!("not enough memory for a thread with a stack of {stack} MiB, or too many threads are running");
             io::Error::new(error.kind(), note)
         })?;
         let here = here();

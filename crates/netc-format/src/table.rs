@@ -10,15 +10,17 @@ use crate::format::{Format, Framework, Holds, Imported, Layout, ReadOptions, Rea
 use crate::source::Source;
 use crate::{foreign, nir};
 
-/// The formats that are read and written. The first that takes a file for its own reads it. `.nir` is always there: it is
-/// asked first, as its files go by their names, and listed last.
+/// The formats that netc can read and write. The first reader that recognises a file reads it.
+///
+/// `.nir` is always included. Its reader is tried first, because it goes by the extension, but the format is listed
+/// last.
 ///
 /// ```
 /// use std::path::Path;
 ///
 /// use netc_format::Formats;
 ///
-/// // `.nir` is always there; a framework adds its own: `.with(&netc_keras::FRAMEWORK)`.
+/// // `.nir` is always included. Frameworks add their formats: `.with(&netc_keras::FRAMEWORK)`.
 /// let formats = Formats::new();
 /// assert_eq!(formats.of_path(Path::new("out/model.nir")).map(|format| format.name), Some("nir"));
 /// assert!(formats.named("keras").is_none());
@@ -27,24 +29,24 @@ use crate::{foreign, nir};
 pub struct Formats(Vec<&'static Framework>);
 
 impl Formats {
-    /// The table that has `.nir` alone.
+    /// A table with only `.nir`.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The table with one framework more.
+    /// Adds the formats of a framework.
     #[must_use]
     pub fn with(mut self, framework: &'static Framework) -> Self {
         self.0.push(framework);
         self
     }
 
-    /// All formats, in the order of the table.
+    /// All formats, in table order.
     pub fn all(&self) -> impl Iterator<Item = &'static Format> {
         self.0.iter().copied().chain([&nir::NETC]).flat_map(|framework| framework.formats.iter().copied())
     }
 
-    /// The formats that stages of a split can be written in, and whole models.
+    /// The formats that can write whole models and the stages of a split.
     pub fn of_models(&self) -> impl Iterator<Item = &'static Format> {
         self.all().filter(|format| format.holds == Holds::Model && format.writer.is_some())
     }
@@ -54,7 +56,7 @@ impl Formats {
         self.all().find(|format| format.name == name)
     }
 
-    /// The format that a path asks for by its extension when it is written to.
+    /// The output format selected by the extension of `path`.
     pub fn of_path(&self, path: &Path) -> Option<&'static Format> {
         self.all().find(|format| format.writer.is_some() && format.layout == Layout::File && format.names(path))
     }
@@ -66,12 +68,12 @@ impl Formats {
         }
     }
 
-    /// The keys by which a JSON object is known to be a model: see [`Reader::json_keys`].
+    /// The keys that identify a JSON object as a model: see [`Reader::json_keys`].
     pub fn json_keys(&self) -> impl Iterator<Item = &'static str> {
         self.all().filter_map(|format| format.reader).flat_map(|reader| reader.json_keys().iter().copied())
     }
 
-    /// The main file of the model in a folder, if the folder has one that a format gives this name.
+    /// The main file of the model in `folder`, if a format with folders has a main file of that name there.
     pub fn main_file(&self, folder: &Path) -> Option<PathBuf> {
         let main = |format: &Format| match format.layout {
             Layout::Folder { main } => Some(folder.join(main)),
@@ -80,23 +82,24 @@ impl Formats {
         self.all().filter_map(main).find(|file| file.is_file())
     }
 
-    /// The reader of the file `source`.
+    /// Finds the reader for `source`.
     ///
     /// # Errors
-    /// A file of no format that is read, with what it is if that is known.
+    /// No reader recognises the file. The message says what it is, if known.
     pub fn sniff(&self, source: &Source) -> Result<&'static dyn Reader> {
-        // A program goes by its name alone, so its text must not be taken for another.
+        // A program is recognised by its extension alone, so no other reader may claim its text first.
         let formats = nir::NETC.formats.iter().copied().chain(self.all());
         let mut readers = formats.filter_map(|format| format.reader);
         readers.find(|reader| reader.sniff(source)).ok_or_else(|| {
+            let read = || {
+                let read = self.all().filter(|format| format.reader.is_some());
+                read.map(|format| format.name).collect::<Vec<_>>().join(", ")
+            };
             let note = match foreign::named(source) {
                 _ if source.len() == 0 => "it is empty".into(),
-                Some(note) => note.into(),
-                None => {
-                    let read = self.all().filter(|format| format.reader.is_some());
-                    let names: Vec<&str> = read.map(|format| format.name).collect();
-                    format!("it is of no format that netc reads, which are {}", names.join(", "))
-                }
+                Some(note) if note.contains(';') => note.into(),
+                Some(note) => format!("{note}; save the model in a format that netc reads: {}", read()),
+                None => format!("the format is unknown; netc reads {}", read()),
             };
             FormatError::read(source.path(), OpenError::NoModel(note))
         })
@@ -117,7 +120,7 @@ impl Formats {
     /// ```
     ///
     /// # Errors
-    /// As for [`Formats::sniff`] and [`Reader::read`].
+    /// See [`Formats::sniff`] and [`Reader::read`].
     pub fn read(&self, path: &Path, options: &ReadOptions<'_>, dialects: &Dialects) -> Result<Imported> {
         let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
         let reader = self.sniff(&source)?;
@@ -127,20 +130,21 @@ impl Formats {
         }
     }
 
-    /// Compares weights in the file at `path` with the checksums that it has of them: see
-    /// [`Reader::check_payload`]. A file of no format has none, and passes.
+    /// Verifies the weights in the file at `path` against the checksums in the file: see [`Reader::check_payload`].
+    ///
+    /// A file of unknown format passes.
     ///
     /// # Errors
-    /// Weights that are damaged, and a file that cannot be read.
+    /// Weights are damaged, or the file cannot be read.
     pub fn check_payload(&self, path: &Path, copied: &[Span]) -> Result<()> {
         let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
         self.sniff(&source).map_or(Ok(()), |reader| reader.check_payload(&source, copied))
     }
 
-    /// The length and the checksum of the file at `path`.
+    /// The length and checksum of the file at `path`.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// The file cannot be read.
     pub fn checksum(&self, path: &Path) -> Result<Checksum> {
         let source = foreign::open(path).map_err(|error| FormatError::read(path, error))?;
         let known = self.sniff(&source).ok().and_then(|reader| reader.checksum(&source));

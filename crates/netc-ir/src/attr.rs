@@ -1,52 +1,52 @@
-//! Attributes: one ordered, typed tree that loses nothing of the JSON or protobuf it came from.
+//! Attributes: an ordered, typed tree that preserves everything in the JSON or protobuf it came from.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::Name;
 use crate::id::{FuncId, WeightId};
+use crate::name::Name;
 
-/// The largest number of levels of maps and lists around a value. Deeper trees have no text.
+/// The maximum nesting of maps and lists around a value. Deeper trees cannot be printed.
 pub(crate) const MAX_LEVELS: usize = 128;
 
 /// A node of an attribute tree.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Attr {
-    /// The absent value.
+    /// JSON's `null`.
     Null,
     /// True or false.
     Bool(bool),
-    /// An integer; wide enough for every integer that JSON writers emit.
+    /// An integer. 128 bits hold every integer that JSON writers emit.
     Int(i128),
-    /// A floating-point number. Text has a point or an exponent, so `1.0` stays a float.
+    /// A floating-point number. Its text has a decimal point or an exponent, so `1.0` stays a float.
     Float(F64),
     /// Text.
     Str(Name),
     /// A sequence.
     List(Vec<Attr>),
-    /// Named entries in their order.
+    /// Named entries, in order.
     Map(Attrs),
-    /// The operand of the op with this index, where a call's arguments are a tree. Text: `$0`.
+    /// The op's operand with this index, in a tree of call arguments. Text: `$0`.
     Operand(u32),
-    /// What JSON has no form for.
+    /// A value that JSON cannot represent.
     NonJson(NonJson),
 }
 
-/// An attribute that JSON has no form for. What reads and writes JSON alone treats these alike.
+/// An attribute that JSON cannot represent. A separate type, so that code for JSON handles all of them in one arm.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum NonJson {
-    /// Bytes that need not be text. Text: `bytes("00ff")`.
+    /// Arbitrary bytes. Text: `bytes("00ff")`.
     Bytes(Arc<[u8]>),
-    /// A tensor, which is a weight of the module: it may be as large as one. Text: `w0`.
+    /// A tensor. It can be large, so it is a weight of the module. Text: `w0`.
     Weight(WeightId),
     /// A function, such as the body of a loop. Text: `@body`.
     Func(FuncId),
 }
 
 impl NonJson {
-    /// Whether it refers to a table of the module.
+    /// Whether it refers to an entry of a module table.
     fn is_reference(&self) -> bool {
         match self {
             Self::Bytes(_) => false,
@@ -56,7 +56,7 @@ impl NonJson {
 }
 
 impl Attr {
-    /// Text as an attribute.
+    /// A string attribute.
     pub fn str(text: impl Into<Name>) -> Self {
         Self::Str(text.into())
     }
@@ -81,7 +81,7 @@ impl Attr {
         if let Self::List(items) = self { Some(items) } else { None }
     }
 
-    /// The text, if this is text, to be shared.
+    /// The text, if this is text, as a name that clones cheaply.
     pub fn as_name(&self) -> Option<&Name> {
         if let Self::Str(text) = self { Some(text) } else { None }
     }
@@ -91,7 +91,7 @@ impl Attr {
         if let Self::Str(text) = self { Some(text) } else { None }
     }
 
-    /// The integer, if this is one that fits.
+    /// The integer, if this is an integer that fits in an `i64`.
     pub fn as_int(&self) -> Option<i64> {
         if let Self::Int(i) = self { i64::try_from(*i).ok() } else { None }
     }
@@ -111,49 +111,67 @@ impl Attr {
         }
     }
 
-    /// The truth value, if this is one.
+    /// The operand index, if this is one.
+    pub fn as_operand(&self) -> Option<u32> {
+        if let Self::Operand(i) = self { Some(*i) } else { None }
+    }
+
+    /// The boolean, if this is one.
     pub fn as_bool(&self) -> Option<bool> {
         if let Self::Bool(b) = self { Some(*b) } else { None }
     }
 
-    /// Whether this is the absent value.
+    /// Whether this is [`Attr::Null`].
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }
 
-    /// Whether there are at most `levels` levels of maps and lists around every value in the tree.
+    /// The direct children: the items of a list or the values of a map.
+    pub fn children(&self) -> impl Iterator<Item = &Self> {
+        let entries = self.as_map().into_iter().flat_map(Attrs::iter);
+        self.as_list().unwrap_or_default().iter().chain(entries.map(|(_, value)| value))
+    }
+
+    /// Applies `edit` to each direct child of a list or map. Returns other values unchanged.
+    pub fn map_children(&self, mut edit: impl FnMut(&Self) -> Self) -> Self {
+        let edited = self.try_map_children(|value| Ok::<_, std::convert::Infallible>(edit(value)));
+        edited.unwrap_or_else(|never| match never {})
+    }
+
+    /// Like [`Attr::map_children`], but stops at the first error.
+    ///
+    /// # Errors
+    /// The first error of `edit`.
+    pub fn try_map_children<E>(&self, mut edit: impl FnMut(&Self) -> Result<Self, E>) -> Result<Self, E> {
+        if let Self::List(items) = self {
+            return Ok(Self::List(items.iter().map(edit).collect::<Result<_, E>>()?));
+        }
+        if let Self::Map(map) = self {
+            let entries = map.iter().map(|(key, value)| Ok((key.clone(), edit(value)?)));
+            return Ok(Self::Map(entries.collect::<Result<_, E>>()?));
+        }
+        Ok(self.clone())
+    }
+
+    /// Whether every value in the tree has at most `levels` levels of maps and lists around it.
     fn fits(&self, levels: usize) -> bool {
         let inner = levels.checked_sub(1);
-        match self {
-            Self::List(items) => items.iter().all(|a| inner.is_some_and(|n| a.fits(n))),
-            Self::Map(map) => map.iter().all(|(_, a)| inner.is_some_and(|n| a.fits(n))),
-            Self::Null
-            | Self::Bool(_)
-            | Self::Int(_)
-            | Self::Float(_)
-            | Self::Str(_)
-            | Self::Operand(_)
-            | Self::NonJson(_) => true,
-        }
+        self.children().all(|value| inner.is_some_and(|n| value.fits(n)))
     }
 
     /// Calls `visit` with every operand index in the tree, in order.
     pub fn for_each_operand(&self, visit: &mut impl FnMut(u32)) {
-        match self {
-            Self::Operand(i) => visit(*i),
-            Self::List(items) => items.iter().for_each(|a| a.for_each_operand(visit)),
-            Self::Map(map) => map.iter().for_each(|(_, a)| a.for_each_operand(visit)),
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::NonJson(_) => {}
+        if let Self::Operand(i) = self {
+            visit(*i);
         }
+        self.children().for_each(|value| value.for_each_operand(visit));
     }
 
     fn for_each_non_json(&self, visit: &mut impl FnMut(&NonJson)) {
-        match self {
-            Self::NonJson(it) => visit(it),
-            Self::List(items) => items.iter().for_each(|a| a.for_each_non_json(visit)),
-            Self::Map(map) => map.for_each_non_json(visit),
-            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Str(_) | Self::Operand(_) => {}
+        if let Self::NonJson(it) = self {
+            visit(it);
         }
+        self.children().for_each(|value| value.for_each_non_json(visit));
     }
 
     fn for_each_non_json_mut(&mut self, edit: &mut impl FnMut(&mut NonJson)) {
@@ -208,7 +226,7 @@ impl From<Attrs> for Attr {
     }
 }
 
-/// Named attributes, in the order in which they were written. Clones share them until one is changed.
+/// Named attributes, in the order in which they were written. Clones are copy-on-write.
 ///
 /// ```
 /// use netc_ir::{Attr, Attrs};
@@ -219,7 +237,7 @@ impl From<Attrs> for Attr {
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Attrs(
-    /// `None` where there are none.
+    /// `None` if empty.
     Option<Arc<Vec<(Name, Attr)>>>,
 );
 
@@ -234,7 +252,7 @@ impl Attrs {
         self.entries().iter().find(|(k, _)| &**k == key).map(|(_, v)| v)
     }
 
-    /// Sets `key`, in place if it exists, else as the last.
+    /// Sets `key`: replaces its value, or appends it if there is none.
     pub fn set(&mut self, key: impl AsRef<str> + Into<Name>, value: impl Into<Attr>) {
         let entries = self.entries_mut();
         match entries.iter_mut().find(|(k, _)| **k == *key.as_ref()) {
@@ -243,12 +261,12 @@ impl Attrs {
         }
     }
 
-    /// Adds `key` as the last, without looking for an older one.
+    /// Appends `key` without checking whether it already exists.
     pub fn push(&mut self, key: impl Into<Name>, value: impl Into<Attr>) {
         self.entries_mut().push((key.into(), value.into()));
     }
 
-    /// Removes `key` and returns what it held.
+    /// Removes `key` and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<Attr> {
         let at = self.iter().position(|(k, _)| &**k == key)?;
         let entries = self.entries_mut();
@@ -259,7 +277,7 @@ impl Attrs {
         Some(value)
     }
 
-    /// With `key` set to `value`.
+    /// Sets `key` to `value` and returns the attributes.
     #[must_use]
     pub fn with(mut self, key: impl AsRef<str> + Into<Name>, value: impl Into<Attr>) -> Self {
         self.set(key, value);
@@ -271,38 +289,39 @@ impl Attrs {
         self.entries().iter()
     }
 
-    /// The entries in order, with values that can be changed in place.
+    /// The entries in order, with mutable values.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&Name, &mut Attr)> {
         self.0.as_mut().map(Arc::make_mut).into_iter().flatten().map(|(key, value)| (&*key, value))
     }
 
-    /// Calls `visit` with everything in the tree that JSON has no form for, in order.
+    /// Calls `visit` with every value in the tree that JSON cannot represent, in order.
     pub fn for_each_non_json(&self, visit: &mut impl FnMut(&NonJson)) {
         self.iter().for_each(|(_, a)| a.for_each_non_json(visit));
     }
 
-    /// Whether JSON has a form for everything in the tree, operands aside.
+    /// Whether JSON can represent the whole tree, apart from operand references.
     pub fn is_json(&self) -> bool {
         let mut is_json = true;
         self.for_each_non_json(&mut |_| is_json = false);
         is_json
     }
 
-    /// Whether something in the tree refers to a table of the module.
+    /// Whether the tree refers to an entry of a module table.
     pub fn has_references(&self) -> bool {
         let mut has = false;
         self.for_each_non_json(&mut |it| has |= it.is_reference());
         has
     }
 
-    /// Calls `edit` with everything in the tree that JSON has no form for. A tree without references stays shared.
+    /// Calls `edit` with every value in the tree that JSON cannot represent, if the tree has references. A tree without
+    /// references is not touched and stays shared.
     pub(crate) fn for_each_non_json_mut(&mut self, edit: &mut impl FnMut(&mut NonJson)) {
         if self.has_references() {
             self.iter_mut().for_each(|(_, a)| a.for_each_non_json_mut(edit));
         }
     }
 
-    /// Whether the tree is not too deep to have text, which the verifier requires.
+    /// Whether the tree is shallow enough to print, as the verifier requires.
     pub fn is_printable(&self) -> bool {
         self.iter().all(|(_, a)| a.fits(MAX_LEVELS - 1))
     }
@@ -341,7 +360,7 @@ impl IntoIterator for Attrs {
     }
 }
 
-/// A float that is compared and hashed by its bits, so that attributes are `Eq + Ord + Hash`. All NaNs are one.
+/// A float compared and hashed by its bits, so that attributes are `Eq + Ord + Hash`. All NaNs are equal.
 #[derive(Clone, Copy)]
 pub struct F64(f64);
 
@@ -396,10 +415,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn editing_references_copies_only_trees_that_have_some() {
+    fn editing_references_copies_only_trees_with_references() {
         let bytes = Attrs::new().with("b", NonJson::Bytes([0, 255].as_slice().into()));
         let mut shared = bytes.clone();
-        shared.for_each_non_json_mut(&mut |_| panic!("it has no references"));
+        shared.for_each_non_json_mut(&mut |_| panic!("visited a tree without references"));
         assert!(!bytes.is_json() && !bytes.has_references());
 
         let list = Attr::List(vec![NonJson::Weight(WeightId::new(1)).into(), NonJson::Func(FuncId::new(2)).into()]);
@@ -413,15 +432,33 @@ mod tests {
         let mut found = Vec::new();
         attrs.for_each_non_json(&mut |it| found.push(format!("{it:?}")));
         assert_eq!(found, ["Bytes([0, 255])", "Weight(w1)", "Func(f7)"]);
-        assert!(attrs != before && before < attrs, "equal trees name the same");
+        assert!(attrs != before && before < attrs, "the edit must not change the clone");
     }
 
     #[test]
-    fn floats_have_one_order_and_are_equal_by_their_bits() {
-        let [none, negative, zero, one] = [f64::NAN, -0.0, 0.0, 1.0].map(F64::new);
-        assert_eq!(none, none);
+    fn children_are_direct_items_and_values() {
+        let list = Attr::ints([2, 3]);
+        let map = Attr::Map(Attrs::new().with("a", list.clone()).with("b", "text"));
+        let children = |attr: &Attr| attr.children().cloned().collect::<Vec<_>>();
+        assert_eq!(children(&list), [Attr::Int(2), Attr::Int(3)]);
+        assert_eq!(children(&map), [list.clone(), "text".into()]);
+        assert_eq!(children(&Attr::Operand(1)), []);
+        let null = |_: &Attr| Attr::Null;
+        assert_eq!(list.map_children(null), Attr::List(vec![Attr::Null, Attr::Null]));
+        assert_eq!(map.map_children(null), Attr::Map(Attrs::new().with("a", Attr::Null).with("b", Attr::Null)));
+        assert_eq!(Attr::Operand(1).map_children(null), Attr::Operand(1));
+        assert_eq!(
+            map.try_map_children(|value| value.as_list().map(|_| Attr::Null).ok_or(value.clone())),
+            Err("text".into())
+        );
+    }
+
+    #[test]
+    fn floats_are_ordered_totally_and_compared_by_bits() {
+        let [nan, negative, zero, one] = [f64::NAN, -0.0, 0.0, 1.0].map(F64::new);
+        assert_eq!(nan, nan);
         assert_ne!(negative, zero);
-        assert!(negative < zero && zero < one && one < none);
+        assert!(negative < zero && zero < one && one < nan);
         assert_eq!(one.cmp(&one), Ordering::Equal);
         let hash = |x: F64| {
             let mut hasher = std::hash::DefaultHasher::new();
@@ -429,6 +466,6 @@ mod tests {
             std::hash::Hasher::finish(&hasher)
         };
         assert_ne!(hash(negative), hash(zero));
-        assert_eq!([none, negative, zero, zero].into_iter().collect::<HashSet<_>>().len(), 3);
+        assert_eq!([nan, negative, zero, zero].into_iter().collect::<HashSet<_>>().len(), 3);
     }
 }

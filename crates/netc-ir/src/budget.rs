@@ -1,24 +1,24 @@
-//! What one model may make netc do.
+//! Limits on the resources that one model may use.
 //!
-//! A model file is not trusted: a few bytes of it can ask for gigabytes, or for hours. Whoever reads a model or runs one
-//! charges what it is about to do to a [`Budget`], before it does it.
+//! Model files are untrusted: a few bytes can request gigabytes of memory or hours of work. Code that reads or runs a
+//! model charges each step to a [`Budget`] before taking it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
-/// What is charged to a budget.
+/// A resource that is charged to a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
-    /// Bytes read from files. Bytes that are read twice count twice, so this bounds the time that reading takes.
+    /// Bytes read from files. Bytes read twice count twice, so this also bounds the time spent reading.
     Read,
     /// Bytes held in memory: inflated, parsed, or reserved.
     Memory,
-    /// Ops that are made or run.
+    /// Ops created or run.
     Steps,
 }
 
-/// How much of each [`Resource`] is left. Threads may charge at once.
+/// How much of each [`Resource`] is left. Threads can share it.
 ///
 /// ```
 /// use netc_ir::{Budget, Resource};
@@ -42,34 +42,34 @@ struct Meter {
     limit: u64,
 }
 
-/// A charge that a budget has no room for.
+/// A charge larger than what is left in the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("it takes more than {}", amount(*resource, *limit))]
 pub struct Exceeded {
     /// What ran out.
     pub resource: Resource,
-    /// How much of it there was.
+    /// The limit of that resource.
     pub limit: u64,
 }
 
 impl Budget {
-    /// What every file may take, however small it is: 64 MiB.
+    /// What even the smallest file may use: 64 MiB.
     pub const FLOOR: u64 = 64 << 20;
 
-    /// What reading a file of `len` bytes may take: [`Budget::FLOOR`] and 64 bytes of each resource per byte of the file.
+    /// The budget for reading a file of `len` bytes: [`Budget::FLOOR`], plus 64 of each resource per byte of the file.
     ///
-    /// Files of real models stay far below: headers are read two or three times, and text takes up to 20 times its length.
+    /// Real models stay far below: headers are read two or three times, and text takes up to 20 times its length.
     pub fn for_file(len: u64) -> Self {
         let limit = len.saturating_mul(64).saturating_add(Self::FLOOR);
         Self { read: Meter::new(limit), memory: Meter::new(limit), steps: Meter::new(limit) }
     }
 
-    /// A budget that no charge exceeds.
+    /// A budget without limits.
     pub fn unlimited() -> Self {
         Self { read: Meter::new(u64::MAX), memory: Meter::new(u64::MAX), steps: Meter::new(u64::MAX) }
     }
 
-    /// The budget with another limit for one resource.
+    /// Sets the limit of one resource.
     #[must_use]
     pub fn with(mut self, resource: Resource, limit: u64) -> Self {
         let meter = match resource {
@@ -94,17 +94,17 @@ impl Budget {
         }
     }
 
-    /// Gives back `amount` of a resource that was charged before: memory that is free again.
+    /// Returns `amount` of a resource that was charged, such as memory that was freed.
     pub fn release(&self, resource: Resource, amount: u64) {
         self.meter(resource).used.fetch_sub(amount, Ordering::Relaxed);
     }
 
-    /// How much there is of a resource in all.
+    /// The limit of a resource.
     pub fn limit(&self, resource: Resource) -> u64 {
         self.meter(resource).limit
     }
 
-    /// How much of a resource is taken.
+    /// How much of a resource is in use.
     pub fn used(&self, resource: Resource) -> u64 {
         self.meter(resource).used.load(Ordering::Relaxed)
     }

@@ -1,20 +1,21 @@
-//! Building functions op by op, with the types inferred.
+//! Builds functions op by op and infers types.
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::Name;
 use crate::attr::F64;
 use crate::dim::Dim;
 use crate::extents::{Symbols, uncarried};
 use crate::id::{LayerId, OpId, ValueId, WeightId};
 use crate::infer::{Result, infer};
 use crate::literal::Literal;
-use crate::module::{Def, Func, Loc, Module, Output, Param, Value};
+use crate::loc::Loc;
+use crate::module::{Def, Func, Module, Output, Param, Value};
+use crate::name::Name;
 use crate::op::{Binary, Compare, CoreOp, Op, OpKind, PadMode, Pool, Reduce, SliceAxis, Unary, Window};
 use crate::types::{ElemType, Type};
 use crate::unique::UniqueNames;
 
-/// Builds one function. Core ops get the type that [`infer`] gives; other ops are given theirs.
+/// Builds one function. [`infer`] types core ops; the caller gives the types of other ops.
 ///
 /// ```
 /// use netc_ir::{Binary, Builder, Dim, ElemType, Module, Type, Unary};
@@ -34,16 +35,16 @@ pub struct Builder<'m> {
     func: Func,
     names: HashSet<Name>,
     loc: Loc,
-    /// The first value that has each symbol as an extent, of parameters and of the results of calls, source ops and
-    /// `iota`s: what other ops make has the symbols of their operands.
+    /// The first value that carries each symbol, among parameters and results of calls, source ops and `iota` ops. Other
+    /// ops get their symbols from their operands.
     carriers: BTreeMap<Name, ValueId>,
-    /// The symbols that are taken, but for those in the values from `noted` on.
+    /// The taken symbols, except those in the values from `noted` on.
     symbols: UniqueNames,
     noted: usize,
 }
 
 impl<'m> Builder<'m> {
-    /// Starts the function `name`; weights are those of `module`.
+    /// Starts the function `name`, which may refer to the weights of `module`.
     pub fn new(module: &'m Module, name: impl Into<Name>) -> Self {
         Self {
             module,
@@ -56,7 +57,7 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// The location of the ops that follow.
+    /// Sets the location of the ops that follow.
     pub fn at(&mut self, loc: Loc) -> &mut Self {
         self.loc = loc;
         self
@@ -87,8 +88,10 @@ impl<'m> Builder<'m> {
         value
     }
 
-    /// Adds an op whose results have the types and, where free, the names given. An op that names extents of its own
-    /// gets the operands that carry them.
+    /// Adds an op with results of the given types and names.
+    ///
+    /// A name that is already used is dropped. Carriers of the extents that the op itself names are added to its
+    /// operands.
     pub fn op(
         &mut self,
         kind: impl Into<OpKind>,
@@ -109,7 +112,7 @@ impl<'m> Builder<'m> {
         op
     }
 
-    /// Notes which symbols `value` carries that nothing before it does.
+    /// Records `value` as the carrier of each symbol that no earlier value carries.
     fn note_carrier(&mut self, value: ValueId) {
         for symbol in self.func[value].ty.dims.iter().flatten().filter_map(Dim::as_symbol) {
             if !self.carriers.contains_key(symbol) {
@@ -118,8 +121,10 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// `operands`, and the values that carry the symbols which `kind` names and none of them carries. An `iota` reads the
-    /// carrier of its symbol too, unless it defines that; for other ops, parameters need not be operands.
+    /// `operands`, plus carriers of the symbols that `kind` names and no operand carries.
+    ///
+    /// An `iota` also reads the carrier of its own symbol, unless it defines the symbol. Other ops need no parameter as
+    /// carrier.
     fn with_carriers(&self, kind: &OpKind, operands: &[ValueId]) -> Vec<ValueId> {
         let mut operands = operands.to_vec();
         let OpKind::Core(core) = kind else { return operands };
@@ -136,12 +141,14 @@ impl<'m> Builder<'m> {
         operands
     }
 
-    /// Gives none of `symbols` to [`Self::take_symbol`]: they are for what is still to be added.
+    /// Reserves `symbols` for values that are still to be added: [`Self::take_symbol`] returns none of them.
     pub fn reserve_symbols(&mut self, symbols: impl IntoIterator<Item = Name>) {
         symbols.into_iter().for_each(|symbol| self.symbols.reserve(symbol));
     }
 
-    /// A symbol that is neither in the function so far nor reserved nor taken: `wanted`, or the same with a number.
+    /// A free symbol: `wanted`, or `wanted` with a number appended.
+    ///
+    /// It is free if it does not occur in the function so far and is neither reserved nor taken.
     pub fn take_symbol(&mut self, wanted: &Name) -> Name {
         for value in &self.func.values[self.noted..] {
             let dims = value.ty.dims.iter().flatten().filter(|dim| dim.known().is_none());
@@ -151,8 +158,12 @@ impl<'m> Builder<'m> {
         self.symbols.take(wanted)
     }
 
-    /// Adds a core op of another function, where its operands have the types `old`. `symbols` are those of that function;
-    /// one that the op defines gets a name here, unless it has one.
+    /// Copies a core op from another function, where its operands have types `old`.
+    ///
+    /// `symbols` maps the symbols of that function to extents of this one. A symbol that the op defines is added to it.
+    ///
+    /// # Errors
+    /// The operands do not satisfy the constraints of the op.
     pub fn copied(
         &mut self,
         op: &CoreOp,
@@ -167,8 +178,10 @@ impl<'m> Builder<'m> {
         self.core(op, operands)
     }
 
-    /// What the type `ty` of a result is here, for a call or source op of another function whose operands have the types
-    /// `old` there. `symbols` are those of that function; one that the op brings gets a name here, unless it has one.
+    /// The type `ty` of a result, in the symbols of this function, for a call or source op that is copied from another
+    /// function, where its operands have types `old`.
+    ///
+    /// `symbols` maps the symbols of that function to extents of this one. A symbol that the op brings is added to it.
     pub fn copied_type(&mut self, ty: &Type, old: &[&Type], operands: &[ValueId], symbols: &mut Symbols) -> Type {
         let dims = ty.dims.as_ref();
         let dims = dims.map(|dims| dims.iter().map(|dim| self.adapted(dim, old, operands, symbols)).collect());
@@ -179,7 +192,7 @@ impl<'m> Builder<'m> {
         if dim.known().is_some() {
             return dim.clone();
         }
-        // An `iota` here has the name, and no operand comes from it.
+        // An `iota` here defines a symbol of this name, and no operand has it.
         let is_lost = |name: &Name| {
             let mut dims = operands.iter().flat_map(|v| self.ty(*v).dims.iter().flatten());
             self.defines(name) && !dims.any(|dim| dim.symbols().contains(name))
@@ -198,12 +211,15 @@ impl<'m> Builder<'m> {
         op.is_some_and(|op| matches!(self.func[op].kind, OpKind::Core(_)))
     }
 
-    /// The results of `op`.
+    /// The results of op `op`.
     pub fn results(&self, op: OpId) -> &[ValueId] {
         &self.func[op].results
     }
 
-    /// Adds a core op.
+    /// Adds a core op and returns its result.
+    ///
+    /// # Errors
+    /// The operands do not satisfy the constraints of the op.
     pub fn core(&mut self, op: CoreOp, operands: &[ValueId]) -> Result<ValueId> {
         let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
         let ty = infer(self.module, &op, &types)?;
@@ -211,7 +227,7 @@ impl<'m> Builder<'m> {
         Ok(self.func[op].results[0])
     }
 
-    /// Names `value` if the name is free in the function.
+    /// Names `value`, if it has no name and the name is free in the function.
     pub fn name(&mut self, value: ValueId, name: impl Into<Name>) {
         let name = name.into();
         if self.func[value].name.is_none() && self.names.insert(name.clone()) {
@@ -219,7 +235,7 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// Returns the named values and ends the function.
+    /// Finishes the function with the given outputs.
     pub fn finish(mut self, outputs: impl IntoIterator<Item = (Name, ValueId)>) -> Func {
         self.func.outputs = outputs.into_iter().map(|(name, value)| Output { name, value }).collect();
         self.func
@@ -250,17 +266,17 @@ impl Builder<'_> {
         self.core(CoreOp::Weight(id), &[])
     }
 
-    /// A function of one tensor.
+    /// An elementwise function of one tensor.
     pub fn unary(&mut self, f: Unary, x: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Unary(f), &[x])
     }
 
-    /// A function of two tensors.
+    /// An elementwise function of two tensors.
     pub fn binary(&mut self, f: Binary, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Binary(f), &[a, b])
     }
 
-    /// A function of a tensor and a scalar constant.
+    /// An elementwise function of a tensor and a scalar constant.
     pub fn binary_scalar(&mut self, f: Binary, a: ValueId, b: f64) -> Result<ValueId> {
         let b = self.scalar_like(a, b)?;
         self.binary(f, a, b)
@@ -277,12 +293,12 @@ impl Builder<'_> {
         self.compare(f, a, b)
     }
 
-    /// `a` where `condition`, else `b`.
+    /// `a` where `condition` is true, `b` elsewhere.
     pub fn select(&mut self, condition: ValueId, a: ValueId, b: ValueId) -> Result<ValueId> {
         self.core(CoreOp::Select, &[condition, a, b])
     }
 
-    /// A conversion; `x` itself if it is of that type.
+    /// A conversion to `elem`. Returns `x` if it already has that type.
     pub fn cast(&mut self, x: ValueId, elem: ElemType) -> Result<ValueId> {
         if self.ty(x).elem == elem { Ok(x) } else { self.core(CoreOp::Cast(elem), &[x]) }
     }
@@ -307,12 +323,12 @@ impl Builder<'_> {
         self.core(CoreOp::Reduce { kind, axes, keep }, &[x])
     }
 
-    /// The same elements under another shape; `x` itself if it has that shape.
+    /// The same elements with another shape. Returns `x` if it already has that shape.
     pub fn reshape(&mut self, x: ValueId, dims: Vec<Dim>) -> Result<ValueId> {
         if self.ty(x).dims.as_deref() == Some(&dims[..]) { Ok(x) } else { self.core(CoreOp::Reshape(dims), &[x]) }
     }
 
-    /// The axes in another order.
+    /// A permutation of the axes.
     pub fn transpose(&mut self, x: ValueId, perm: Vec<u64>) -> Result<ValueId> {
         self.core(CoreOp::Transpose(perm), &[x])
     }
@@ -322,17 +338,17 @@ impl Builder<'_> {
         self.core(CoreOp::Broadcast(dims), &[x])
     }
 
-    /// Tensors one after the other.
+    /// A concatenation along `axis`.
     pub fn concat(&mut self, parts: &[ValueId], axis: u64) -> Result<ValueId> {
         self.core(CoreOp::Concat(axis), parts)
     }
 
-    /// A strided part.
+    /// A strided slice.
     pub fn slice(&mut self, x: ValueId, axes: Vec<SliceAxis>) -> Result<ValueId> {
         self.core(CoreOp::Slice(axes), &[x])
     }
 
-    /// A border.
+    /// Padding around a tensor.
     pub fn pad(&mut self, x: ValueId, amounts: Vec<(u64, u64)>, mode: PadMode, value: f64) -> Result<ValueId> {
         self.core(CoreOp::Pad { amounts, mode, value: F64::new(value) }, &[x])
     }

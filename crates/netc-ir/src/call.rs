@@ -1,17 +1,17 @@
-//! The types that a call of a function yields.
+//! The result types of calls.
 
 use std::collections::BTreeMap;
 
-use crate::Name;
 use crate::dim::Dim;
 use crate::module::Func;
-use crate::types::Type;
+use crate::name::Name;
+use crate::types::{ElemType, Type};
 
-/// The types of the results of a call of `callee` on operands of the types `given`: those of the callee's outputs, with
-/// the symbols of its parameters replaced by the extents that are given for them.
+/// The result types of a call of `callee` with operands of types `given`.
 ///
-/// A symbol that is not an extent of its own in a parameter, such as `N` in `2*N`, stays as it is. What the callee computes
-/// is `?`.
+/// These are the types of the callee's outputs, with the symbols of its parameters replaced by the extents of the
+/// operands. A symbol is replaced only if it is a whole extent of a parameter: `N` but not the `N` in `2*N`. Extents
+/// that the callee computes become `?`.
 ///
 /// ```
 /// use netc_ir::{ElemType, Type, call_types};
@@ -34,8 +34,10 @@ pub fn call_types<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) 
     outputs().map(|ty| ty.substitute(&|name| symbols.get(name).cloned())).collect()
 }
 
-/// [`call_types`], with the extents of results of the types `declared` where the callee has symbols that the call does not
-/// bind: what it computes, and what it has from calls and source ops. The caller may have the same names for others.
+/// [`call_types`], but extents with symbols that the call does not bind are read off the result types `declared`.
+///
+/// The callee computes such symbols, or has them from calls and source ops. The caller may use the same names for other
+/// extents.
 pub fn named_call_types<'a>(
     callee: &Func,
     given: impl IntoIterator<Item = &'a Type, IntoIter: Clone>,
@@ -55,8 +57,9 @@ pub fn named_call_types<'a>(
     types
 }
 
-/// What the symbols of the callee's parameters are in a call on operands of the types `given`: those that are an extent
-/// of their own.
+/// Binds symbols of the callee's parameters to extents of operands of types `given`.
+///
+/// Binds only symbols that are a whole extent of a parameter.
 pub fn call_symbols<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> BTreeMap<Name, Dim> {
     let mut symbols = BTreeMap::new();
     for (param, given) in callee.params.iter().zip(given) {
@@ -71,18 +74,19 @@ pub fn call_symbols<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>
 }
 
 impl Type {
-    /// This type with its symbols replaced by what `symbol` gives for them.
+    /// Replaces each symbol for which `symbol` returns an extent.
     #[must_use]
     pub fn substitute(&self, symbol: &impl Fn(&Name) -> Option<Dim>) -> Self {
         let dims = self.dims.as_ref().map(|dims| dims.iter().map(|d| d.substitute(symbol)).collect());
         Self { elem: self.elem, dims }
     }
 
-    /// This type where `other`, which describes the same tensor, knows no more: its rank, its element type, and numbers
-    /// where this has symbols are taken from `other`.
+    /// Fills in what `other`, a second type of the same tensor, knows and this type does not.
+    ///
+    /// Takes a missing element type or rank from `other`, and replaces symbolic extents by numbers.
     #[must_use]
     pub fn refined_by(&self, other: &Self) -> Self {
-        let elem = if self.elem == crate::ElemType::Any { other.elem } else { self.elem };
+        let elem = if self.elem == ElemType::Any { other.elem } else { self.elem };
         let dims = match (&self.dims, &other.dims) {
             (Some(own), Some(others)) if own.len() == others.len() => {
                 let refine = |(own, other): (&Dim, &Dim)| {
@@ -99,10 +103,11 @@ impl Type {
 
 #[cfg(test)]
 mod tests {
-    use crate::{ElemType, Type, call_types, named_call_types, parse};
+    use super::*;
+    use crate::parse;
 
     #[test]
-    fn symbols_of_parameters_are_what_the_call_gives() {
+    fn operands_bind_parameter_symbols() {
         let module = parse("netc 1\nfunc @f(%x: f32[N,D]) -> (%y) {\n  %y = relu(%x) : f32[N,D]\n}").unwrap();
         let given = Type::fixed(ElemType::F32, &[3, 8]);
         assert_eq!(call_types(&module.funcs[0], [&given]), [given]);
@@ -126,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn call_results_do_not_get_symbols_that_the_callee_has_from_others() {
+    fn call_results_take_unbound_symbols_from_the_declared_types() {
         let text = "netc 1
         func @f(%x: f32[2*N], %n: i64[]) -> (%x, %p) { %p = custom.Places(%n) : i64[C] }
         func @g(%y: f32[2*J], %i: i64[M]) -> () {}";
@@ -140,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_wins() {
+    fn refining_prefers_known_extents() {
         let module = parse("netc 1\nfunc @f(%x: any[N,D], %y: f32[M,4], %z: f32[*]) -> () {\n}").unwrap();
         let ty = |i: usize| module.funcs[0][module.funcs[0].params[i].value].ty.clone();
         assert_eq!(ty(0).refined_by(&ty(1)).to_string(), "f32[N,4]");

@@ -1,6 +1,6 @@
-//! The attributes of core ops as text sees them: to a tree for printing, from a tree when parsing.
+//! Converts core ops to and from the attributes of their text.
 //!
-//! What the result type already says (the shape of `reshape`, the element type of `cast`) is not repeated.
+//! Attributes do not repeat the result type, such as the shape of `reshape` or the element type of `cast`.
 
 use crate::attr::{Attr, Attrs, F64};
 use crate::id::WeightId;
@@ -10,7 +10,7 @@ use crate::print::AttrText;
 use crate::types::Type;
 
 impl CoreOp {
-    /// The attributes that print in braces after the operands.
+    /// The attributes that are printed in braces after the operands.
     pub fn to_attrs(&self) -> Attrs {
         match self {
             Self::Weight(_)
@@ -50,7 +50,7 @@ impl CoreOp {
                 if *mode != PadMode::Constant {
                     attrs.push("mode", mode.name());
                 }
-                // The other modes do not read the value: it prints where it is not the default.
+                // Other modes ignore the value, so print it only if it is not the default.
                 if *mode == PadMode::Constant || *value != F64::new(0.0) {
                     attrs.push("value", Attr::Float(*value));
                 }
@@ -59,10 +59,12 @@ impl CoreOp {
         }
     }
 
-    /// The core op called `name` with `attrs`, whose result has the type `result`. `subject` is the weight named
-    /// after the op, for those that have one.
+    /// Builds the core op `name` from its attributes and the type of its result.
     ///
-    /// The error says which attribute is missing or malformed and what was expected.
+    /// `subject` is the weight that follows the op's name in the text of a `weight` op.
+    ///
+    /// # Errors
+    /// The op is unknown, or an attribute is missing, malformed, unknown or repeated.
     pub fn from_attrs(name: &str, subject: Option<WeightId>, attrs: &Attrs, result: &Type) -> Result<Self, String> {
         let mut r = Reader { name, attrs, seen: Vec::new() };
         let op = r.core(subject, result)?;
@@ -148,7 +150,7 @@ impl<'a> Reader<'a> {
             "broadcast" => CoreOp::Broadcast(shape()?),
             "iota" => match shape()?.as_slice() {
                 [extent] => CoreOp::Iota(extent.clone()),
-                _ => return Err(format!("`iota` has a result with one axis, found {result}")),
+                _ => return Err(format!("`iota` needs a result type with one axis, found {result}")),
             },
             "transpose" => CoreOp::Transpose(self.ints("perm")?),
             "concat" => CoreOp::Concat(self.int("axis")?),
@@ -161,7 +163,7 @@ impl<'a> Reader<'a> {
             "pad" => CoreOp::Pad { amounts: self.pairs("amounts")?, mode: self.pad_mode()?, value: self.pad_value()? },
             _ => {
                 return Err(format!(
-                    "there is no core op `{name}`; an op of a source framework has a point in its name"
+                    "there is no core op `{name}`; the name of a source op has a dot, as in `dialect.Class`"
                 ));
             }
         })
@@ -172,7 +174,7 @@ impl<'a> Reader<'a> {
         self.attrs.get(key)
     }
 
-    /// What to say of an attribute that is not there, or not what is expected.
+    /// The error message for an attribute that is missing or malformed.
     fn bad(&self, key: &str, expected: &str) -> String {
         let Some(found) = self.attrs.get(key) else {
             return format!("`{}` needs the attribute `{key}`: {expected}", self.name);
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_was_found() {
+    fn attribute_errors_show_found_and_expected() {
         let missing = concat(&Attrs::new()).unwrap_err();
         assert_eq!(missing, "`concat` needs the attribute `axis`: an integer of 0 or more");
         let malformed = concat(&Attrs::new().with("axis", -1)).unwrap_err();
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_padding_and_an_attribute_given_twice_are_errors() {
+    fn unknown_padding_and_repeated_attributes_are_errors() {
         let attrs = Attrs::new().with("size", Attr::ints([2u64])).with("strides", Attr::ints([1u64]));
         let padded = attrs.with("padding", "valid");
         let error = CoreOp::from_attrs("max_pool", None, &padded, &Type::unranked(ElemType::F32)).unwrap_err();

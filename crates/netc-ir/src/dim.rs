@@ -1,7 +1,8 @@
-//! Symbolic dimensions: polynomials with integer coefficients, kept in a normal form so that equality is structural.
+//! Symbolic dimensions: polynomials with integer coefficients, in a normal form that makes equality structural.
 //!
-//! Arithmetic is total: it saturates at the range of `i64`, and an expression that grows too large becomes `?`, an
-//! extent that only running tells. No model comes near, and hostile text can neither overflow nor explode.
+//! Arithmetic never fails. It saturates at the range of `i64`, and an expression that grows too large becomes `?`, an
+//! extent known only at run time. Real models come nowhere near the limits; they keep hostile text from overflowing or
+//! blowing up.
 
 mod poly;
 mod text;
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::Name;
+use crate::name::Name;
 use poly::{Atom, Poly};
 
 /// The extent of one axis: a number, or an expression over symbols such as `N` or `2*N+1`.
@@ -32,7 +33,7 @@ pub enum Dim {
     Expr(Arc<Expr>),
 }
 
-/// A polynomial that is not a number, or `None` for `?`, which stands for any extent.
+/// A polynomial that is not a number, or `None` for `?`, the unknown extent.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Expr(Option<Poly>);
 
@@ -58,7 +59,7 @@ impl Dim {
         }
     }
 
-    /// Whether it is `?`: of which nothing is known, not even that it is another `?`.
+    /// Whether it is `?`, an extent about which nothing is known. Two `?` may be different extents.
     pub fn is_unknown(&self) -> bool {
         match self {
             Self::Known(_) => false,
@@ -66,12 +67,12 @@ impl Dim {
         }
     }
 
-    /// Whether it is exactly the number `n`.
+    /// Whether it is the number `n`.
     pub fn is(&self, n: u64) -> bool {
         self.known() == Some(n)
     }
 
-    /// `self + k`; a known dimension does not fall below 0.
+    /// `self + k`. A known result is at least 0.
     pub fn offset(&self, k: i64) -> Self {
         self.add(1, Some(Poly::constant(k)))
     }
@@ -81,7 +82,7 @@ impl Dim {
         self.add(1, other.poly())
     }
 
-    /// `self - other`; a known difference does not fall below 0.
+    /// `self - other`. A known result is at least 0.
     pub fn minus(&self, other: &Self) -> Self {
         self.add(-1, other.poly())
     }
@@ -111,7 +112,7 @@ impl Dim {
         }
     }
 
-    /// `self / other` where `other` is a single monomial that divides every monomial of `self`.
+    /// `self / other`, if `other` is a single monomial that divides every monomial of `self`.
     pub fn exact_div(&self, other: &Self) -> Option<Self> {
         self.poly()?.exact_div(&other.poly()?).map(|p| Self::from_poly(Some(p)))
     }
@@ -129,7 +130,7 @@ impl Dim {
         }
     }
 
-    /// The same dimension with symbols replaced by what `value` gives for them.
+    /// Replaces each symbol for which `value` returns a dimension.
     pub fn substitute(&self, value: &dyn Fn(&Name) -> Option<Dim>) -> Self {
         match self {
             Self::Known(n) => Self::Known(*n),
@@ -137,7 +138,7 @@ impl Dim {
         }
     }
 
-    /// The symbol, if the dimension is nothing but one symbol.
+    /// The symbol, if the dimension is a single symbol.
     pub fn as_symbol(&self) -> Option<&Name> {
         let Self::Expr(e) = self else { return None };
         let mut monomials = e.0.as_ref()?.0.iter();
@@ -159,7 +160,7 @@ impl Dim {
         symbols
     }
 
-    /// Reads an expression: sums and products of numbers, symbols and `floor(P, k)`; or `?`.
+    /// Parses `?`, or sums and products of numbers, symbols and `floor(P, k)`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if text == "?" {
@@ -172,7 +173,7 @@ impl Dim {
         poly.as_constant().is_none_or(|n| n >= 0).then(|| Self::from_poly(Some(poly)))
     }
 
-    /// Whether every symbol reads back as a symbol.
+    /// Whether every symbol parses back as a symbol.
     pub(crate) fn is_printable(&self) -> bool {
         match self {
             Self::Known(_) => true,
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_is_refused() {
+    fn hostile_text_does_not_parse() {
         assert_eq!(Dim::parse(&"floor(".repeat(100_000)), None);
         assert_eq!(Dim::parse("floor(N, 0)"), None);
         assert_eq!(Dim::parse("N+"), None);
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn many_floors_stay_small_and_print_as_they_parse() {
+    fn repeated_floors_stay_small_and_print_as_they_parse() {
         let mut d = dim("N");
         for step in 1..=2_000 {
             d = d.offset(step % 3).floor_div(2);
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_product_is_any_extent() {
+    fn an_oversized_product_is_unknown() {
         let factors: Vec<Dim> = (0..22).map(|i| dim(&format!("a{i}+b{i}"))).collect();
         let product = Dim::product(&factors);
         assert_eq!(product.to_string(), "?");
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_stops_at_its_limits() {
+    fn arithmetic_saturates() {
         let max = dim("9223372036854775807*N");
         let low = Dim::Known(0).minus(&max).minus(&max);
         assert_eq!(low.to_string(), "-9223372036854775807*N");
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbol_that_is_no_word_does_not_print() {
+    fn a_symbol_that_is_not_a_word_is_not_printable() {
         assert!(dim("N_1").is_printable() && dim("?").is_printable());
         assert!(!Dim::symbol("a b").floor_div(2).is_printable() && !Dim::symbol("3").is_printable());
     }

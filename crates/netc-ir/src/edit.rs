@@ -1,7 +1,7 @@
-//! Changing functions in place.
+//! In-place edits of functions.
 //!
-//! No edit checks what it is given: definitions must stay before their uses, and [`crate::verify()`] says whether
-//! they did. Ids stay valid; what an edit takes out of the order stays in the tables.
+//! Edits do not check their arguments. The caller keeps definitions before their uses; [`crate::verify()`] checks that.
+//! Ids stay valid: an op removed from the order remains in the table.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::op::OpKind;
 use crate::types::Type;
 
 impl Func {
-    /// Keeps the ops for which `keep` holds. The results of the others must not be read or returned any more.
+    /// Keeps the ops for which `keep` returns true. Nothing may read or return the results of the removed ops.
     ///
     /// ```
     /// # let text = "netc 1
@@ -34,10 +34,10 @@ impl Func {
         self.order.retain(|op| keep(*op));
     }
 
-    /// Makes every op and output that reads a key of `replacement` read its value instead, or what that one is
-    /// replaced by in turn. The value must be defined before the readers. A cycle of replacements changes nothing.
+    /// Replaces every use of a key of `replacement` by its value, following chains of replacements to their end.
     ///
-    /// Takes time linear in the function and the map.
+    /// Covers ops and outputs. The end of a chain must be defined before the readers. Keys that lead into a cycle are
+    /// not replaced. Linear in the size of the function and the map.
     ///
     /// ```
     /// # let text = "netc 1
@@ -59,10 +59,9 @@ impl Func {
         self.reads(|value| resolved.get(&value).copied().unwrap_or(value));
     }
 
-    /// Makes every op and output read what `renaming` says instead of what it reads. A value that stands for others and
-    /// has no name takes the first name of theirs.
+    /// Applies `renaming` to the operands of every op and to the outputs.
     ///
-    /// Takes time linear in the function.
+    /// An unnamed value that replaces others takes the first name among them. Linear in the size of the function.
     pub fn rename(&mut self, renaming: &Renaming) {
         self.reads(|value| renaming.get(value));
         for (old, new) in renaming.0.iter().enumerate().filter(|(old, new)| *old != new.index()) {
@@ -72,7 +71,7 @@ impl Func {
         }
     }
 
-    /// Makes ops and outputs read `new(v)` instead of `v`.
+    /// Replaces every use of `v` by `new(v)`.
     fn reads(&mut self, new: impl Fn(ValueId) -> ValueId) {
         for i in 0..self.order.len() {
             let op = self.order[i];
@@ -83,45 +82,45 @@ impl Func {
         self.outputs.iter_mut().for_each(|o| o.value = new(o.value));
     }
 
-    /// Makes `op` compute `kind`. Operands, results and their types stay.
+    /// Sets what `op` computes. Its operands, results and their types do not change.
     pub fn set_kind(&mut self, op: OpId, kind: impl Into<OpKind>) {
         self[op].kind = kind.into();
     }
 
-    /// Makes `op` read `operands`, which must be defined before it.
+    /// Sets the operands of `op`, which must be defined before it.
     pub fn set_operands(&mut self, op: OpId, operands: Vec<ValueId>) {
         self[op].operands = operands;
     }
 
-    /// Gives `value` the type `ty`. The types of what is computed from it stay.
+    /// Sets the type of `value`. The types of values computed from it do not change.
     pub fn set_type(&mut self, value: ValueId, ty: Type) {
         self[value].ty = ty;
     }
 }
 
-/// Which value stands for each value of a function, while a pass goes through its ops in order.
+/// Maps each value of a function to its replacement, while a pass walks the ops in order.
 pub struct Renaming(Vec<ValueId>);
 
 impl Renaming {
-    /// Every value of `func` stands for itself.
+    /// Maps every value of `func` to itself.
     pub fn of(func: &Func) -> Self {
         Self((0..func.num_values()).map(ValueId::new).collect())
     }
 
-    /// What stands for `value`.
+    /// The replacement of `value`.
     pub fn get(&self, value: ValueId) -> ValueId {
         self.0[value.index()]
     }
 
-    /// Lets what stands for `new` by now stand for `old`, which must not stand for another value.
+    /// Replaces `old` by the current replacement of `new`. No other value may be mapped to `old`.
     pub fn set(&mut self, old: ValueId, new: ValueId) {
         self.0[old.index()] = self.get(new);
     }
 }
 
-/// The end of each chain in `next`; keys that lead into a cycle have none.
+/// The end of each chain in `next`. Keys that lead into a cycle are left out.
 fn resolve(next: &BTreeMap<ValueId, ValueId>) -> BTreeMap<ValueId, ValueId> {
-    // `None` marks what is on the way of the chain that is being followed, and afterwards what leads into a cycle.
+    // `None` marks values on the chain being followed, and later those that lead into a cycle.
     let mut ends: BTreeMap<ValueId, Option<ValueId>> = BTreeMap::new();
     for start in next.keys() {
         let mut chain = Vec::new();
@@ -155,7 +154,8 @@ func @main(%x: f32[N]) -> (%d \"y\", %a \"z\") {
   %d = add(%c, %b) : f32[N]
 }";
 
-    /// What `edit` makes of [`TEXT`], given the ids of its values `%x`, `%a`, ... and ops.
+    /// Applies `edit` to [`TEXT`] and compares the printed function. `edit` gets the ids of the values `%x`, `%a`, ...
+    /// and of the ops.
     #[track_caller]
     fn check(edit: impl FnOnce(&mut Func, &[ValueId], &[OpId]), expect: &[&str]) {
         let mut module: Module = parse(TEXT).unwrap();
@@ -178,7 +178,7 @@ func @main(%x: f32[N]) -> (%d \"y\", %a \"z\") {
     }
 
     #[test]
-    fn renaming_follows_what_stands_by_then_and_keeps_names() {
+    fn renaming_follows_earlier_replacements_and_keeps_names() {
         let edit = |f: &mut Func, v: &[ValueId], ops: &[OpId]| {
             f[v[1]].name = None;
             let mut renaming = Renaming::of(f);
@@ -192,7 +192,7 @@ func @main(%x: f32[N]) -> (%d \"y\", %a \"z\") {
     }
 
     #[test]
-    fn long_chains_and_cycles_end() {
+    fn resolve_handles_long_chains_and_cycles() {
         let value = ValueId::new;
         let chain: BTreeMap<_, _> = (1..=100_000).map(|i| (value(i), value(i - 1))).collect();
         assert!(resolve(&chain).values().all(|v| *v == value(0)));
@@ -201,7 +201,7 @@ func @main(%x: f32[N]) -> (%d \"y\", %a \"z\") {
     }
 
     #[test]
-    fn an_op_gets_another_kind_operands_and_type() {
+    fn kind_operands_and_type_can_be_set() {
         let edit = |f: &mut Func, v: &[ValueId], ops: &[OpId]| {
             f.set_kind(ops[3], CoreOp::Unary(Unary::Exp));
             f.set_operands(ops[3], vec![v[0]]);

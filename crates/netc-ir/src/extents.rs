@@ -1,21 +1,22 @@
-//! Symbols that a function computes, and how its ops carry them.
+//! Computed extents: the symbols that a function defines, and the operands that carry them.
 //!
-//! The extents of most results follow from the operands. `reshape`, `broadcast` and `iota` name extents of their own. An
-//! extent that an `iota` defines is known only after the `iota` has run, so an op that names it reads an operand that has
-//! it. Passes that keep operands then keep the order, and a stage of a split model is given what tells the extent.
+//! The extents of most results follow from the operands, but `reshape`, `broadcast` and `iota` name extents of their
+//! own. An extent that an `iota` defines is known only after the `iota` has run, so an op that names it takes an
+//! operand that has this extent: a carrier. A pass that respects operands then keeps the order, and a stage of a split
+//! model receives the extent with its inputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::Name;
 use crate::call::call_symbols;
 use crate::dim::Dim;
 use crate::id::{OpId, ValueId};
 use crate::module::Func;
+use crate::name::Name;
 use crate::op::{CoreOp, OpKind};
 use crate::types::Type;
 
 impl CoreOp {
-    /// The extents that the op names itself. Those of other ops follow from their operands.
+    /// The extents that the op itself names; empty for ops whose extents follow from their operands.
     pub fn own_dims(&self) -> &[Dim] {
         if let Self::Reshape(dims) | Self::Broadcast(dims) = self {
             dims
@@ -26,7 +27,7 @@ impl CoreOp {
         }
     }
 
-    /// The extents that the op names itself, to be changed.
+    /// The extents that the op itself names, mutable.
     pub fn own_dims_mut(&mut self) -> &mut [Dim] {
         if let Self::Reshape(dims) | Self::Broadcast(dims) = self {
             dims
@@ -41,38 +42,40 @@ impl CoreOp {
 /// Maps the symbols of a function to extents in the function that its ops are copied into.
 #[derive(Debug)]
 pub struct Symbols {
-    /// Symbols that mean the same wherever they are; those of the other extents are read off operands.
+    /// Symbols with one meaning throughout the function. Extents with other symbols are read off the operands.
     fixed: BTreeSet<Name>,
     known: BTreeMap<Name, Dim>,
-    /// Whether symbols that neither parameters nor operands tell keep their names.
+    /// Whether symbols that neither a parameter nor an operand binds keep their names.
     keeps_names: bool,
 }
 
 impl Symbols {
-    /// The symbols of `func` where its copy has the same parameters: they keep their names.
+    /// For a copy of `func` with the same parameters. Symbols keep their names.
     pub fn same(func: &Func) -> Self {
         Self { fixed: func.param_symbols(), known: BTreeMap::new(), keeps_names: true }
     }
 
-    /// The symbols of `callee` where its ops replace a call on operands of the types `given`. What the call does not bind
-    /// gets new names.
+    /// For inlining `callee` where it is called with operands of types `given`. Symbols that the call does not bind get
+    /// new names.
     pub fn called<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Self {
         let known = call_symbols(callee, given);
         Self { fixed: known.keys().cloned().collect(), known, keeps_names: false }
     }
 
-    /// Whether it is known what the symbol is in the other function.
+    /// Whether the extent of the symbol in the other function is known.
     pub fn knows(&self, symbol: &Name) -> bool {
         self.known.contains_key(symbol)
     }
 
-    /// Calls `symbol` by the name `new` in the other function.
+    /// Gives `symbol` the name `new` in the other function.
     pub fn rename(&mut self, symbol: Name, new: Name) {
         self.known.insert(symbol, Dim::symbol(new));
     }
 
-    /// The symbols of `dim` that have no name in the other function yet: neither the call nor operands, which had the types
-    /// `old`, tell what they are. In a copy, those are the ones that are `lost` there.
+    /// The symbols of `dim` that have no name in the other function yet.
+    ///
+    /// Neither the call nor an operand (of types `old`) gives their extent. In a copy, only `lost` symbols count: the
+    /// others keep their names.
     pub(crate) fn unnamed(&self, dim: &Dim, old: &[&Type], lost: impl Fn(&Name) -> bool) -> BTreeSet<Name> {
         let mut symbols = uncarried(dim, old);
         symbols.retain(|name| !self.known.contains_key(name) && !self.fixed.contains(name));
@@ -80,10 +83,10 @@ impl Symbols {
         symbols
     }
 
-    /// What `dim` is for operands of the types `new` instead of `old`.
+    /// Rewrites `dim` when the operand types change from `old` to `new`.
     ///
-    /// An extent with a symbol that no parameter binds becomes the extent of the operand that carries it. Other symbols
-    /// become what they are in the other function.
+    /// An extent with a symbol that no parameter binds is read off the operand that carries it. Other symbols are
+    /// replaced by their extents in the other function.
     pub(crate) fn adapted(&self, dim: &Dim, old: &[&Type], new: &[&Type]) -> Dim {
         let extent = |(operand, axis): (usize, usize)| new.get(operand)?.dims.as_ref()?.get(axis).cloned();
         let carried = |dim: &Dim| carrier(dim, old).and_then(extent);
@@ -98,7 +101,7 @@ impl Symbols {
     }
 }
 
-/// The operand and the axis of the first extent, in operands of the types `operands`, that is `dim`.
+/// The first operand and axis whose extent is `dim`, among operands of types `operands`.
 pub fn carrier(dim: &Dim, operands: &[&Type]) -> Option<(usize, usize)> {
     if dim.is_unknown() {
         return None;
@@ -109,7 +112,9 @@ pub fn carrier(dim: &Dim, operands: &[&Type]) -> Option<(usize, usize)> {
     })
 }
 
-/// The symbols of `dim` that operands of the types `operands` do not tell: neither `dim` nor the symbol is an extent of one.
+/// The symbols of `dim` that no operand carries, given operands of types `operands`.
+///
+/// Empty if `dim` itself is an extent of an operand.
 pub fn uncarried(dim: &Dim, operands: &[&Type]) -> BTreeSet<Name> {
     if carrier(dim, operands).is_some() {
         return BTreeSet::new();
@@ -126,13 +131,13 @@ impl Func {
         dims.flatten().flat_map(Dim::symbols).collect()
     }
 
-    /// The symbols in the types of the values, each with the first value that has it.
+    /// The symbols in the types of the values, each with its first value.
     pub fn symbols(&self) -> BTreeMap<Name, ValueId> {
         let mut symbols = BTreeMap::new();
         let mut last: Option<&Dim> = None;
         for value in self.values_in_order() {
             for dim in self[value].ty.dims.iter().flatten().filter(|dim| dim.known().is_none()) {
-                // Most extents are those of the value before.
+                // Most values have the extents of the previous value.
                 if last.replace(dim) != Some(dim) {
                     for symbol in dim.symbols() {
                         symbols.entry(symbol).or_insert(value);
@@ -143,7 +148,7 @@ impl Func {
         symbols
     }
 
-    /// The symbols that `iota`s define, each with its op.
+    /// The symbols that `iota` ops define, each with its op.
     pub fn computed_symbols(&self) -> Vec<(&Name, OpId)> {
         let symbol = |id: OpId| {
             let op = self.ops.get(id.index())?;
@@ -177,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extent_is_carried_whole_or_by_its_symbols() {
+    fn operands_carry_whole_extents_or_their_symbols() {
         let (scaled, plain) = (ty("f32[2*K,?]"), ty("i64[J]"));
         let operands = [&scaled, &plain];
         assert_eq!(carrier(&dim("2*K"), &operands), Some((0, 0)));
@@ -188,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn extents_follow_operands_into_another_function() {
+    fn extents_adapt_to_new_operand_types() {
         let callee = parse("netc 1\nfunc @f(%x: f32[N]) -> () {}").unwrap();
         let mut symbols = Symbols::called(&callee.funcs[0], [&ty("f32[B]")]);
         let (old, new) = ([&ty("f32[2*K,J]")], [&ty("f32[M,N+1]")]);

@@ -1,4 +1,4 @@
-//! Four-byte typed references. An entity is named by its index in the table that owns it.
+//! Four-byte typed references. An id is an index into the table that owns the entity.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ macro_rules! id {
         pub struct $name(u32);
 
         impl $name {
-            /// The reference to entry `index` of the owning table. Tables hold fewer than 2^32 entries.
+            /// The id of entry `index` of the owning table, which has fewer than 2^32 entries.
             pub fn new(index: usize) -> Self {
                 Self(u32::try_from(index).unwrap_or(u32::MAX))
             }
@@ -35,7 +35,7 @@ macro_rules! id {
 }
 
 id! {
-    /// A tensor: a parameter of a function or a result of an op. Text: `%7`, or `%name` where it has a name.
+    /// A tensor: a parameter of a function or a result of an op. Text: `%7`, or `%name` if it has a name.
     ValueId, "%";
     /// An op of a function.
     OpId, "op";

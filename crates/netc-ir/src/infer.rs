@@ -1,6 +1,6 @@
-//! The type that a core op yields, and the constraints on its operands.
+//! Shape and type inference for core ops, and the constraints on their operands.
 //!
-//! The constraint numbers are those of the op's page in `ir-spec/ops/`.
+//! Constraints are numbered as on the op's page in `ir-spec/ops/`.
 
 mod window;
 
@@ -15,7 +15,7 @@ use crate::types::{ElemType, Type, dims_agree};
 
 pub use window::{channel_axis, first_spatial};
 
-/// A core op whose operands or attributes break one of its constraints.
+/// A violated constraint on the operands or attributes of a core op.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{op}` breaks constraint C{constraint}: {note}")]
 pub struct InferError {
@@ -27,12 +27,12 @@ pub struct InferError {
     pub note: String,
 }
 
-/// A result with the constraint that an op breaks.
+/// A result whose error is a violated constraint.
 pub type Result<T, E = InferError> = std::result::Result<T, E>;
 
-/// The type of the result of `op` on operands of the types `operands`.
+/// Infers the result type of `op` on operands of types `operands`.
 ///
-/// An operand whose rank is not known gives a result whose rank is not known, unless the op fixes it.
+/// If an operand has an unknown rank, so does the result, unless the op fixes it.
 ///
 /// ```
 /// use netc_ir::{CoreOp, Dim, ElemType, Module, Type, infer};
@@ -50,7 +50,7 @@ pub fn infer(module: &Module, op: &CoreOp, operands: &[&Type]) -> Result<Type> {
     inferred(module, op, operands).map(Cow::into_owned)
 }
 
-/// What [`infer`] gives, borrowed where it is the type of an operand or of a weight: most results are.
+/// Like [`infer`], but borrows the result if it is the type of an operand or weight, as most are.
 pub(crate) fn inferred<'t>(module: &'t Module, op: &CoreOp, operands: &[&'t Type]) -> Result<Cow<'t, Type>> {
     Rule { module, name: op.name() }.infer(op, operands)
 }
@@ -70,7 +70,7 @@ impl<'m> Rule<'m> {
                 self.arity(operands, 0)?;
                 self.check(1, literal.is_well_formed(), || {
                     format!(
-                        "{} holds {} bytes, expected one element or all, and booleans of 0 or 1",
+                        "{} has {} bytes, expected one element or all elements, each in range",
                         literal.ty(),
                         literal.bytes.len()
                     )
@@ -115,7 +115,7 @@ impl<'m> Rule<'m> {
                 let [x] = self.operands(operands)?;
                 self.domain(1, x.elem != ElemType::Str, x.elem)?;
                 self.check(1, elem.bits() > 0, || {
-                    format!("converts to {elem}, expected booleans, integers, floats or a narrow type")
+                    format!("cannot convert to {elem}, expected a boolean, integer, float or narrow type")
                 })?;
                 Ok(Cow::Owned(Type { elem: *elem, dims: x.dims.clone() }))
             }
@@ -156,7 +156,7 @@ impl<'m> Rule<'m> {
             CoreOp::Iota(extent) => {
                 let n = self.first(operands)?;
                 let fits = (n.elem.is_int() || n.elem == ElemType::Any) && n.rank().is_none_or(|rank| rank == 0);
-                self.check(1, fits, || format!("counts to {n}, expected a scalar integer"))?;
+                self.check(1, fits, || format!("the operand is {n}, expected a scalar integer"))?;
                 Ok(Cow::Owned(Type::new(ElemType::I64, [extent.clone()])))
             }
         }
@@ -206,13 +206,13 @@ impl<'m> Rule<'m> {
         self.domain(1, fits, elem)
     }
 
-    /// The op is defined for elements of this type. Elements of an unknown type are seen when the program runs.
+    /// Checks that the op supports this element type. An unknown type is checked at run time.
     fn domain(&self, constraint: u8, fits: bool, elem: ElemType) -> Result<()> {
         let note = || format!("is not defined for elements of type {elem}");
         self.check(constraint, fits || elem == ElemType::Any, note)
     }
 
-    /// C1: the element types are the same.
+    /// C1: element types are equal.
     fn same_elem(&self, types: &[&Type]) -> Result<ElemType> {
         let elem = types.iter().map(|t| t.elem).find(|e| *e != ElemType::Any).unwrap_or(ElemType::Any);
         let odd = types.iter().find(|t| t.elem != elem && t.elem != ElemType::Any);
@@ -222,7 +222,7 @@ impl<'m> Rule<'m> {
         Ok(elem)
     }
 
-    /// C2: aligned at the last axis, extents are equal, or one of them is 1.
+    /// C2: aligned at the last axis, extents are equal or one of them is 1.
     fn broadcast<'t>(&self, types: &[&'t Type], elem: ElemType) -> Result<Cow<'t, Type>> {
         if let Some(all) = types.iter().find(|t| t.elem == elem && types.iter().all(|other| covers(t, other))) {
             return Ok(Cow::Borrowed(all));
@@ -236,7 +236,7 @@ impl<'m> Rule<'m> {
         Ok(Cow::Owned(Type { elem, dims: Some(out) }))
     }
 
-    /// Makes `out` the shape that it and `other` broadcast to.
+    /// Sets `out` to the common broadcast shape of `out` and `other`.
     fn broadcast_with(&self, constraint: u8, out: &mut Vec<Dim>, other: &[Dim]) -> Result<()> {
         let clashes = |(x, y): &(&Dim, &Dim)| !(x.is(1) || y.is(1) || dims_agree(x, y));
         if let Some((x, y)) = out.iter().rev().zip(other.iter().rev()).find(clashes) {
@@ -246,7 +246,7 @@ impl<'m> Rule<'m> {
         let missing = other.len().saturating_sub(out.len());
         out.splice(..0, std::iter::repeat_n(Dim::Known(1), missing));
         for (x, y) in out.iter_mut().rev().zip(other.iter().rev()) {
-            // A number decides over a symbol: if they differ, running says so.
+            // A number wins over a symbol. If they differ, the run fails.
             if *x != *y && !y.is(1) && (x.is(1) || x.known().is_none()) {
                 *x = y.clone();
             }
@@ -272,7 +272,7 @@ impl<'m> Rule<'m> {
     fn axes_in_rank(&self, x: &Type, axes: &[u64]) -> Result<()> {
         let rank = x.rank().map(|r| r as u64);
         self.check(1, axes.iter().all(|a| rank.is_none_or(|r| *a < r)), || {
-            format!("axes {axes:?} are not all axes of {x}")
+            format!("axes {axes:?} are out of range for {x}")
         })
     }
 
@@ -294,7 +294,7 @@ impl<'m> Rule<'m> {
     fn reshape(&self, operands: &[&Type], dims: &[Dim]) -> Result<Type> {
         let x = self.first(operands)?;
         let out = Type::new(x.elem, dims.iter().cloned());
-        // A product with a symbol is not a number, unless a factor is 0, and then agrees with every other.
+        // Only numbers are compared. A product with a symbol is a number only if a factor is 0.
         let open = |dims: &[Dim]| dims.iter().any(|d| d.known().is_none()) && !dims.iter().any(|d| d.is(0));
         if let Some(from) = x.dims.as_ref().filter(|from| !open(from) && !open(dims)) {
             let (a, b) = (Dim::product(from), Dim::product(dims));
@@ -310,7 +310,7 @@ impl<'m> Rule<'m> {
         self.check(1, sorted.iter().copied().eq(0..perm.len() as u64), || format!("{perm:?} is not a permutation"))?;
         let Some(dims) = &x.dims else { return Ok(x.clone()) };
         self.check(2, dims.len() == perm.len(), || {
-            format!("{perm:?} permutes {} axes, the operand is {x}", perm.len())
+            format!("{perm:?} permutes {} axes, but the operand is {x}", perm.len())
         })?;
         Ok(Type::new(x.elem, perm.iter().map(|i| dims[*i as usize].clone())))
     }
@@ -332,7 +332,7 @@ impl<'m> Rule<'m> {
         let shapes: Vec<&[Dim]> = operands.iter().filter_map(|t| t.dims.as_deref()).collect();
         let Some(rank) = shapes.first().map(|s| s.len()) else { return Ok(Type::unranked(elem)) };
         self.check(2, axis < rank as u64 && shapes.iter().all(|s| s.len() == rank), || {
-            format!("axis {axis} of operands {operands:?}: expected equal ranks above the axis")
+            format!("axis {axis} of operands {operands:?}: expected equal ranks greater than the axis")
         })?;
         if shapes.len() < operands.len() {
             return Ok(Type::unranked(elem));
@@ -365,13 +365,13 @@ impl<'m> Rule<'m> {
             })?;
         }
         let Some(dims) = &x.dims else { return Ok(x.clone()) };
-        self.check(1, axes.len() == dims.len(), || format!("{} axes are sliced, the operand is {x}", axes.len()))?;
+        self.check(1, axes.len() == dims.len(), || format!("slices {} axes, but the operand is {x}", axes.len()))?;
         let mut out = Vec::with_capacity(dims.len());
         for (dim, axis) in dims.iter().zip(axes) {
             let end = axis.end.map_or_else(|| dim.clone(), Dim::Known);
             if let Some(n) = dim.known() {
                 let last = axis.end.unwrap_or(n);
-                self.check(3, last <= n, || format!("end {last} is after the axis of {n} elements"))?;
+                self.check(3, last <= n, || format!("end {last} is past the end of an axis of {n}"))?;
                 self.check(3, axis.start <= last, || format!("start {} is after end {last}", axis.start))?;
             }
             out.push(end.minus(&Dim::Known(axis.start)).ceil_div(axis.step));
@@ -384,7 +384,7 @@ impl<'m> Rule<'m> {
         self.domain(3, x.elem != ElemType::Str, x.elem)?;
         let Some(dims) = &x.dims else { return Ok(x.clone()) };
         self.check(1, amounts.len() == dims.len(), || {
-            format!("{} pairs of amounts, the operand is {x}", amounts.len())
+            format!("has {} pairs of amounts, but the operand is {x}", amounts.len())
         })?;
         let mut out = Vec::with_capacity(dims.len());
         for (dim, (low, high)) in dims.iter().zip(amounts) {
@@ -401,7 +401,7 @@ impl<'m> Rule<'m> {
                 }
             };
             self.check(2, *low <= limit && *high <= limit, || {
-                format!("a border of {low} and {high} in {} mode is wider than the axis of {dim} allows", mode.name())
+                format!("padding of {low} and {high} in {} mode is too wide for an axis of {dim}", mode.name())
             })?;
             out.push(dim.plus(&Dim::Known(low.saturating_add(*high))));
         }
@@ -421,13 +421,13 @@ impl<'m> Rule<'m> {
     }
 }
 
-/// Whether `all` is the shape that the two broadcast to, because the other has the same extents, ones, or fewer axes.
+/// Whether `all` is the broadcast shape of both: `other` has no more axes, and each extent is equal or 1.
 fn covers(all: &Type, other: &Type) -> bool {
     let (Some(all), Some(other)) = (&all.dims, &other.dims) else { return false };
     other.len() <= all.len() && all.iter().rev().zip(other.iter().rev()).all(|(x, y)| x == y || y.is(1))
 }
 
-/// Booleans and what is computed with.
+/// Whether it is `bool` or a number type that ops compute with.
 fn is_plain(elem: ElemType) -> bool {
     elem == ElemType::Bool || is_number(elem)
 }
@@ -436,7 +436,7 @@ fn is_number(elem: ElemType) -> bool {
     elem.is_int() || elem.is_float()
 }
 
-/// The last two of at least two extents, and those before them.
+/// Splits off the last two of at least two extents.
 fn split_last(dims: &[Dim]) -> (&[Dim], [&Dim; 2]) {
     let (rest, last) = dims.split_at(dims.len() - 2);
     (rest, [&last[0], &last[1]])
@@ -448,7 +448,7 @@ mod tests {
     use crate::op::{Layout, Padding, Pool, Window};
 
     #[track_caller]
-    fn check_refused(op: CoreOp, operands: usize, constraint: u8) {
+    fn check_rejected(op: CoreOp, operands: usize, constraint: u8) {
         let open = Type::unranked(ElemType::F32);
         let error = infer(&Module::new(), &op, &vec![&open; operands]).unwrap_err();
         assert_eq!(error.constraint, constraint, "{error}");
@@ -460,20 +460,20 @@ mod tests {
     }
 
     #[test]
-    fn attributes_are_checked_where_the_rank_is_not_known() {
-        check_refused(CoreOp::Conv { window: window(&[1]), groups: 0 }, 2, 4);
-        check_refused(CoreOp::Conv { window: window(&[0]), groups: 1 }, 2, 3);
-        check_refused(CoreOp::Conv { window: window(&[]), groups: 1 }, 2, 3);
+    fn attributes_are_checked_even_if_the_rank_is_unknown() {
+        check_rejected(CoreOp::Conv { window: window(&[1]), groups: 0 }, 2, 4);
+        check_rejected(CoreOp::Conv { window: window(&[0]), groups: 1 }, 2, 3);
+        check_rejected(CoreOp::Conv { window: window(&[]), groups: 1 }, 2, 3);
         let padded = Window { padding: Padding::Explicit(vec![]), ..window(&[1]) };
-        check_refused(CoreOp::Conv { window: padded, groups: 1 }, 2, 3);
-        check_refused(CoreOp::Pool { kind: Pool::Max, size: vec![0], window: window(&[1]) }, 1, 2);
-        check_refused(CoreOp::Pool { kind: Pool::Max, size: vec![], window: window(&[1]) }, 1, 2);
-        check_refused(CoreOp::Slice(vec![SliceAxis { start: 0, end: None, step: 0 }]), 1, 2);
-        check_refused(CoreOp::Slice(vec![SliceAxis { start: 2, end: Some(1), step: 1 }]), 1, 3);
+        check_rejected(CoreOp::Conv { window: padded, groups: 1 }, 2, 3);
+        check_rejected(CoreOp::Pool { kind: Pool::Max, size: vec![0], window: window(&[1]) }, 1, 2);
+        check_rejected(CoreOp::Pool { kind: Pool::Max, size: vec![], window: window(&[1]) }, 1, 2);
+        check_rejected(CoreOp::Slice(vec![SliceAxis { start: 0, end: None, step: 0 }]), 1, 2);
+        check_rejected(CoreOp::Slice(vec![SliceAxis { start: 2, end: Some(1), step: 1 }]), 1, 3);
     }
 
     #[test]
-    fn a_shape_of_long_extents_is_compared_quickly() {
+    fn reshape_compares_long_extents_quickly() {
         let sums = |c| (0..22).map(move |i| Dim::parse(&format!("a{i}+{c}{i}")).unwrap());
         let shape: Vec<Dim> = sums('c').collect();
         let from = Type::new(ElemType::F32, sums('b'));
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn where_one_rank_is_open_so_is_that_of_what_is_joined() {
+    fn concat_with_an_unranked_operand_is_unranked() {
         let (open, known) = (Type::unranked(ElemType::F32), Type::fixed(ElemType::F32, &[2]));
         for operands in [[&open, &known], [&known, &open]] {
             assert_eq!(infer(&Module::new(), &CoreOp::Concat(0), &operands).unwrap(), open);

@@ -1,59 +1,72 @@
-//! A cursor over `.nir` text, and text like it: words, numbers, strings and punctuation, with the place for errors.
+//! A cursor over `.nir` and similar text: reads words, numbers, strings and punctuation, and locates errors.
 
 use std::fmt;
 
-use crate::Name;
+use thiserror::Error;
+
 use crate::attr::{Attr, Attrs, F64, MAX_LEVELS, NonJson};
 use crate::dim::Dim;
 use crate::id::{FuncId, WeightId};
-use crate::parse::ParseError;
+use crate::name::Name;
 use crate::print::is_word_char;
 use crate::types::{ElemType, MAX_RANK, Type};
 
-/// A result with the place where text is no program.
+/// A syntax error.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct ParseError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What was found and what was expected.
+    pub message: String,
+}
+
+/// A result whose error locates a syntax error.
 pub type Result<T, E = ParseError> = std::result::Result<T, E>;
 
-/// A place in a text, which reading moves on. White space, and comments from `;` to the end of the line, are passed.
+/// A position in a text. Skips white space, and comments from `;` to the end of the line.
 pub struct Cursor<'a> {
     text: &'a str,
     at: usize,
-    /// How many weights attributes may name.
+    /// The number of weights defined so far, which attributes may name.
     pub(crate) weights: usize,
-    /// The functions that attributes name, and where. They may be defined further down: until then the index here is
-    /// the id in the attribute.
+    /// The functions that attributes name, with their positions. They may be defined later, so the attribute holds an
+    /// index into this list until all functions are known.
     pub(crate) funcs: Vec<(usize, Name)>,
 }
 
 impl<'a> Cursor<'a> {
-    /// The start of `text`.
+    /// A cursor at the start of `text`.
     pub fn new(text: &'a str) -> Self {
         Self { text, at: 0, weights: 0, funcs: Vec::new() }
     }
 
-    /// The place of the next token, to report about it later.
+    /// The position of the next token, for error messages.
     pub fn here(&mut self) -> usize {
         self.skip();
         self.at
     }
 
-    /// Goes back to a place that [`Self::here`] gave.
+    /// Goes back to a position that [`Self::here`] returned.
     pub fn back_to(&mut self, at: usize) {
         self.at = at;
     }
 
-    /// The line of a place, from 1.
+    /// The line of a position, from 1.
     pub fn line_of(&self, at: usize) -> usize {
         self.text.get(..at).unwrap_or(self.text).matches('\n').count() + 1
     }
 
-    /// An error at a place that [`Self::here`] gave.
+    /// An error at a position that [`Self::here`] returned.
     pub fn error_at<T>(&self, at: usize, message: impl Into<String>) -> Result<T> {
         let before = self.text.get(..at).unwrap_or(self.text);
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         Err(ParseError { line: self.line_of(at), column, message: message.into() })
     }
 
-    /// An error at the next token, which is not `what`.
+    /// An error at the next token: expected `what`.
     pub fn expected<T>(&mut self, what: &str) -> Result<T> {
         let at = self.here();
         let found: String = self.rest().chars().take_while(|c| !c.is_whitespace()).take(24).collect();
@@ -65,7 +78,7 @@ impl<'a> Cursor<'a> {
         &self.text[self.at..]
     }
 
-    /// Passes white space and comments, which run from `;` to the end of the line.
+    /// Skips white space and comments.
     fn skip(&mut self) {
         loop {
             let rest = self.rest();
@@ -78,7 +91,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether no token is left.
+    /// Whether no tokens are left.
     pub fn is_at_end(&mut self) -> bool {
         self.skip();
         self.rest().is_empty()
@@ -90,7 +103,7 @@ impl<'a> Cursor<'a> {
         self.rest().starts_with(token)
     }
 
-    /// Passes `token` if it is next.
+    /// Consumes `token` if it is next.
     pub fn eat(&mut self, token: &str) -> bool {
         let found = self.peek(token);
         if found {
@@ -99,7 +112,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
-    /// Passes `token`, which must be next.
+    /// Consumes `token`, which must be next.
     pub fn expect(&mut self, token: &str) -> Result<()> {
         if self.eat(token) { Ok(()) } else { self.expected(&format!("`{token}`")) }
     }
@@ -108,7 +121,7 @@ impl<'a> Cursor<'a> {
         self.run(is_word_char)
     }
 
-    /// The characters from the next token on that `belongs` holds of; none if it does not of the first.
+    /// Consumes characters from the next token on while `belongs` holds. May be empty.
     pub fn run(&mut self, belongs: impl Fn(char) -> bool) -> &'a str {
         self.skip();
         let rest = self.rest();
@@ -117,7 +130,7 @@ impl<'a> Cursor<'a> {
         &rest[..end]
     }
 
-    /// Eats `word` if it is the next whole word.
+    /// Consumes `word` if it is the next whole word.
     pub fn eat_word(&mut self, word: &str) -> bool {
         let start = self.here();
         let found = self.bare_word() == word;
@@ -136,7 +149,7 @@ impl<'a> Cursor<'a> {
         if word.is_empty() { self.expected(what) } else { Ok(word.into()) }
     }
 
-    /// An entity such as `w12`: the prefix and a number, if one is next.
+    /// Consumes an entity such as `w12`, a prefix and a number, if one is next.
     pub(crate) fn eat_entity(&mut self, prefix: &str) -> Option<usize> {
         let start = self.here();
         let number = self.bare_word().strip_prefix(prefix).and_then(|n| n.parse().ok());
@@ -149,11 +162,11 @@ impl<'a> Cursor<'a> {
     pub(crate) fn entity(&mut self, prefix: &str) -> Result<usize> {
         match self.eat_entity(prefix) {
             Some(n) => Ok(n),
-            None => self.expected(&format!("`{prefix}` and a number")),
+            None => self.expected(&format!("`{prefix}` followed by a number")),
         }
     }
 
-    /// A value: its name, or its number as text that no name can be.
+    /// A value: `%` and its name or number. A quoted number is a name.
     pub(crate) fn value(&mut self) -> Result<ValueToken> {
         self.expect("%")?;
         if self.rest().starts_with('"') {
@@ -169,7 +182,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Text in quotes.
+    /// A quoted string.
     pub fn string(&mut self) -> Result<Name> {
         self.expect("\"")?;
         let start = self.at;
@@ -197,17 +210,17 @@ impl<'a> Cursor<'a> {
                 c => out.push(c),
             }
         }
-        self.error_at(start, "the string has no end")
+        self.error_at(start, "the string is not closed")
     }
 
-    /// A whole number.
+    /// An integer of 0 or more.
     pub fn u64(&mut self) -> Result<u64> {
         let at = self.here();
         match self.bare_word().parse() {
             Ok(n) => Ok(n),
             Err(_) => {
                 self.at = at;
-                self.expected("a number of 0 or more")
+                self.expected("an integer of 0 or more")
             }
         }
     }
@@ -226,7 +239,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A number, if one is next. A point, an exponent, `inf` or `NaN` makes it a float. A sign that follows is none of it.
+    /// Consumes a number, if one is next. A decimal point, an exponent, `inf` or `NaN` makes it a float.
     pub fn number(&mut self) -> Option<Attr> {
         let start = self.here();
         let rest = self.rest();
@@ -264,7 +277,7 @@ impl<'a> Cursor<'a> {
         let mut dims = Vec::new();
         for part in split_dims(inner) {
             if dims.len() == MAX_RANK {
-                return self.error_at(at, format!("the shape has more than {MAX_RANK} axes, which no tensor has"));
+                return self.error_at(at, format!("the shape has more than {MAX_RANK} axes"));
             }
             match Dim::parse(part) {
                 Some(dim) => dims.push(dim),
@@ -345,23 +358,23 @@ impl<'a> Cursor<'a> {
         }
         self.expected(
             "a value: null, true, false, a number, a string, bytes, a list, a map, a weight such as w0, a function such as \
-             @f or `$` and an operand's number",
+             @f or an operand such as $0",
         )
     }
 
-    /// What follows `bytes(`.
+    /// The rest of an attribute that begins with `bytes(`.
     fn bytes(&mut self) -> Result<Attr> {
         let at = self.here();
         let digits = self.string()?;
         let Some(bytes) = bytes_of(&digits) else {
-            return self.error_at(at, "expected hexadecimal digits, two for each byte");
+            return self.error_at(at, "expected two hexadecimal digits per byte");
         };
         self.expect(")")?;
         Ok(NonJson::Bytes(bytes.into()).into())
     }
 }
 
-/// The bytes that hexadecimal digits give, two for each.
+/// Decodes two hexadecimal digits per byte.
 fn bytes_of(digits: &str) -> Option<Vec<u8>> {
     let value = |digit: u8| char::from(digit).to_digit(16).map(|n| n as u8);
     let pairs = digits.as_bytes().chunks(2).map(|pair| match pair {
@@ -371,7 +384,7 @@ fn bytes_of(digits: &str) -> Option<Vec<u8>> {
     pairs.collect()
 }
 
-/// The length of what may be a number at the start of `text`: a minus stands first, any sign begins an exponent.
+/// The length of a possible number at the start of `text`. It may begin with a minus, and its exponent with a sign.
 fn number_len(text: &str) -> usize {
     let mut before = None;
     let ends = |c: char| {
@@ -386,7 +399,7 @@ fn number_len(text: &str) -> usize {
     text.find(ends).unwrap_or(text.len())
 }
 
-/// The character that `{hex digits}` at the start of `text` stands for, and how long that is.
+/// Decodes `{hex digits}` at the start of `text`. Returns the character and the length of the text.
 fn char_code(text: &str) -> Option<(char, usize)> {
     let (digits, _) = text.strip_prefix('{')?.split_once('}')?;
     let is_hex = digits.chars().all(|c| c.is_ascii_hexdigit());
@@ -394,7 +407,7 @@ fn char_code(text: &str) -> Option<(char, usize)> {
     Some((char::from_u32(code)?, digits.len() + 2))
 }
 
-/// How a value is spelled where it is defined and used.
+/// A value as spelled in the text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ValueToken {
     Named(Name),
@@ -410,7 +423,7 @@ impl fmt::Display for ValueToken {
     }
 }
 
-/// Splits at the commas that are not inside `floor(P, k)`; none for an empty shape.
+/// Splits at the commas outside `floor(P, k)`. An empty shape has no parts.
 fn split_dims(inner: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut depth, mut start) = (0i32, 0);

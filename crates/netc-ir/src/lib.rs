@@ -1,8 +1,8 @@
-//! The program that netc holds a neural network as: typed, in SSA form, one table per kind of entity.
+//! The intermediate representation of a neural network: typed, in SSA form, with one table per kind of entity.
 //!
 //! The crate represents ([`Module`], [`Func`], [`Op`], [`Type`], [`Dim`], [`Attr`]), builds ([`Builder`]), edits
-//! ([`Renaming`]), checks ([`mod@verify`]), prints ([`mod@print`]) and parses ([`mod@parse`]) programs. It does no input or
-//! output, knows no model format and computes no tensors. The law it implements is `ir-spec/`.
+//! ([`Renaming`]), verifies ([`mod@verify`]), prints ([`mod@print`]) and parses ([`mod@parse`]) programs. It does no
+//! I/O, knows no model format and computes no tensors. `ir-spec/` is its specification.
 //!
 //! ```
 //! let text = "netc 1
@@ -29,7 +29,11 @@ pub mod lex;
 pub mod link;
 pub mod literal;
 mod literal_text;
+mod loc;
 mod module;
+mod name;
+mod named;
+mod number;
 mod op;
 pub mod parse;
 pub mod print;
@@ -47,21 +51,22 @@ pub use dim::{Bindings, Dim};
 pub use edit::Renaming;
 pub use id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 pub use infer::{InferError, Result, infer};
-pub use literal::{Literal, Number};
+pub use lex::ParseError;
+pub use literal::Literal;
+pub use loc::Loc;
 pub use module::{
-    Def, FUSED, Func, INPUTS, Layer, Loc, MAIN, MODEL_CLASS, MODEL_NAME, Module, OUTPUTS, Output, Param, Value, Weight,
+    Def, FUSED, Func, INPUTS, Layer, MAIN, MODEL_CLASS, MODEL_NAME, Module, OUTPUTS, Output, Param, Value, Weight,
     WeightData, callees,
 };
+pub use name::Name;
+pub use number::Number;
 pub use op::{
     Binary, CORE_OPS, CallOp, Compare, CoreOp, Layout, Op, OpClass, OpKind, PadMode, Padding, Pool, Reduce, SliceAxis,
     SourceOp, Unary, Window,
 };
-pub use parse::{ParseError, parse};
+pub use parse::parse;
 pub use print::{is_unprintable, print};
 pub use types::{ElemType, MAX_RANK, Narrow, Type};
 pub use unique::UniqueNames;
 pub use uses::Uses;
 pub use verify::{Violations, is_path, verify, verify_changes};
-
-/// A name or other short text, shared between the places that hold it.
-pub type Name = std::sync::Arc<str>;

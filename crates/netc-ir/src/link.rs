@@ -1,36 +1,37 @@
-//! Putting the tables of one module behind those of another.
+//! Appends the tables of one module to those of another.
 
 use std::collections::BTreeMap;
 
-use crate::Name;
 use crate::dim::Dim;
 use crate::id::{FileId, FuncId, LayerId, WeightId};
-use crate::module::{Loc, Module, WeightData};
+use crate::loc::Loc;
+use crate::module::{Module, WeightData};
+use crate::name::Name;
 use crate::op::OpKind;
 use crate::seen::Seen;
 
-/// Puts modules behind one, however many: it looks files up in an index.
+/// Appends modules to one module. An index of files keeps this fast for many modules.
 pub struct Linker<'m> {
     module: &'m mut Module,
     files: BTreeMap<Name, FileId>,
 }
 
 impl<'m> Linker<'m> {
-    /// Adds to `module`.
+    /// A linker that appends to `module`.
     pub fn new(module: &'m mut Module) -> Self {
         let files = module.files.iter().enumerate().map(|(i, file)| (file.clone(), FileId::new(i))).rev().collect();
         Self { module, files }
     }
 
-    /// The module so far. Its table of files must stay as it is.
+    /// The module so far. Callers must not change its table of files.
     pub fn module(&mut self) -> &mut Module {
         self.module
     }
 
-    /// Adds everything of `other` but its attributes, with functions renamed by `rename` and symbols replaced by what
-    /// `symbol` gives for them; returns the functions' ids here.
+    /// Appends everything in `other` except its attributes and returns the new ids of its functions.
     ///
-    /// Files are shared by path. The new names must be free.
+    /// Functions are renamed by `rename`, to names that must be free. Symbols are replaced by what `symbol` returns for
+    /// them. Files with the same path are shared.
     pub fn append(
         &mut self,
         mut other: Module,
@@ -120,7 +121,7 @@ mod tests {
     use crate::{Dim, Module, parse, print, verify};
 
     #[test]
-    fn references_move_with_their_tables() {
+    fn references_are_renumbered() {
         let text = "netc 1
 file file0 = \"a\"
 weight w0 \"w\" : f32[4] = bytes(file0, 0, 16)
@@ -142,7 +143,7 @@ func @main(%x: f32[N,4]) -> (%y) {
     }
 
     #[test]
-    fn references_in_attributes_move_with_their_tables() {
+    fn references_in_attributes_are_renumbered() {
         let text = "netc 1
 weight w0 \"w\" : f32[4] = 0.5
 func @main(%x: f32[N,4]) -> (%y) {
@@ -160,7 +161,7 @@ func @body(%x: f32[N,4]) -> (%x) {}";
     }
 
     #[test]
-    fn files_of_many_modules_are_looked_up_in_an_index() {
+    fn linking_many_modules_is_fast() {
         let mut whole = Module::new();
         let mut linker = Linker::new(&mut whole);
         for i in 0..100_000 {

@@ -1,45 +1,27 @@
-//! Constant tensors that are small enough to stand in the program text.
+//! Constant tensors that are small enough to be written in the program text.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::number::Number;
 use crate::types::{ElemType, Type};
 
-/// A constant tensor: every element the same, or all elements listed in row-major order.
+/// A constant tensor: a splat of one element, or all elements in row-major order.
 ///
-/// Numbers are kept as the little-endian bytes of their element type, so no value is lost. Elements of less than a byte
-/// take one each here; [`pack`] makes the bytes of a tensor of them.
+/// Elements are stored as little-endian bytes of their type, so no value is lost. Sub-byte elements take one byte each
+/// here; [`pack`] packs them as in a tensor.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Literal {
-    /// The element type; never `str` or `any`.
+    /// The element type, never `str` or `any`.
     pub elem: ElemType,
     /// The extents.
     pub dims: Vec<u64>,
-    /// One element for a splat, else all of them.
+    /// One element for a splat, otherwise all elements.
     pub bytes: Arc<[u8]>,
 }
 
-/// A number on its way into or out of a literal.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum Number {
-    /// From an integer or boolean type.
-    Int(i128),
-    /// From a floating-point type.
-    Float(f64),
-}
-
-impl Number {
-    /// The number as a float, rounded to the nearest.
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Self::Int(i) => i as f64,
-            Self::Float(x) => x,
-        }
-    }
-}
-
 impl Literal {
-    /// A tensor with every element `value`, converted to `elem` as `as` does.
+    /// A tensor with every element `value`, converted to `elem`.
     pub fn splat(elem: ElemType, dims: &[u64], value: f64) -> Self {
         Self::splat_number(elem, dims, Number::Float(value))
     }
@@ -63,12 +45,12 @@ impl Literal {
         Type::fixed(self.elem, &self.dims)
     }
 
-    /// The one element that all are, if it is held as a splat.
+    /// The common element, if only one element is stored.
     pub fn as_splat(&self) -> Option<Number> {
         (self.bytes.len() as u64 == self.elem.unit()).then(|| self.numbers().next()).flatten()
     }
 
-    /// The stored elements: one for a splat, else all.
+    /// The stored elements: one for a splat, otherwise all.
     pub fn numbers(&self) -> impl Iterator<Item = Number> + '_ {
         numbers(self.elem, &self.bytes)
     }
@@ -78,8 +60,8 @@ impl Literal {
         self.bytes.chunks_exact(usize::try_from(self.elem.unit().max(1)).unwrap_or(1))
     }
 
-    /// Whether the stored bytes are one element or exactly all of them, booleans are 0 or 1, and no element of less than
-    /// a byte has more bits.
+    /// Whether the bytes are exactly one element or all elements, and each element is in range: booleans are 0 or 1,
+    /// and sub-byte elements fit their width.
     pub fn is_well_formed(&self) -> bool {
         let all = self.ty().num_elements().and_then(|n| n.checked_mul(self.elem.unit()));
         let stored = self.bytes.len() as u64;
@@ -95,7 +77,7 @@ impl Literal {
     }
 }
 
-/// Packs `elements`, one per byte, into a tensor of a sub-byte type. The first element takes the lowest bits.
+/// Packs `elements`, given one per byte, as in a tensor of a sub-byte type. The first element takes the lowest bits.
 pub fn pack(elem: ElemType, elements: &[u8]) -> Vec<u8> {
     let bits = elem.bits().clamp(1, 8) as usize;
     let join =
@@ -103,12 +85,12 @@ pub fn pack(elem: ElemType, elements: &[u8]) -> Vec<u8> {
     elements.chunks(8 / bits).map(join).collect()
 }
 
-/// The numbers that little-endian `bytes` hold as elements of type `elem`, each by itself.
+/// Decodes little-endian, unpacked elements of type `elem`.
 pub fn numbers(elem: ElemType, bytes: &[u8]) -> impl Iterator<Item = Number> + '_ {
     bytes.chunks_exact(usize::try_from(elem.unit().max(1)).unwrap_or(1)).filter_map(move |b| decode(elem, b))
 }
 
-/// Appends `value` as the little-endian bytes of `elem`; `str` and `any` have none.
+/// Appends `value` as one little-endian, unpacked element of type `elem`. Appends nothing for `str` and `any`.
 pub fn encode(elem: ElemType, value: Number, out: &mut Vec<u8>) {
     macro_rules! put {
         ($t:ty) => {
@@ -170,7 +152,7 @@ fn f64_to_bf16_bits(x: f64) -> u16 {
         return if x.is_sign_negative() { 0xffc0 } else { 0x7fc0 };
     }
     let single = x as f32;
-    // Rounding twice errs only where the first rounding lands halfway: step back to the side that `x` is on.
+    // Rounding twice is wrong only if the first rounding lands on a tie. Then step back to the side that `x` is on.
     let (inexact, halfway) = (f64::from(single) - x, single.to_bits() & 0xffff == 0x8000);
     let bits = match (halfway, (inexact * x.signum()).partial_cmp(&0.0)) {
         (true, Some(Ordering::Greater)) => single.to_bits() - 1,
@@ -239,7 +221,7 @@ mod tests {
         assert_eq!(first(&Literal::splat(ElemType::F32, &[], 0.1)), float(f64::from(0.1f32)));
         assert_eq!(first(&Literal::splat(ElemType::BF16, &[], 1.0 + 1.0 / 512.0)), float(1.0));
         assert_eq!(first(&Literal::splat(ElemType::F16, &[], 65504.0)), float(65504.0));
-        // Just above a tie: rounding through binary32 would land on it and go down.
+        // Slightly above a tie: rounding to binary32 first would land on the tie and then round down.
         let above = 1.0 + 2f64.powi(-11) + 2f64.powi(-40);
         assert_eq!(first(&Literal::splat(ElemType::F16, &[], above)), float(1.0 + 2f64.powi(-10)));
         let above = -1.0 - 2f64.powi(-8) - 2f64.powi(-40);
@@ -260,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_of_less_than_a_byte_have_one_each_until_they_are_packed() {
+    fn sub_byte_elements_take_a_byte_each_until_packed() {
         let i4 = ElemType::Narrow(Narrow::I4);
         let dense = Literal::dense(i4, &[3], [-1, 2, -8].map(Number::Int));
         assert_eq!(&*dense.bytes, [0xf, 2, 8]);
@@ -272,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn just_below_a_tie_is_nearer_to_the_number_below() {
+    fn bf16_rounds_down_just_below_a_tie() {
         let below = 1.0 + 3.0 * 2f64.powi(-8) - 2f64.powi(-40);
         for sign in [1.0, -1.0] {
             let expected = float(sign * (1.0 + 2f64.powi(-7)));
@@ -281,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_stays_none() {
+    fn nan_stays_nan() {
         for elem in [ElemType::F16, ElemType::BF16, ElemType::F32] {
             for x in [f64::NAN, -f64::NAN] {
                 let found = first(&Literal::splat(elem, &[], x));
@@ -291,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_have_no_literal() {
+    fn str_and_any_literals_are_malformed() {
         for elem in [ElemType::Str, ElemType::Any] {
             assert!(!Literal { elem, dims: vec![], bytes: [].into() }.is_well_formed(), "{elem}");
         }

@@ -1,12 +1,13 @@
-//! Literals as attribute trees: a number or a list of numbers.
+//! Converts literals to and from attribute trees: a number or a list of numbers.
 //!
-//! A NaN other than the usual one is a string with the bits of the element, so that no byte is lost.
+//! A NaN other than the canonical one becomes a string with the element's bits, so that no bit is lost.
 
 use crate::attr::{Attr, F64};
-use crate::literal::{Literal, Number, decode, encode};
+use crate::literal::{Literal, decode, encode};
+use crate::number::Number;
 use crate::types::{ElemType, Narrow, Type};
 
-/// A number for a splat, a flat list for the rest.
+/// The attribute for a literal: a number for a splat, otherwise a flat list.
 pub(crate) fn literal_attr(literal: &Literal) -> Attr {
     let mut elements = literal.elements().map(|bytes| element_attr(literal.elem, bytes));
     if literal.as_splat().is_some() { elements.next().unwrap_or(Attr::Null) } else { Attr::List(elements.collect()) }
@@ -23,25 +24,25 @@ fn element_attr(elem: ElemType, bytes: &[u8]) -> Attr {
     }
 }
 
-/// The bytes of the NaN that is written as `NaN`.
+/// The bytes of the canonical NaN, which prints as `NaN`.
 fn nan(elem: ElemType) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode(elem, Number::Float(f64::NAN), &mut bytes);
     bytes
 }
 
-/// The literal of type `ty` that prints as `value`: a number for a splat, a list (nested or flat) in row-major order.
+/// Builds a literal of type `ty` from a number (a splat) or a nested or flat list in row-major order.
 pub(crate) fn literal_from(value: &Attr, ty: &Type) -> Result<Literal, String> {
-    let dims = ty.fixed_dims().ok_or_else(|| format!("a constant of type {ty}: expected a shape of numbers"))?;
+    let dims = ty.fixed_dims().ok_or_else(|| format!("a constant needs known extents, found the type {ty}"))?;
     if ty.elem.unit() == 0 {
-        return Err(format!("a constant of type {ty}: expected a numeric element type"));
+        return Err(format!("a constant needs a numeric element type, found the type {ty}"));
     }
     let mut bytes = Vec::new();
     if !push_element(value, ty.elem, &mut bytes) {
         push_elements(value, ty.elem, &mut bytes)?;
         let found = bytes.len() as u64 / ty.elem.unit();
         if ty.num_elements() != Some(found) {
-            return Err(format!("{found} numbers for a constant of type {ty}"));
+            return Err(format!("a constant of type {ty} cannot hold {found} elements"));
         }
     }
     Ok(Literal { elem: ty.elem, dims, bytes: bytes.into() })
@@ -51,11 +52,11 @@ fn push_elements(value: &Attr, elem: ElemType, out: &mut Vec<u8>) -> Result<(), 
     if push_element(value, elem, out) {
         return Ok(());
     }
-    let items = value.as_list().ok_or("a constant's value is a number or lists of numbers")?;
+    let items = value.as_list().ok_or("the value of a constant must be a number or lists of numbers")?;
     items.iter().try_for_each(|item| push_elements(item, elem, out))
 }
 
-/// Appends the element that `value` stands for, if it stands for one.
+/// Appends `value` as one element. Returns false if it is not one.
 fn push_element(value: &Attr, elem: ElemType, out: &mut Vec<u8>) -> bool {
     let number = match value {
         Attr::Int(i) => Number::Int(*i),
@@ -73,12 +74,12 @@ fn push_element(value: &Attr, elem: ElemType, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Whether NaN cannot be written as an element of this type, whose other numbers are floats.
+/// Whether the type is a float type without NaN.
 fn has_no_nan(elem: ElemType) -> bool {
     elem == ElemType::Narrow(Narrow::F4E2M1)
 }
 
-/// Appends the float whose bits `text` gives, as in `0x7fc00001`.
+/// Appends a float given by its bits, such as `0x7fc00001`. Returns false if `text` is malformed.
 fn push_bits(text: &str, elem: ElemType, out: &mut Vec<u8>) -> bool {
     let has_bits =
         if let ElemType::Narrow(narrow) = elem { narrow.is_float() && !elem.is_packed() } else { elem.is_float() };
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_bytes_survive(elem: ElemType, bytes: &[u8], expect: &str) {
+    fn check_round_trip(elem: ElemType, bytes: &[u8], expect: &str) {
         let dims = vec![bytes.len() as u64 / elem.unit()];
         let literal = Literal { elem, dims, bytes: bytes.into() };
         let attr = literal_attr(&literal);
@@ -107,26 +108,26 @@ mod tests {
     }
 
     #[test]
-    fn every_nan_survives() {
+    fn every_nan_round_trips() {
         let nan = f32::NAN.to_le_bytes();
         let odd = 0xffc0_0001_u32.to_le_bytes();
-        check_bytes_survive(ElemType::F32, &[nan, odd].concat(), "List([Float(NaN), Str(\"0xffc00001\")])");
-        check_bytes_survive(ElemType::F16, &[1, 0x7c], "Str(\"0x7c01\")");
-        check_bytes_survive(ElemType::BF16, &[0xc0, 0xff], "Str(\"0xffc0\")");
-        check_bytes_survive(ElemType::F64, &[0, 0, 0, 0, 0, 0, 0xf8, 0xff], "Str(\"0xfff8000000000000\")");
+        check_round_trip(ElemType::F32, &[nan, odd].concat(), "List([Float(NaN), Str(\"0xffc00001\")])");
+        check_round_trip(ElemType::F16, &[1, 0x7c], "Str(\"0x7c01\")");
+        check_round_trip(ElemType::BF16, &[0xc0, 0xff], "Str(\"0xffc0\")");
+        check_round_trip(ElemType::F64, &[0, 0, 0, 0, 0, 0, 0xf8, 0xff], "Str(\"0xfff8000000000000\")");
     }
 
     #[test]
-    fn narrow_numbers_are_numbers_and_odd_nans_bits() {
-        check_bytes_survive(ElemType::Narrow(Narrow::I4), &[15, 7], "List([Int(-1), Int(7)])");
+    fn narrow_elements_are_numbers_except_noncanonical_nans() {
+        check_round_trip(ElemType::Narrow(Narrow::I4), &[15, 7], "List([Int(-1), Int(7)])");
         let f8 = "List([Float(-0.0), Float(NaN), Str(\"0xff\"), Float(448.0)])";
-        check_bytes_survive(ElemType::Narrow(Narrow::F8E4M3FN), &[0x80, 0x7f, 0xff, 0x7e], f8);
+        check_round_trip(ElemType::Narrow(Narrow::F8E4M3FN), &[0x80, 0x7f, 0xff, 0x7e], f8);
         let f4 = Type::fixed(ElemType::Narrow(Narrow::F4E2M1), &[]);
         assert!(literal_from(&Attr::from(f64::NAN), &f4).is_err() && literal_from(&Attr::str("0x1"), &f4).is_err());
     }
 
     #[test]
-    fn bits_are_refused_where_they_do_not_fit() {
+    fn malformed_bits_are_rejected() {
         for text in ["0x7fc0", "0x+fc00001", "7fc00001", "0x7fc0000g"] {
             assert!(literal_from(&Attr::str(text), &Type::fixed(ElemType::F32, &[])).is_err(), "{text}");
         }

@@ -1,18 +1,17 @@
-//! The program: modules, functions, layer declarations, weights and locations.
+//! Modules, functions, layer declarations, weights and locations.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::ops::{Index, IndexMut};
 
-use crate::Name;
 use crate::attr::{Attr, Attrs, F64};
 use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 use crate::literal::Literal;
+use crate::name::Name;
 use crate::op::Op;
 use crate::seen::Seen;
 use crate::types::Type;
 
-/// A whole program: tables that refer to one another by id, and facts about the model as a whole.
+/// A whole program: tables whose entries refer to one another by id, and attributes of the whole model.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Module {
     /// Files that weights and locations refer to, by path.
@@ -23,26 +22,26 @@ pub struct Module {
     pub layers: Vec<Layer>,
     /// The functions. The entry is the one named `main`.
     pub funcs: Vec<Func>,
-    /// What the importer keeps about the model as a whole.
+    /// What the importer records about the whole model.
     pub attrs: Attrs,
 }
 
 /// The name of a module's entry function.
 pub const MAIN: &str = "main";
 
-/// The attribute of functions whose ops are meant for one kernel.
+/// The attribute that marks a function whose ops are meant to run as one kernel.
 pub const FUSED: &str = "fused";
 
-/// The attribute of functions with the name of the model in its framework.
+/// The function attribute that holds the model's name in its framework.
 pub const MODEL_NAME: &str = "name";
 
-/// The attribute of functions with the class of the model in its framework.
+/// The function attribute that holds the model's class in its framework.
 pub const MODEL_CLASS: &str = "class";
 
-/// The attribute of functions with the structure of the parameters, if they are more than a list.
+/// The function attribute that holds the structure of the parameters, unless it is a plain list.
 pub const INPUTS: &str = "inputs";
 
-/// The attribute of functions with the structure of the outputs, if they are more than a list.
+/// The function attribute that holds the structure of the outputs, unless it is a plain list.
 pub const OUTPUTS: &str = "outputs";
 
 impl Module {
@@ -88,12 +87,12 @@ impl Module {
         }))
     }
 
-    /// The number of ops of all functions.
+    /// The number of ops in all functions.
     pub fn num_ops(&self) -> usize {
         self.funcs.iter().map(Func::num_ops).sum()
     }
 
-    /// Every function with its id.
+    /// The ids of all functions.
     pub fn func_ids(&self) -> impl Iterator<Item = FuncId> + use<> {
         (0..self.funcs.len()).map(FuncId::new)
     }
@@ -126,39 +125,40 @@ index! {
     Func, OpId, ops, Op, op_changes;
 }
 
-/// A layer of the source framework: what is declared once and applied any number of times.
+/// A layer declaration of the source framework, which source ops apply any number of times.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layer {
     /// Its name in the model.
     pub name: Name,
     /// Dialect and class, as in the ops that apply it.
     pub class: Name,
-    /// Its configuration, whole.
+    /// Its complete configuration.
     pub config: Attrs,
-    /// Its weights, by their place inside the layer, in the order of the file.
+    /// Its weights, keyed by their place in the layer, in file order.
     pub weights: Vec<(Name, WeightId)>,
-    /// Its files, such as a vocabulary, by their path in the layer's folder: weights of bytes, which no op reads.
+    /// Its asset files, such as a vocabulary, keyed by their path in the layer's folder. Each is a weight of type
+    /// `u8[n]` that no op reads.
     pub assets: Vec<(Name, WeightId)>,
 }
 
 impl Layer {
-    /// What it refers to in the module's table of weights: its weights and its assets.
+    /// The ids of its weights and assets.
     pub fn data(&self) -> impl Iterator<Item = WeightId> + '_ {
         self.weights.iter().chain(&self.assets).map(|(_, id)| *id)
     }
 
-    /// The same, to be numbered anew.
+    /// The ids of its weights and assets, mutable for renumbering.
     pub fn data_mut(&mut self) -> impl Iterator<Item = &mut WeightId> {
         self.weights.iter_mut().chain(&mut self.assets).map(|(_, id)| id)
     }
 }
 
-/// A tensor of trained or generated numbers, or the bytes of an asset, kept where it is until it is needed.
+/// A tensor of trained or generated numbers, or the bytes of an asset. The data is loaded only when needed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Weight {
     /// Its path in the model.
     pub name: Name,
-    /// Its type; all extents are numbers.
+    /// Its type. All extents are numbers.
     pub ty: Type,
     /// Where its bytes are.
     pub data: WeightData,
@@ -171,14 +171,14 @@ pub enum WeightData {
     File {
         /// The file.
         file: FileId,
-        /// Place of the first byte.
+        /// Offset of the first byte.
         offset: u64,
         /// Number of bytes.
         len: u64,
     },
-    /// In the program itself.
+    /// In the program.
     Inline(Literal),
-    /// Evenly distributed in `[low, high)`, made from a seed.
+    /// Uniformly distributed in `[low, high)`, generated from a seed.
     Random {
         /// The seed.
         seed: u64,
@@ -189,7 +189,7 @@ pub enum WeightData {
     },
 }
 
-/// A function: parameters, ops in an order in which each reads only what is already defined, outputs.
+/// A function: parameters, outputs, and ops ordered so that each reads only values defined before it.
 #[derive(Clone, Debug, Default)]
 pub struct Func {
     /// Its name. Text: `@name`.
@@ -198,52 +198,52 @@ pub struct Func {
     pub params: Vec<Param>,
     /// The returned values.
     pub outputs: Vec<Output>,
-    /// What the importer keeps about the function, such as the class of the model it was.
+    /// What the importer records about the function, such as the class of its model.
     pub attrs: Attrs,
     pub(crate) values: Vec<Value>,
     pub(crate) ops: Vec<Op>,
     pub(crate) order: Vec<OpId>,
-    /// Which ops and values are as the verifier found them. What gives them out for a change takes them from here.
+    /// Which ops and values are unchanged since the last verification. Every `&mut` accessor clears the entry.
     pub(crate) seen: Seen,
 }
 
 /// A parameter of a function.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Param {
-    /// What callers know it by.
+    /// Its name for callers.
     pub name: Name,
     /// The value it defines.
     pub value: ValueId,
-    /// The input layer that declares it, where the framework has such.
+    /// The input layer that declares it, if the framework has input layers.
     pub layer: Option<LayerId>,
 }
 
 /// A value that a function returns.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Output {
-    /// What callers know it by.
+    /// Its name for callers.
     pub name: Name,
     /// The value.
     pub value: ValueId,
 }
 
-/// A tensor of a function.
+/// A tensor in a function.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Value {
     /// Its type.
     pub ty: Type,
-    /// The name it prints with, unique in its function; without one it prints with its number.
+    /// Its name in text, unique in the function. A value without a name prints as its number.
     pub name: Option<Name>,
-    /// What defines it.
+    /// Its definition.
     pub def: Def,
 }
 
-/// What defines a value.
+/// The definition of a value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Def {
     /// The parameter with this index.
     Param(u32),
-    /// The result of an op with this index among its results.
+    /// The op's result with this index.
     Result(OpId, u32),
 }
 
@@ -263,7 +263,7 @@ impl Func {
         self.order.iter().map(|id| (*id, &self[*id]))
     }
 
-    /// Whether its ops are meant for one kernel: they are a part of the caller, named and located as there.
+    /// Whether its ops are meant to run as one kernel. They belong to the caller and keep its names and locations.
     pub fn is_fused(&self) -> bool {
         self.attrs.get(FUSED) == Some(&Attr::Bool(true))
     }
@@ -304,12 +304,12 @@ impl Func {
     }
 }
 
-/// The functions that `func` calls or that its source ops name, once for each time.
+/// The functions that `func` calls or that its source ops name, repeated for each mention.
 pub fn callees(func: &Func) -> impl Iterator<Item = FuncId> + '_ {
     func.ops().flat_map(|(_, op)| op.kind.funcs())
 }
 
-/// Functions are equal if they print alike: ids may differ where edits left holes.
+/// Functions are equal if they print the same. Their ids may differ, because edits leave holes in the tables.
 impl PartialEq for Func {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (Canonical::of(self), Canonical::of(other));
@@ -335,7 +335,7 @@ impl PartialEq for Func {
 
 impl Eq for Func {}
 
-/// The number of each value in the order of definition.
+/// Numbers each value in the order of definition.
 pub(crate) struct Canonical(Vec<Option<u32>>);
 
 impl Canonical {
@@ -357,69 +357,6 @@ impl Index<ValueId> for Canonical {
     }
 }
 
-/// Where an op comes from.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum Loc {
-    /// Not known.
-    #[default]
-    Unknown,
-    /// A call of a layer.
-    Call {
-        /// The file, if the model came from one.
-        file: Option<FileId>,
-        /// The layer's path in the model: names of nested models and of the layer, joined by `/`.
-        path: Name,
-        /// Which of the layer's calls it is, from 0.
-        call: u32,
-    },
-    /// Several places that a rewrite made one.
-    Fused(Vec<Loc>),
-}
-
-impl Loc {
-    /// The layer path, for messages; the first of several.
-    pub fn path(&self) -> Option<&str> {
-        match self {
-            Self::Unknown => None,
-            Self::Call { path, .. } => Some(path),
-            Self::Fused(locs) => locs.iter().find_map(Self::path),
-        }
-    }
-
-    /// The location of an op that replaces ops at `locs`.
-    pub fn fuse(locs: impl IntoIterator<Item = Self>) -> Self {
-        let mut all = BTreeSet::new();
-        for loc in locs {
-            match loc {
-                Self::Unknown => {}
-                Self::Fused(inner) => all.extend(inner),
-                Self::Call { .. } => drop(all.insert(loc)),
-            }
-        }
-        match all.len() {
-            0 => Self::Unknown,
-            1 => all.into_iter().next().unwrap_or_default(),
-            _ => Self::Fused(all.into_iter().collect()),
-        }
-    }
-}
-
-impl fmt::Display for Loc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown => f.write_str("unknown place"),
-            Self::Call { path, call: 0, .. } => f.write_str(path),
-            Self::Call { path, call, .. } => write!(f, "{path}@{call}"),
-            Self::Fused(locs) => {
-                for (i, loc) in locs.iter().enumerate() {
-                    write!(f, "{}{loc}", if i == 0 { "" } else { " + " })?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::parse;
@@ -433,7 +370,7 @@ mod tests {
         }";
 
     #[test]
-    fn functions_differ_where_their_texts_do() {
+    fn functions_with_different_text_are_not_equal() {
         let base = parse(BASE).unwrap();
         assert_eq!(base, parse(BASE).unwrap());
         for (from, to) in [

@@ -1,19 +1,20 @@
-//! Ops: what a function computes with.
+//! The ops of a function: source ops, core ops and calls.
 //!
-//! A source op is one layer call of the model's own framework with all of its configuration. A core op has exact
-//! meaning, given on its page in `ir-spec/ops/`. Matches over [`CoreOp`] name every op, or what has no answer of its own
-//! by its [`OpClass`], so that a new op breaks at compile time every consumer that must know about it.
+//! A source op is one layer call of the model's framework, with all of its configuration. A core op has exact
+//! semantics, given on its page in `ir-spec/ops/`. A match over [`CoreOp`] names every op, or covers the ops it treats
+//! alike by their [`OpClass`]. A new op therefore breaks every consumer that must handle it at compile time.
 
 mod table;
 
 pub use table::{CORE_OPS, OpClass};
 
-use crate::Name;
 use crate::attr::{Attrs, F64, NonJson};
 use crate::dim::Dim;
 use crate::id::{FuncId, LayerId, ValueId, WeightId};
 use crate::literal::Literal;
-use crate::module::Loc;
+use crate::loc::Loc;
+use crate::name::Name;
+use crate::named::named;
 use crate::types::ElemType;
 
 /// One op of a function.
@@ -36,18 +37,18 @@ pub enum OpKind {
     Source(Box<SourceOp>),
     /// A call of another function of the module.
     Call(Box<CallOp>),
-    /// A tensor operation with exact meaning.
+    /// A tensor operation with exact semantics.
     Core(CoreOp),
 }
 
 /// A layer call or node in its own dialect.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SourceOp {
-    /// Dialect and class, joined by a point.
+    /// Dialect and class, joined by a dot.
     pub name: Name,
-    /// The declaration that is applied, where the framework has such.
+    /// The layer declaration that it applies, if the framework has declarations.
     pub layer: Option<LayerId>,
-    /// The places of operands that are absent, ascending. The operands of the op are those that are there. Text: `_`.
+    /// The positions of absent operands, ascending. `Op::operands` lists only the present ones. Text: `_`.
     pub absent: Vec<u32>,
     /// Everything about this call that is not in the declaration.
     pub attrs: Attrs,
@@ -59,7 +60,7 @@ impl SourceOp {
         Self { name: name.into(), layer, absent: Vec::new(), attrs }
     }
 
-    /// The operands by their places: `present` are those that are there, `None` stands for each that is absent.
+    /// The operands by position: `present` in order, with `None` for each absent operand.
     pub fn arguments<T: Copy>(&self, present: &[T]) -> Vec<Option<T>> {
         let (mut absent, mut present) = (self.absent.iter().peekable(), present.iter().copied());
         let places = 0..self.absent.len() + present.len();
@@ -68,7 +69,7 @@ impl SourceOp {
             .collect()
     }
 
-    /// The functions that its attributes name, once for each time.
+    /// The functions that its attributes name, repeated for each mention.
     fn funcs(&self) -> Vec<FuncId> {
         let mut funcs = Vec::new();
         self.attrs.for_each_non_json(&mut |it| {
@@ -79,7 +80,7 @@ impl SourceOp {
         funcs
     }
 
-    /// The weights that its attributes name, once for each time.
+    /// The weights that its attributes name, repeated for each mention.
     fn weights(&self) -> Vec<WeightId> {
         let mut weights = Vec::new();
         self.attrs.for_each_non_json(&mut |it| {
@@ -91,43 +92,19 @@ impl SourceOp {
     }
 }
 
-/// A call of a function: a nested model, or a stage of a split one.
+/// A call of a function, such as a nested model or a stage of a split model.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CallOp {
-    /// The function that is called.
+    /// The called function.
     pub callee: FuncId,
-    /// The layer that the callee is in its framework, where it is one.
+    /// The layer declaration of the callee, if its framework treats it as a layer.
     pub layer: Option<LayerId>,
     /// Everything about this call that is not in the declaration.
     pub attrs: Attrs,
 }
 
-macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// Every variant, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// Its spelling in `.nir` text.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$variant => $text),* }
-            }
-
-            /// The variant spelled `name`.
-            pub fn parse(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$variant),)* _ => None }
-            }
-        }
-    };
-}
-pub(crate) use named;
-
 named! {
-    /// Functions of one tensor, element by element.
+    /// Elementwise functions of one tensor.
     Unary {
         /// `-x`.
         Neg = "neg",
@@ -135,11 +112,11 @@ named! {
         Abs = "abs",
         /// -1, 0 or 1.
         Sign = "sign",
-        /// Largest integer not above `x`.
+        /// The largest integer not above `x`.
         Floor = "floor",
-        /// Smallest integer not below `x`.
+        /// The smallest integer not below `x`.
         Ceil = "ceil",
-        /// Nearest integer, ties to even.
+        /// The nearest integer, ties to even.
         Round = "round",
         /// `e^x`.
         Exp = "exp",
@@ -171,7 +148,7 @@ named! {
 }
 
 named! {
-    /// Functions of two tensors, element by element, with broadcasting.
+    /// Elementwise functions of two tensors, with broadcasting.
     Binary {
         /// `a + b`.
         Add = "add",
@@ -187,15 +164,15 @@ named! {
         Max = "max",
         /// The smaller.
         Min = "min",
-        /// Both.
+        /// Logical and.
         And = "and",
-        /// Either.
+        /// Logical or.
         Or = "or",
     }
 }
 
 named! {
-    /// Comparisons of two tensors, element by element, with broadcasting; the result is `bool`.
+    /// Elementwise comparisons of two tensors, with broadcasting. The result is `bool`.
     Compare {
         /// `a = b`.
         Eq = "eq",
@@ -231,15 +208,15 @@ named! {
 named! {
     /// Reductions over sliding windows.
     Pool {
-        /// The largest element of each window; padding never wins.
+        /// The largest element of each window, ignoring padding.
         Max = "max_pool",
-        /// The mean of each window; padding is not counted.
+        /// The mean of each window, not counting padding.
         Avg = "avg_pool",
     }
 }
 
 named! {
-    /// Where the channel axis is.
+    /// The position of the channel axis.
     Layout {
         /// Batch, spatial axes, channels.
         ChannelsLast = "channels_last",
@@ -249,7 +226,7 @@ named! {
 }
 
 named! {
-    /// What the border of a padded tensor holds.
+    /// How the border of a padded tensor is filled.
     PadMode {
         /// A constant.
         Constant = "constant",
@@ -262,12 +239,13 @@ named! {
     }
 }
 
-/// How much border a sliding window sees.
+/// The padding of a sliding window.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Padding {
     /// None.
     Valid,
-    /// As much as makes the output `ceil(input / stride)` long; an odd element goes to the end.
+    /// Enough for an output of `ceil(input / stride)` elements. If the amount is odd, the extra element goes at the
+    /// end.
     Same,
     /// Elements before and after, for each spatial axis.
     Explicit(Vec<(u64, u64)>),
@@ -276,13 +254,13 @@ pub enum Padding {
 /// How a window moves over the spatial axes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Window {
-    /// Step along each spatial axis; at least 1.
+    /// Step along each spatial axis, at least 1.
     pub strides: Vec<u64>,
-    /// Spacing of the window's elements along each spatial axis; at least 1.
+    /// Spacing of the window's elements along each spatial axis, at least 1.
     pub dilations: Vec<u64>,
-    /// The border.
+    /// The padding.
     pub padding: Padding,
-    /// The place of the channel axis.
+    /// The position of the channel axis.
     pub layout: Layout,
 }
 
@@ -293,7 +271,7 @@ pub struct SliceAxis {
     pub start: u64,
     /// One past the last element, or `None` for the end of the axis.
     pub end: Option<u64>,
-    /// Distance between elements; at least 1.
+    /// Distance between elements, at least 1.
     pub step: u64,
 }
 
@@ -302,20 +280,20 @@ impl SliceAxis {
     pub const ALL: Self = Self { start: 0, end: None, step: 1 };
 }
 
-/// A tensor operation with exact meaning. Each has a page in `ir-spec/ops/`.
+/// A tensor operation with exact semantics. Each has a page in `ir-spec/ops/`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum CoreOp {
-    /// A constant that stands in the program.
+    /// A constant in the program text.
     Constant(Literal),
     /// A weight of the module.
     Weight(WeightId),
-    /// A function of one tensor, element by element.
+    /// An elementwise function of one tensor.
     Unary(Unary),
-    /// A function of two tensors, element by element.
+    /// An elementwise function of two tensors.
     Binary(Binary),
-    /// A comparison, element by element.
+    /// An elementwise comparison.
     Compare(Compare),
-    /// Elements of the second operand where the first is true, else of the third.
+    /// Takes elements of the second operand where the first is true, and of the third elsewhere.
     Select,
     /// Conversion to another element type.
     Cast(ElemType),
@@ -325,7 +303,7 @@ pub enum CoreOp {
     Conv {
         /// How the kernel moves.
         window: Window,
-        /// Groups of channels that do not mix.
+        /// Number of channel groups, which are convolved independently.
         groups: u64,
     },
     /// A reduction over sliding windows.
@@ -343,49 +321,49 @@ pub enum CoreOp {
         kind: Reduce,
         /// The axes, ascending.
         axes: Vec<u64>,
-        /// Whether reduced axes stay with extent 1.
+        /// Whether reduced axes are kept with extent 1.
         keep: bool,
     },
-    /// The same elements in row-major order under another shape. Operands after the first carry its symbols.
+    /// The same elements, in row-major order, with another shape. Operands after the first carry its symbols.
     Reshape(Vec<Dim>),
-    /// The axes in another order: axis `i` of the result is axis `perm[i]` of the operand.
+    /// A permutation of the axes: axis `i` of the result is axis `perm[i]` of the operand.
     Transpose(Vec<u64>),
-    /// Repetition along axes of extent 1, aligned at the last axis. Operands after the first carry symbols.
+    /// Repeats axes of extent 1, aligning shapes at the last axis. Operands after the first carry symbols.
     Broadcast(Vec<Dim>),
-    /// Operands one after the other along an axis.
+    /// Concatenates the operands along an axis.
     Concat(u64),
-    /// A strided part.
+    /// A strided slice.
     Slice(Vec<SliceAxis>),
-    /// A border around the tensor.
+    /// Padding around the tensor.
     Pad {
         /// Elements before and after, for each axis.
         amounts: Vec<(u64, u64)>,
-        /// What the border holds.
+        /// How the padding is filled.
         mode: PadMode,
-        /// The border's elements in constant mode, converted to the element type.
+        /// The padding element in constant mode, converted to the element type.
         value: F64,
     },
     /// Slices of the first operand along an axis, at the indices in the second.
     Gather(u64),
-    /// Elements in ascending or descending order along an axis.
+    /// Sorts the elements along an axis.
     Sort {
         /// The axis.
         axis: u64,
-        /// Largest first.
+        /// Whether the largest element comes first.
         descending: bool,
     },
     /// Running sums along an axis.
     CumSum(u64),
-    /// Elements in the opposite order along axes.
+    /// Reverses the elements along axes.
     Reverse(Vec<u64>),
     /// The extent of an axis as a scalar.
     Dim(u64),
-    /// The numbers 0 to n - 1, for a scalar n, which the extent stands for.
+    /// The numbers 0 to n - 1 for a scalar operand n. The extent of the result is n.
     Iota(Dim),
 }
 
 impl OpKind {
-    /// The name that is printed: dialect and class, `call`, or the core op's.
+    /// The printed name: dialect and class, `call`, or the name of the core op.
     pub fn name(&self) -> &str {
         match self {
             Self::Source(op) => &op.name,
@@ -394,7 +372,7 @@ impl OpKind {
         }
     }
 
-    /// The layer declaration that is applied, if any.
+    /// The layer declaration that the op applies, if any.
     pub fn layer(&self) -> Option<LayerId> {
         match self {
             Self::Source(op) => op.layer,
@@ -403,7 +381,7 @@ impl OpKind {
         }
     }
 
-    /// The functions that the op calls or that its attributes name, once for each time.
+    /// The functions that the op calls or that its attributes name, repeated for each mention.
     pub fn funcs(&self) -> Vec<FuncId> {
         match self {
             Self::Source(op) => op.funcs(),
@@ -425,7 +403,7 @@ impl OpKind {
         }
     }
 
-    /// The weights that the op is or that its attributes name, those of its layer left out.
+    /// The weights that a `weight` op or the attributes of a source op name. Excludes those of its layer.
     pub fn weights(&self) -> Vec<WeightId> {
         match self {
             Self::Source(op) => op.weights(),
@@ -434,7 +412,7 @@ impl OpKind {
         }
     }
 
-    /// Calls `edit` with every weight that [`Self::weights`] gives.
+    /// Calls `edit` with every weight in [`Self::weights`].
     pub fn for_each_weight_mut(&mut self, mut edit: impl FnMut(&mut WeightId)) {
         match self {
             Self::Source(op) => op.attrs.for_each_non_json_mut(&mut |it| {
@@ -447,14 +425,14 @@ impl OpKind {
         }
     }
 
-    /// Replaces the symbols of the shapes that a core op makes by what `symbol` gives for them.
+    /// Replaces symbols in the extents that a core op names by what `symbol` returns for them.
     pub fn substitute(&mut self, symbol: &impl Fn(&Name) -> Option<Dim>) {
         if let Self::Core(op) = self {
             op.own_dims_mut().iter_mut().for_each(|d| *d = d.substitute(symbol));
         }
     }
 
-    /// The call's attribute tree; core ops hold their attributes typed and have none.
+    /// The attribute tree of a source op or call. Core ops have typed attributes instead.
     pub fn attrs(&self) -> Option<&Attrs> {
         match self {
             Self::Source(op) => Some(&op.attrs),

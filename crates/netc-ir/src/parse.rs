@@ -1,31 +1,18 @@
-//! Parsing `.nir` text. The grammar is in `ir-spec/text.md`.
+//! Parses `.nir` text. The grammar is in `ir-spec/text.md`.
 
 use std::collections::BTreeMap;
 
-use thiserror::Error;
-
-use crate::Name;
 use crate::attr::Attrs;
 use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 use crate::lex::{Cursor, Result, ValueToken};
 use crate::literal_text::literal_from;
-use crate::module::{Def, Func, Layer, Loc, Module, Output, Param, Value, Weight, WeightData};
+use crate::loc::Loc;
+use crate::module::{Def, Func, Layer, Module, Output, Param, Value, Weight, WeightData};
+use crate::name::Name;
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::types::Type;
 
-/// Text that is not a program.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("line {line}, column {column}: {message}")]
-pub struct ParseError {
-    /// The line, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
-    /// What was found and what was expected.
-    pub message: String,
-}
-
-/// The module that `text` spells. It is well-formed as text; [`crate::verify()`] says whether it is as a program.
+/// Parses a module. The result is syntactically correct; [`crate::verify()`] checks the other rules.
 ///
 /// ```
 /// let module = netc_ir::parse("netc 1\nfunc @main(%x: f32[N,4]) -> (%x) {\n}")?;
@@ -39,7 +26,7 @@ pub fn parse(text: &str) -> Result<Module> {
     Parser { cursor: Cursor::new(text), module: Module::new(), funcs: BTreeMap::new(), calls: Vec::new() }.module()
 }
 
-/// A call whose callee may be defined further down.
+/// A call whose callee may be defined later in the text.
 struct PendingCall {
     func: usize,
     op: OpId,
@@ -60,7 +47,7 @@ impl Parser<'_> {
         let at = self.cursor.here();
         let version = self.cursor.u64()?;
         if version != 1 {
-            return self.cursor.error_at(at, format!("the text has version {version}, this netc reads version 1"));
+            return self.cursor.error_at(at, format!("the text has version {version}; this netc reads version 1"));
         }
         if self.cursor.eat_word("attrs") {
             self.module.attrs = self.attrs()?;
@@ -83,24 +70,24 @@ impl Parser<'_> {
         Ok(self.module)
     }
 
-    /// Attributes of something that is not a source op.
+    /// Attributes of anything but a source op: they cannot name weights or functions.
     fn attrs(&mut self) -> Result<Attrs> {
         let at = self.cursor.here();
         let attrs = self.cursor.attrs()?;
         if attrs.has_references() {
-            return self.cursor.error_at(at, "only the attributes of a source op name weights and functions");
+            return self.cursor.error_at(at, "only attributes of source ops can name weights and functions");
         }
         Ok(attrs)
     }
 
-    /// Entities stand in the order of their numbers.
+    /// Reads the number of an entity, which must be `next`.
     fn next_entity(&mut self, prefix: &str, next: usize) -> Result<()> {
         let at = self.cursor.here();
         let number = self.cursor.entity(prefix)?;
         if number == next {
             Ok(())
         } else {
-            self.cursor.error_at(at, format!("expected `{prefix}{next}`: they stand in order"))
+            self.cursor.error_at(at, format!("expected `{prefix}{next}`: numbers must be consecutive"))
         }
     }
 
@@ -200,7 +187,7 @@ impl Parser<'_> {
         }
         let mut f = FuncParser { parser: self, func: Func::new(name), scope: BTreeMap::new() };
         f.params()?;
-        // Outputs stand before the ops that define them: read them as tokens first.
+        // Outputs precede the ops that define them, so read them as tokens and resolve them later.
         let outputs = f.output_tokens()?;
         if f.parser.cursor.eat_word("attrs") {
             f.func.attrs = f.parser.attrs()?;
@@ -236,7 +223,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Gives the functions that attributes name their ids.
+    /// Fills in the ids of the functions that attributes name.
     fn resolve_names(&mut self) -> Result<()> {
         let named = std::mem::take(&mut self.cursor.funcs);
         let ids = named.iter().map(|(at, name)| self.func_named(*at, name)).collect::<Result<Vec<FuncId>>>()?;
@@ -258,7 +245,7 @@ struct FuncParser<'p, 'a> {
     scope: BTreeMap<ValueToken, ValueId>,
 }
 
-/// The name of an op, and what stands between it and the operands.
+/// The part of an op from its name up to its operands.
 struct Head {
     at: usize,
     name: Name,
@@ -271,11 +258,11 @@ impl Head {
     fn misplaced(&self) -> Option<&'static str> {
         let is_core = self.callee.is_none() && !self.name.contains('.');
         if self.callee.is_some() != (&*self.name == "call") {
-            Some("`call`, and no other op, has the function it calls after its name")
+            Some("`call`, and only `call`, takes a function after its name, as in `call @f`")
         } else if self.weight.is_some() != (&*self.name == "weight") {
-            Some("`weight`, and no other op, has a weight after its name")
+            Some("`weight`, and only `weight`, takes a weight after its name, as in `weight w0`")
         } else if self.layer.is_some() && is_core {
-            Some("a core op applies no layer")
+            Some("a core op cannot apply a layer")
         } else {
             None
         }
@@ -369,7 +356,7 @@ impl FuncParser<'_, '_> {
         }
     }
 
-    /// What op `id` computes; the callee of a call is filled in when all functions are known.
+    /// The kind of op `id`. The callee of a call is filled in when all functions are known.
     fn kind(&mut self, id: OpId, head: Head, attrs: Attrs, result: &Type) -> Result<OpKind> {
         let Head { at, name, callee, weight, layer } = head;
         if let Some((at, callee)) = callee {
@@ -389,7 +376,7 @@ impl FuncParser<'_, '_> {
         Ok(self.parser.reference("l", len)?.map(LayerId::new))
     }
 
-    /// The operands that are there, and the places of those that are absent, which only a source op has.
+    /// The present operands, and the positions of absent ones, which only a source op can have.
     fn operands(&mut self, is_source: bool) -> Result<(Vec<ValueId>, Vec<u32>)> {
         let (mut operands, mut absent) = (Vec::new(), Vec::new());
         if self.parser.cursor.eat("(") {
@@ -401,7 +388,7 @@ impl FuncParser<'_, '_> {
                 } else if is_source {
                     absent.push(u32::try_from(operands.len() + absent.len()).unwrap_or(u32::MAX));
                 } else {
-                    return self.parser.cursor.error_at(at, "only a source op has absent operands");
+                    return self.parser.cursor.error_at(at, "only a source op can have absent operands");
                 }
                 self.separator()?;
             }
@@ -458,7 +445,7 @@ impl FuncParser<'_, '_> {
         }
     }
 
-    /// The name that callers know a parameter or output by, where the text gives none.
+    /// The name of a parameter or output for callers, if the text gives none.
     fn default_name(&self, token: &ValueToken) -> Name {
         match token {
             ValueToken::Named(name) => name.clone(),

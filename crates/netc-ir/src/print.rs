@@ -1,14 +1,15 @@
-//! Printing programs as `.nir` text. Every well-formed module parses back equal.
+//! Prints programs as `.nir` text. Every well-formed module parses back equal.
 
 use std::fmt::{self, Display, Formatter, Write};
 
 use crate::attr::{Attr, Attrs, NonJson};
 use crate::id::{FuncId, ValueId};
 use crate::literal_text::literal_attr;
-use crate::module::{Canonical, Func, Layer, Loc, Module, Weight, WeightData};
+use crate::loc::Loc;
+use crate::module::{Canonical, Func, Layer, Module, Weight, WeightData};
 use crate::op::{CoreOp, Op, OpKind};
 
-/// The text of `module`.
+/// Prints `module` as `.nir` text.
 ///
 /// ```
 /// # let text = "netc 1
@@ -85,7 +86,7 @@ impl Display for LayerText<'_> {
     }
 }
 
-/// One function as text, for snapshots and reports.
+/// Displays one function as text, for snapshots and reports.
 pub struct FuncText<'a> {
     /// The module it belongs to.
     pub module: &'a Module,
@@ -223,15 +224,15 @@ impl Display for LocText<'_> {
     }
 }
 
-/// Attributes as text: `{key = value, ...}`.
+/// Displays attributes as `{key = value, ...}`.
 struct AttrsText<'a> {
     attrs: &'a Attrs,
-    /// Where functions have their names.
+    /// The module, to look up the names of functions.
     module: Option<&'a Module>,
 }
 
 impl<'a> AttrsText<'a> {
-    /// Attributes that name no function.
+    /// Displays attributes that name no function.
     fn plain(attrs: &'a Attrs) -> Self {
         Self { attrs, module: None }
     }
@@ -248,15 +249,15 @@ impl Display for AttrsText<'_> {
     }
 }
 
-/// One attribute as text.
+/// Displays one attribute.
 pub(crate) struct AttrText<'a> {
     attr: &'a Attr,
-    /// Where functions have their names.
+    /// The module, to look up the names of functions.
     module: Option<&'a Module>,
 }
 
 impl<'a> AttrText<'a> {
-    /// An attribute that names no function.
+    /// Displays an attribute that names no function.
     pub(crate) fn plain(attr: &'a Attr) -> Self {
         Self { attr, module: None }
     }
@@ -291,7 +292,7 @@ impl Display for AttrText<'_> {
     }
 }
 
-/// A function as `@name`, or as its number if there is none.
+/// Displays a function as `@name`, or by its id if it does not exist.
 struct FuncName<'a> {
     module: Option<&'a Module>,
     id: FuncId,
@@ -306,7 +307,7 @@ impl Display for FuncName<'_> {
     }
 }
 
-/// A word as it is, anything else in quotes.
+/// Displays a word as it is, and any other text in quotes.
 struct Word<'a>(&'a str);
 
 impl Display for Word<'_> {
@@ -315,7 +316,7 @@ impl Display for Word<'_> {
     }
 }
 
-/// Whether `text` reads as one word of the grammar.
+/// Whether `text` is one word of the grammar.
 pub(crate) fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(is_word_char)
 }
@@ -324,9 +325,9 @@ pub(crate) fn is_word_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-')
 }
 
-/// Whether a character does something to a terminal, or to the order of the text around it, and is not seen itself.
+/// Whether a character is invisible but can control a terminal or the direction of the text around it.
 pub fn is_unprintable(c: char) -> bool {
-    // Marks, embeddings, overrides and isolates of the bidirectional algorithm.
+    // Marks, embeddings, overrides and isolates of the Unicode bidirectional algorithm.
     let is_direction =
         matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || is_direction

@@ -1,4 +1,4 @@
-//! Tensor types: an element type and, where it is known, a shape.
+//! Tensor types: an element type and, if known, a shape.
 
 mod narrow;
 
@@ -14,7 +14,7 @@ macro_rules! elem_types {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum ElemType {
             $($(#[$doc])* $variant,)*
-            /// Numbers to hold and not to compute with.
+            /// A storage-only type of 8 bits or less.
             Narrow(Narrow),
         }
 
@@ -24,7 +24,7 @@ macro_rules! elem_types {
                 match self { $(Self::$variant => $text,)* Self::Narrow(narrow) => narrow.name() }
             }
 
-            /// Bits per element; 0 where elements have no fixed size.
+            /// Bits per element; 0 if elements have no fixed size.
             pub fn bits(self) -> u64 {
                 match self { $(Self::$variant => 8 * $size,)* Self::Narrow(narrow) => narrow.bits() }
             }
@@ -66,27 +66,27 @@ elem_types! {
     F64, "f64", 8;
     /// Text of any length.
     Str, "str", 0;
-    /// Not known: what a layer without a definition yields.
+    /// Unknown: the result of an unsupported layer.
     Any, "any", 0;
 }
 
 impl ElemType {
-    /// Bytes per element of a tensor; 0 where elements take less than a byte, or have no fixed size.
+    /// Bytes per element of a tensor; 0 if elements take less than a byte or have no fixed size.
     pub fn size(self) -> u64 {
         if self.is_packed() { 0 } else { self.bits() / 8 }
     }
 
-    /// Bytes of an element by itself, as a [`Literal`](crate::Literal) holds it; 0 where elements have no fixed size.
+    /// Bytes of one unpacked element, as in a [`Literal`](crate::Literal); 0 if elements have no fixed size.
     pub fn unit(self) -> u64 {
         self.bits().div_ceil(8)
     }
 
-    /// Whether elements take less than a byte: tensors have several in one.
+    /// Whether elements take less than a byte, so that a tensor packs several into one.
     pub fn is_packed(self) -> bool {
         !self.bits().is_multiple_of(8)
     }
 
-    /// The bytes of `n` elements, if they are a number.
+    /// The size of `n` elements in bytes, or `None` if it overflows.
     fn bytes_of(self, n: u64) -> Option<u64> {
         if self.is_packed() {
             n.checked_mul(self.bits()).map(|bits| bits.div_ceil(8))
@@ -117,10 +117,10 @@ impl fmt::Display for ElemType {
     }
 }
 
-/// The most axes that a tensor has: more than any model needs. What walks over axes may be quadratic, or recursive.
+/// The maximum rank of a tensor, larger than any model needs. Bounds code that is quadratic or recursive over axes.
 pub const MAX_RANK: usize = 64;
 
-/// The type of a tensor. Text: `f32[N,299,299,3]`, `f32[]` for a scalar, `f32[*]` where the rank is not known.
+/// The type of a tensor. Text: `f32[N,299,299,3]`, `f32[]` for a scalar, `f32[*]` if the rank is unknown.
 ///
 /// ```
 /// use netc_ir::{Dim, ElemType, Type};
@@ -135,7 +135,7 @@ pub const MAX_RANK: usize = 64;
 pub struct Type {
     /// The type of the elements.
     pub elem: ElemType,
-    /// The extents, or `None` where the rank is not known.
+    /// The extents, or `None` if the rank is unknown.
     pub dims: Option<Vec<Dim>>,
 }
 
@@ -165,7 +165,7 @@ impl Type {
         self.dims.as_ref().map(Vec::len)
     }
 
-    /// Whether the tensor has at most [`MAX_RANK`] axes, as far as is known.
+    /// Whether the tensor has at most [`MAX_RANK`] axes or an unknown rank.
     pub fn has_few_axes(&self) -> bool {
         self.rank().is_none_or(|rank| rank <= MAX_RANK)
     }
@@ -180,7 +180,7 @@ impl Type {
         self.elem.bytes_of(self.num_elements()?)
     }
 
-    /// Bytes per example: the size with every symbolic leading axis counted as 1, if the rest is known.
+    /// Bytes per example: the size without a symbolic leading axis, if all other extents are known.
     pub fn bytes_per_example(&self) -> Option<u64> {
         let dims = self.dims.as_ref()?;
         let inner = match dims.first() {
@@ -190,7 +190,7 @@ impl Type {
         self.elem.bytes_of(inner.iter().try_fold(1u64, |n, d| n.checked_mul(d.known()?))?)
     }
 
-    /// Whether a value of this type can stand where `other` is expected: equal, or one of them not fully known.
+    /// Whether a value of this type may be used where `other` is expected: where both types are known, they are equal.
     pub fn agrees_with(&self, other: &Self) -> bool {
         let elem = self.elem == other.elem || self.elem == ElemType::Any || other.elem == ElemType::Any;
         let dims = match (&self.dims, &other.dims) {
@@ -201,7 +201,7 @@ impl Type {
     }
 }
 
-/// Whether two extents can be equal: symbolic extents are compared when the program runs.
+/// Whether two extents can be equal. Symbolic extents are compared at run time.
 pub(crate) fn dims_agree(a: &Dim, b: &Dim) -> bool {
     match (a.known(), b.known()) {
         (Some(a), Some(b)) => a == b,
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_per_example_leaves_the_batch_out() {
+    fn bytes_per_example_excludes_the_batch() {
         let ty = Type::new(ElemType::F32, [Dim::symbol("N"), Dim::Known(8), Dim::Known(3)]);
         assert_eq!(ty.bytes_per_example(), Some(96));
         assert_eq!(Type::unranked(ElemType::F32).bytes_per_example(), None);
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_of_less_than_a_byte_are_packed() {
+    fn sub_byte_elements_are_packed() {
         let bytes = |elem, n| Type::fixed(ElemType::Narrow(elem), &[n]).num_bytes();
         assert_eq!([0, 1, 2, 3].map(|n| bytes(Narrow::I4, n)), [0, 1, 1, 2].map(Some));
         assert_eq!([4, 5].map(|n| bytes(Narrow::U2, n)), [1, 2].map(Some));

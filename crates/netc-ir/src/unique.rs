@@ -1,10 +1,10 @@
-//! Unique names.
+//! Generates unique names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::Name;
+use crate::name::Name;
 
-/// Makes unique names: the wanted name if it is free, otherwise with a number appended.
+/// Generates unique names: the wanted name if it is free, otherwise with a number appended.
 ///
 /// ```
 /// use netc_ir::UniqueNames;
@@ -21,17 +21,17 @@ pub struct UniqueNames {
 }
 
 impl UniqueNames {
-    /// Never returns a name in `taken`.
+    /// A generator that never returns a name in `taken`.
     pub fn without(taken: impl IntoIterator<Item = Name>) -> Self {
         Self { taken: taken.into_iter().collect(), last: BTreeMap::new() }
     }
 
-    /// Does not return `name` from here on.
+    /// Marks `name` as taken.
     pub fn reserve(&mut self, name: Name) {
         self.taken.insert(name);
     }
 
-    /// `wanted` if it is free, else `wanted_1`, `wanted_2` and so on.
+    /// Takes `wanted` if it is free, otherwise the first free name of `wanted_1`, `wanted_2` and so on.
     pub fn take(&mut self, wanted: &str) -> Name {
         let mut name: Name = wanted.into();
         while !self.taken.insert(name.clone()) {

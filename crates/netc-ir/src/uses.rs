@@ -21,14 +21,14 @@ use crate::module::Func;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Uses {
-    /// Where the readers of each value begin; those of the next follow.
+    /// Index into `readers` where the readers of each value begin. They end where those of the next value begin.
     starts: Vec<usize>,
     readers: Vec<OpId>,
     returned: Vec<bool>,
 }
 
 impl Uses {
-    /// Computes the readers of every value, in execution order; an op that reads a value twice is listed twice.
+    /// Computes the readers of every value, in execution order. An op that reads a value twice is listed twice.
     pub fn of(func: &Func) -> Self {
         let reads = || func.ops().flat_map(|(id, op)| op.operands.iter().map(move |v| (v.index(), id)));
         let mut starts = vec![0; func.num_values() + 1];
@@ -69,7 +69,7 @@ mod tests {
     use crate::parse;
 
     #[test]
-    fn readers_stand_in_order_and_outputs_are_uses() {
+    fn readers_are_in_order_and_outputs_are_uses() {
         let text = "netc 1
 func @main(%x: f32[], %unread: f32[]) -> (%b) {
   %a = neg(%x) : f32[]

@@ -1,28 +1,28 @@
-//! The verifier. A module that passes it satisfies these rules; each violation names its rule and its place.
+//! The verifier. It checks these rules and reports each violation with its rule and place.
 //!
 //! - V1  An operand is a parameter of the function or a result of an earlier op.
-//! - V2  A core op's operands satisfy its constraints, and its result has the type that [`infer`](crate::infer()) gives.
-//! - V3  References to files, weights, layers and functions, in attributes too, are entries of the module's tables.
-//! - V4  A value is defined once, by the parameter or op that its definition names, and value names are unique.
+//! - V2  The operands of a core op satisfy its constraints, and its result has the type that [`infer`](crate::infer())
+//!   returns.
+//! - V3  References to files, weights, layers and functions, including those in attributes, are valid.
+//! - V4  A value is defined once, by the parameter or op recorded in its entry, and value names are unique.
 //! - V5  A call passes and receives as many values as its callee takes and returns, of agreeing types.
 //! - V6  No function calls itself, directly or through others. A function that a source op names counts as called.
 //! - V7  A source op that applies a layer has the layer's class as its name.
 //! - V8  Operand references in attributes are less than the number of operands.
-//! - V9  A weight has a fixed shape and elements of a fixed size, and its bytes are as many as its type says.
+//! - V9  A weight has a fixed shape and elements of a fixed size, and as many bytes as its type requires.
 //! - V10 Function names are unique, and so are a function's parameter names and output names.
 //! - V11 An output is a parameter or a result of an op of the function.
-//! - V12 An op stands once in its function's order.
-//! - V13 A layer's weights have different places, and so have its assets.
-//! - V14 The module has text: an op has a result, a source op's name is a dialect and a class joined by a point, a fused
-//!   location holds two places or more, none of them fused or unknown, attributes nest up to 128 levels, and symbols are
-//!   words.
-//! - V15 An asset is a weight of type `u8[n]`, and its place is a path that stays in the layer's folder: parts joined by
-//!   `/`, none of them empty, `.` or `..`, and none with a backslash or a zero.
+//! - V12 An op occurs once in its function's order.
+//! - V13 The weights of a layer have distinct places, and so do its assets.
+//! - V14 The module can be printed: an op has a result, a source op has a name `dialect.Class`, a fused location has two
+//!   or more parts, none fused or unknown, attributes nest up to 128 levels, symbols are words.
+//! - V15 An asset is a weight of type `u8[n]`. Its place is a path inside the layer's folder: parts joined by `/`, none
+//!   of them empty, `.` or `..`, none with a backslash or a NUL character.
 //! - V16 A tensor has at most [`MAX_RANK`] axes.
 //! - V17 Only the attributes of source ops name weights and functions.
-//! - V18 The places of absent operands ascend, and each is a place of the operand list.
-//! - V19 A computed symbol is defined once, by an `iota` and no parameter. A call or source op whose results have it has an
-//!   operand with it, and an op that names it in extents of its own has an operand that carries it.
+//! - V18 The positions of absent operands are ascending positions of the operand list.
+//! - V19 A computed symbol is defined once, by an `iota` and not by a parameter. A call or source op with the symbol in a
+//!   result has an operand with it. An op that names it in its own extents has an operand that carries it.
 
 mod attrs;
 mod extents;
@@ -31,11 +31,12 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use crate::Name;
 use crate::dim::Dim;
 use crate::id::{FuncId, LayerId, OpId, ValueId};
 use crate::infer::inferred;
-use crate::module::{Def, Func, Layer, Loc, Module, Param, Weight, WeightData};
+use crate::loc::Loc;
+use crate::module::{Def, Func, Layer, Module, Param, Weight, WeightData};
+use crate::name::Name;
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
 use crate::seen::Seen;
 use crate::types::{ElemType, MAX_RANK, Type};
@@ -53,7 +54,7 @@ pub struct Violation {
     pub note: String,
 }
 
-/// Every rule that a module breaks, in the order of the module.
+/// All violations in a module, in module order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violations(pub Vec<Violation>);
 
@@ -68,7 +69,7 @@ impl fmt::Display for Violations {
 
 impl std::error::Error for Violations {}
 
-/// Checks every rule of the module, and reports all that are broken.
+/// Checks every rule and reports all violations.
 ///
 /// ```
 /// let module = netc_ir::parse("netc 1\nfunc @main(%x: f32[N,4]) -> (%y) { %y = relu(%x) : f32[N,5] }")?;
@@ -80,8 +81,7 @@ pub fn verify(module: &Module) -> Result<(), Violations> {
     Verifier::new(module, false).run().map(drop)
 }
 
-/// Does what [`verify`] does, and does not look again at ops and values of which this function approved and which no edit
-/// has touched since.
+/// Like [`verify`], but skips ops and values that passed the last call of this function and have not changed since.
 ///
 /// ```
 /// # let text = "netc 1
@@ -107,20 +107,20 @@ pub fn verify_changes(module: &mut Module) -> Result<(), Violations> {
 
 struct Verifier<'m> {
     module: &'m Module,
-    /// Whether what was seen needs no second look.
+    /// Whether to skip what was verified before.
     trusts: bool,
     found: Vec<Violation>,
-    /// Room for the types of one op's operands and results.
+    /// A buffer for the types of one op's operands and results.
     types: Vec<&'m Type>,
-    /// An extent whose symbols are words: most types share theirs.
+    /// The last extent whose symbols were found to be words. A cache: most types share their extents.
     words: Option<&'m Dim>,
-    /// What each function calls, of those that were looked at.
+    /// The callees of each function checked so far.
     calls: Vec<Vec<FuncId>>,
-    /// What was looked at of each function.
+    /// The ops and values checked in each function.
     seen: Vec<Seen>,
 }
 
-/// Where something is found. It becomes text only if something is wrong.
+/// The place of a violation. Formatted only if a rule is broken.
 #[derive(Clone, Copy)]
 enum Place<'m> {
     Module,
@@ -152,13 +152,13 @@ impl<'m> Verifier<'m> {
         Self { module, trusts, found: Vec::new(), types: Vec::new(), words: None, calls: Vec::new(), seen: Vec::new() }
     }
 
-    /// What there is in each function, if no rule is broken.
+    /// Checks all rules. Returns the ops and values checked in each function.
     fn run(mut self) -> Result<Vec<Seen>, Violations> {
         self.tables();
         for func in &self.module.funcs {
             self.func(func);
         }
-        // What follows calls relies on functions and ops being in their tables.
+        // Following calls requires that functions and ops are in their tables.
         if self.found.iter().all(|x| x.rule != 3 && x.rule != 12) {
             self.recursion();
         }
@@ -181,7 +181,7 @@ impl<'m> Verifier<'m> {
         self.plain_attrs(Place::Module, &self.module.attrs);
         let twice = duplicate(self.module.funcs.iter().map(|f| &f.name));
         self.require(10, twice.is_none(), Place::Module, || {
-            format!("two functions are `@{}`", twice.map_or("", |n| n))
+            format!("two functions are named `@{}`", twice.map_or("", |n| n))
         });
     }
 
@@ -216,13 +216,13 @@ impl<'m> Verifier<'m> {
         self.rank(place, &weight.ty);
         let bytes = weight.ty.num_bytes();
         self.require(9, bytes.is_some() && weight.ty.elem.bits() > 0, place, || {
-            format!("its type is {}, expected a fixed shape of numbers or booleans", weight.ty)
+            format!("its type is {}, expected known extents and elements of a fixed size", weight.ty)
         });
         match &weight.data {
             WeightData::File { file, len, .. } => {
                 self.require(3, file.index() < self.module.files.len(), place, || format!("there is no {file}"));
                 self.require(9, bytes.is_none_or(|b| b == *len), place, || {
-                    format!("{} is {} bytes, the file holds {len}", weight.ty, bytes.unwrap_or(0))
+                    format!("{} takes {} bytes, the file has {len}", weight.ty, bytes.unwrap_or(0))
                 });
             }
             WeightData::Inline(literal) => {
@@ -231,7 +231,7 @@ impl<'m> Verifier<'m> {
                 });
             }
             WeightData::Random { .. } => self.require(9, weight.ty.elem.is_float(), place, || {
-                format!("its type is {}: random weights are floats", weight.ty)
+                format!("its type is {}; a random weight must be of a float type", weight.ty)
             }),
         }
     }
@@ -244,14 +244,14 @@ impl<'m> Verifier<'m> {
             self.define(func, &mut scope, (param.value, false), Def::Param(i as u32), here);
             self.layer_exists(Place::Param(func, param), param.layer);
         }
-        let mut stands = vec![false; func.num_op_slots()];
+        let mut ordered = vec![false; func.num_op_slots()];
         for id in func.op_ids() {
-            let Some(stood) = stands.get_mut(id.index()) else {
+            let Some(is_ordered) = ordered.get_mut(id.index()) else {
                 self.require(12, false, here, || format!("{id} is not in the table of ops"));
                 continue;
             };
-            let twice = std::mem::replace(stood, true);
-            self.require(12, !twice, here, || format!("{id} stands twice in the order"));
+            let twice = std::mem::replace(is_ordered, true);
+            self.require(12, !twice, here, || format!("{id} occurs twice in the order"));
             self.op(func, &mut scope, id, &func[id]);
         }
         if scope.renames {
@@ -263,12 +263,12 @@ impl<'m> Verifier<'m> {
             });
         }
         let twice = duplicate(func.params.iter().map(|p| &p.name));
-        self.require(10, twice.is_none(), here, || format!("two parameters are `{}`", twice.map_or("", |n| n)));
+        self.require(10, twice.is_none(), here, || format!("two parameters are named `{}`", twice.map_or("", |n| n)));
         let twice = duplicate(func.outputs.iter().map(|o| &o.name));
-        self.require(10, twice.is_none(), here, || format!("two outputs are `{}`", twice.map_or("", |n| n)));
+        self.require(10, twice.is_none(), here, || format!("two outputs are named `{}`", twice.map_or("", |n| n)));
         self.plain_attrs(here, &func.attrs);
         self.computed_symbols(func);
-        self.seen.push(Seen { ops: stands, values: scope.defined, files: self.module.files.len() });
+        self.seen.push(Seen { ops: ordered, values: scope.defined, files: self.module.files.len() });
     }
 
     /// V4: the names of values are unique.
@@ -283,14 +283,14 @@ impl<'m> Verifier<'m> {
         }
     }
 
-    /// The op, what it reads and what it defines are as they were when they satisfied every rule about them.
+    /// Whether the op, its operands and its results have passed verification and not changed since.
     fn has_seen_op(&self, func: &Func, id: OpId, op: &Op) -> bool {
         self.trusts
             && func.seen.op(id, self.module.files.len())
             && op.operands.iter().chain(&op.results).all(|v| func.seen.value(*v))
     }
 
-    /// `seen` says that the value and what defines it are as they were.
+    /// Records the definition of a value and checks it. `seen`: the value and its definition were verified before.
     fn define(
         &mut self,
         func: &'m Func,
@@ -317,7 +317,7 @@ impl<'m> Verifier<'m> {
         self.require(14, printable, place, || format!("{} has a symbol that is not a word", entry.ty));
     }
 
-    /// V16: the tensor has few axes.
+    /// V16: the tensor has at most [`MAX_RANK`] axes.
     fn rank(&mut self, place: Place<'_>, ty: &Type) {
         self.require(16, ty.has_few_axes(), place, || {
             format!("a tensor has {} axes, expected at most {MAX_RANK}", ty.rank().unwrap_or(0))
@@ -374,20 +374,20 @@ impl<'m> Verifier<'m> {
         let places = if let Loc::Fused(places) = loc { places.as_slice() } else { std::slice::from_ref(loc) };
         if let Loc::Fused(places) = loc {
             let n = places.len();
-            self.require(14, n > 1, here, || format!("its location fuses {n} places, expected two or more"));
+            self.require(14, n > 1, here, || format!("its location has {n} parts, expected two or more"));
             let nested = places.iter().any(|p| !matches!(p, Loc::Call { .. }));
-            self.require(14, !nested, here, || "its location fuses one that is fused or unknown".into());
+            self.require(14, !nested, here, || "a part of its fused location is fused or unknown".into());
         }
         for place in places {
             if let Loc::Call { file: Some(file), .. } = place {
                 let known = file.index() < self.module.files.len();
-                self.require(3, known, here, || format!("its location is in {file}, which does not exist"));
+                self.require(3, known, here, || format!("its location refers to {file}, which does not exist"));
             }
         }
     }
 
     fn core(&mut self, here: Place<'_>, op: &CoreOp, operands: &[&Type], results: &[&Type]) {
-        // What breaks V16 is reported where it is defined.
+        // A violation of V16 is reported at the definition of the tensor.
         if !operands.iter().all(|ty| ty.has_few_axes()) {
             return;
         }
@@ -402,9 +402,11 @@ impl<'m> Verifier<'m> {
     fn source(&mut self, here: Place<'_>, op: &SourceOp, operands: usize) {
         let places = operands + op.absent.len();
         let holds = op.absent.is_sorted_by(|a, b| a < b) && op.absent.iter().all(|place| (*place as usize) < places);
-        self.require(18, holds, here, || format!("the places {:?} of {places} operands are empty", op.absent));
+        self.require(18, holds, here, || {
+            format!("absent operands at {:?}, expected ascending positions below {places}", op.absent)
+        });
         self.require(14, op.name.contains('.'), here, || {
-            format!("its name `{}` is not a dialect and a class joined by a point", op.name)
+            format!("its name `{}` is not a dialect and a class joined by a dot", op.name)
         });
         self.layer_exists(here, op.layer);
         if let Some((id, layer)) = op.layer.and_then(|id| Some((id, self.module.layers.get(id.index())?))) {
@@ -428,7 +430,7 @@ impl<'m> Verifier<'m> {
         let receives = agree(results, callee.outputs.iter().map(|o| o.value).collect());
         self.require(5, passes && receives, here, || {
             format!(
-                "passes {operands:?} and receives {results:?}, which is not what @{} takes and returns",
+                "passes {operands:?} and receives {results:?}, which disagrees with the signature of @{}",
                 callee.name
             )
         });
@@ -448,9 +450,7 @@ impl<'m> Verifier<'m> {
                     for callee in self.calls.get(id.index()).cloned().unwrap_or_default() {
                         let open = state.get(&callee) == Some(&Visit::Open);
                         let place = Place::Func(&self.module[id]);
-                        self.require(6, !open, place, || {
-                            format!("calls @{}, which leads back to it", self.module[callee].name)
-                        });
+                        self.require(6, !open, place, || format!("calls @{} recursively", self.module[callee].name));
                         if !open {
                             stack.push((callee, false));
                         }
@@ -461,7 +461,7 @@ impl<'m> Verifier<'m> {
     }
 }
 
-/// Whether rules about the op speak of the module's tables too.
+/// Whether rules about the op also depend on the module's tables.
 fn reads_tables(kind: &OpKind) -> bool {
     match kind {
         OpKind::Core(core) => matches!(core, CoreOp::Weight(_)),
@@ -477,7 +477,7 @@ enum Visit {
 
 struct Scope {
     defined: Vec<bool>,
-    /// Whether a value may have another name than when names were found to be unique.
+    /// Whether a value may have a new name since names were last checked to be unique.
     renames: bool,
 }
 
@@ -487,7 +487,7 @@ impl Scope {
     }
 }
 
-/// The first item that is there twice.
+/// The first repeated item.
 fn duplicate<T: Ord + Copy>(items: impl IntoIterator<Item = T>) -> Option<T> {
     let mut seen = BTreeSet::new();
     items.into_iter().find(|item| !seen.insert(*item))

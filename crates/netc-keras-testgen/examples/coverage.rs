@@ -1,7 +1,8 @@
-//! What random programs and models have of ops, attribute values, types and graphs, and how often:
+//! Counts the ops, attribute values, types and graphs of random programs and models:
 //! `cargo run --release -p netc-keras-testgen --example coverage -- [MODULES] [SEED]`.
 //!
-//! One program and one model for each seed from `SEED` on. A line for each attribute; what no program has is there with 0.
+//! Makes one program and one model for each seed from `SEED` on. Prints a line for each attribute; values that no
+//! program has are listed with 0.
 
 #![allow(clippy::print_stdout)]
 
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use netc_keras_testgen::{KerasRecipe, dialects};
 use netc_testgen::{CoreRecipe, Coverage, Feature, Features};
 
-/// Steps of a program, and of a model.
+/// The steps of a program, and of a model.
 const OPS: usize = 30;
 const LAYERS: usize = 16;
 
@@ -27,6 +28,6 @@ fn main() -> ExitCode {
         coverage.add_model(&KerasRecipe::from_seed(seed, LAYERS).with_features(with_unknown).build(), &dialects);
     }
     print!("{coverage}");
-    println!("{} of {} are in no program", coverage.missing().len(), coverage.possible().len());
+    println!("{} of {} values are in no program", coverage.missing().len(), coverage.possible().len());
     ExitCode::SUCCESS
 }

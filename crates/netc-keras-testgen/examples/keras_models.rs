@@ -1,8 +1,8 @@
-//! Writes random Keras models into a folder, with inputs and what netc computes of them: for comparing with Keras.
+//! Writes random Keras models into a folder, with inputs and the outputs that netc computes, to compare with Keras.
 //!
-//! `keras_models FOLDER FIRST COUNT STEPS [reduced]` writes `<seed>.keras`, `<seed>.in.npz` and `<seed>.out.npz` for each seed from
-//! `FIRST` on, and `<seed>.h5` if an HDF5 file can say the model. Those that are reduced have one layer, of the class of
-//! the last.
+//! `keras_models FOLDER FIRST COUNT STEPS [reduced]` writes `<seed>.keras`, `<seed>.in.npz` and `<seed>.out.npz` for
+//! each seed from `FIRST` on, and `<seed>.h5` if HDF5 can store the model. `reduced` shrinks each model to one layer,
+//! of the class of its last layer.
 
 use std::error::Error;
 use std::fs;
@@ -15,7 +15,7 @@ use netc_keras_testgen::{KerasRecipe, dialects, oracle};
 use netc_passes::lower;
 use netc_testgen::reduce::{Verdict, reduce};
 
-/// The seed and the batch of the inputs.
+/// The seed and the batch size of the inputs.
 const INPUTS: (u64, u64) = (11, 2);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The smallest model with a layer of the class of the last that computes finite numbers.
+/// The smallest model that has a layer of the class of the last one and computes finite numbers.
 fn to_last_layer(model: &Module) -> Module {
     let ops = |module: &Module| -> Vec<String> {
         let ops = module.main().into_iter().flat_map(Func::ops).map(|(_, op)| &op.kind);
@@ -53,7 +53,7 @@ fn to_last_layer(model: &Module) -> Module {
     reduce(model, &dialects(), shows).module
 }
 
-/// Inputs of the model, and what netc computes of them.
+/// Inputs for the model, and the outputs that netc computes.
 fn computed(model: &Module) -> Result<(Vec<Tensor>, Vec<Tensor>), Box<dyn Error>> {
     let lowered = lower::lower_module(model, &dialects())?;
     let main = lowered.func_named(MAIN).ok_or("there is no @main")?;

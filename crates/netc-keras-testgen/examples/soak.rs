@@ -1,7 +1,8 @@
-//! Runs random modules through every oracle: `cargo run --release -p netc-keras-testgen --example soak -- [MODULES] [SEED]`.
+//! Runs random modules through every oracle:
+//! `cargo run --release -p netc-keras-testgen --example soak -- [MODULES] [SEED]`.
 //!
-//! One module for each seed from `SEED` on, in turn a program of core ops and a Keras model. Stops at the first seed
-//! whose module fails, says which, and ends with 1.
+//! Makes one module for each seed from `SEED` on, alternating between programs of core ops and Keras models. Stops at
+//! the first seed whose module fails, prints it, and exits with 1.
 
 #![allow(clippy::print_stdout)]
 
@@ -14,14 +15,14 @@ use netc_keras_testgen::{KerasRecipe, dialects, oracle as files};
 use netc_testgen::oracle::{self, Subject, Wrong};
 use netc_testgen::{CoreRecipe, Cuts, Feature, Features};
 
-/// Steps of a program, and of a model.
+/// The steps of a program, and of a model.
 const CORE_OPS: usize = 24;
 const LAYERS: usize = 10;
 
-/// What an oracle says.
+/// The verdict of an oracle.
 type Judged = Result<(), Wrong>;
 
-/// How many modules are judged between two lines of progress.
+/// The number of modules between two lines of progress.
 const PROGRESS: u64 = 10_000;
 
 fn main() -> ExitCode {
@@ -31,18 +32,18 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     for (done, seed) in (1..=modules).zip(first..) {
-        if let Err(wrong) = catch_unwind(|| judge(seed)).unwrap_or_else(|_| Err("panics".into())) {
+        if let Err(wrong) = catch_unwind(|| judge(seed)).unwrap_or_else(|_| Err("panicked".into())) {
             println!("seed {seed}: {wrong}");
             return ExitCode::FAILURE;
         }
         if done % PROGRESS == 0 || done == modules {
-            println!("{done} modules hold, the last of seed {seed}");
+            println!("{done} modules passed, up to seed {seed}");
         }
     }
     ExitCode::SUCCESS
 }
 
-/// The module of the seed passes every oracle.
+/// Runs all oracles on the module of a seed.
 fn judge(seed: u64) -> Judged {
     let cuts = Cuts::from_seed(seed);
     if seed.is_multiple_of(2) {
@@ -82,8 +83,8 @@ fn model(module: &Module, cuts: &[String], seed: u64) -> Judged {
     each(oracle::OVER_LAYERS, &dialects, |subject| rewrites_once(module, cuts, subject))
 }
 
-/// What holds of models with layers that have no meaning, once they are read: their files do not say all that the
-/// generator does, as how many results a call has.
+/// Oracles for models with unsupported layers, after a round trip: a file does not record all that the generator knows,
+/// such as the number of results of a call.
 fn unknown_layers(module: &Module, cuts: &[String]) -> Judged {
     let dialects = dialects();
     oracle::print_parse(module)?;
@@ -95,7 +96,7 @@ fn unknown_layers(module: &Module, cuts: &[String]) -> Judged {
     oracle::split_merge(module, cuts)
 }
 
-/// What holds of programs and models alike.
+/// Oracles for programs and models alike.
 fn anything(module: &Module, cuts: &[String], dialects: &Dialects, seed: u64) -> Judged {
     oracle::print_parse(module)?;
     oracle::verifier_rejects(module, seed)?;

@@ -1,7 +1,7 @@
-//! Random Keras models, and the oracles that judge what netc does to them and to their files.
+//! Random Keras models, and oracles for what netc does to them and to their files.
 //!
-//! A [`KerasRecipe`] is a recipe of `netc-testgen` with layers for steps. The [`oracle`]s take a model, or the bytes of a
-//! file, and say what is wrong.
+//! A [`KerasRecipe`] is a `netc-testgen` recipe whose steps are layers. An [`oracle`] takes a model, or the bytes of a
+//! file, and returns what is wrong with it.
 //!
 //! ```
 //! use netc_keras_testgen::{KerasRecipe, dialects, oracle};
@@ -13,7 +13,7 @@
 //! # Ok::<(), netc_testgen::oracle::Wrong>(())
 //! ```
 //!
-//! To let recipes make a new layer, add it to the family of its class in `recipe/`; a test says which layers are missing.
+//! To generate a new layer, add it to the family of its class in `recipe/`; a test lists the layers that are missing.
 
 pub mod oracle;
 mod recipe;

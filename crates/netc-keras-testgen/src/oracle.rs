@@ -1,4 +1,4 @@
-//! What must hold of every Keras model, and of every file: functions that say what is wrong.
+//! Oracles for Keras models and files: functions that return what is wrong.
 
 mod files;
 mod manifests;

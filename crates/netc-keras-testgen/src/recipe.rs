@@ -1,7 +1,7 @@
-//! Keras models of layers: every class that has a lowering, in every shape of graph.
+//! Keras models with every class that has a lowering, in every shape of graph.
 //!
-//! Each class of steps is a family of layers; the file of the family knows its configurations. A step reads tensors
-//! that the family takes, draws a layer and its configuration, and adds nothing where no tensor fits.
+//! A class of steps is a family of layers; the family's file knows their configurations. A step picks the tensors that
+//! it reads, then a layer and its configuration. It adds nothing if no tensor fits.
 
 mod arrays;
 mod attention;
@@ -32,105 +32,105 @@ use draft::{Draft, Shape};
 use netc_testgen::{Build, Feature, Recipe, classes, of};
 
 classes! {
-    /// What a step of a [`KerasRecipe`] adds: one of a family of layers or operations.
+    /// What a step of a [`KerasRecipe`] adds: a member of a family of layers or operations.
     KerasClass {
         /// An activation by name.
         Activation,
         /// A layer that is an activation.
         Rectifier,
-        /// A matrix product.
+        /// A dense layer.
         Dense,
-        /// A sum of two tensors.
+        /// A layer that merges tensors elementwise.
         Merge,
         /// A convolution.
         Conv,
-        /// A convolution of each channel on its own.
+        /// A depthwise convolution.
         Depthwise,
-        /// The two of them.
+        /// A separable convolution.
         Separable,
-        /// A convolution over elements with zeros between them.
+        /// A transposed convolution.
         Transposed,
-        /// The largest of windows, or their mean.
+        /// Max or average pooling.
         Pool,
-        /// The mean or largest of whole images.
+        /// Global pooling.
         GlobalPool,
-        /// As many windows as asked for.
+        /// Adaptive pooling.
         Adaptive,
-        /// Images of another size.
+        /// A resized or cropped image.
         Resize,
         /// A normalization with weights.
         Norm,
-        /// A change of scale.
+        /// A layer that scales.
         Scaling,
-        /// Tensors one after the other.
+        /// A concatenation.
         Concatenate,
-        /// Products of tensors summed over an axis.
+        /// A dot product of two tensors along an axis.
         Dot,
         /// An Einstein sum with a kernel.
         EinsumDense,
-        /// Rows of a table.
+        /// An embedding.
         Embedding,
-        /// Vectors of categories.
+        /// An encoding of categories.
         Category,
         /// Attention without projections.
         Attention,
-        /// Attention of several heads.
+        /// Multi-head attention.
         MultiHead,
-        /// Steps that hand on a state.
+        /// A recurrent layer.
         Recurrent,
-        /// Such steps with convolutions.
+        /// A convolutional recurrent layer.
         ConvRecurrent,
-        /// Such steps from both ends.
+        /// A bidirectional recurrent layer.
         Bidirectional,
-        /// A layer for every step.
+        /// A layer applied to every step.
         TimeDistributed,
-        /// Another shape or another order of axes.
+        /// A layer that changes the shape or the order of axes.
         Reshape,
-        /// More or fewer elements at the ends of axes, or elements repeated.
+        /// Padding, cropping or upsampling.
         Border,
-        /// What changes nothing after training.
+        /// A layer that is the identity in inference.
         Dropout,
-        /// What changes images in training only.
+        /// An image augmentation, which acts in training only.
         Augment,
-        /// Steps that are left out.
+        /// A layer that masks steps.
         Masking,
-        /// A layer of the user.
+        /// A custom layer.
         Custom,
-        /// A function of each element, as an operation.
+        /// An elementwise function, as an operation.
         Unary,
         /// A function of `keras.ops.nn`.
         Function,
         /// An operation of two tensors, or of a tensor and a constant.
         Binary,
-        /// A comparison and what is made of it.
+        /// A comparison and ops that use its result.
         Compare,
-        /// Another type and back.
+        /// A conversion to another type and back.
         Cast,
         /// An operation that reduces axes.
         Reduce,
         /// An operation that moves elements.
         Move,
-        /// An operation that makes one tensor of several.
+        /// An operation that joins several tensors.
         Join,
         /// An operation with several results.
         Parts,
-        /// Elements by their indices.
+        /// An operation that selects elements by index.
         Index,
-        /// A product of matrices.
+        /// A matrix product, as an operation.
         Product,
-        /// A convolution with a constant kernel.
+        /// A convolution with a constant kernel, as an operation.
         Kernel,
-        /// An operation over windows.
+        /// Pooling, as an operation.
         Windows,
         /// An operation that normalizes.
         Normalize,
-        /// A layer or model that is there, applied again.
+        /// An existing layer or model, applied again.
         Again,
-        /// Several layers in a row that are there, applied to another tensor.
+        /// A chain of existing layers, applied to another tensor.
         Tower,
-        /// A model of the next steps, as a layer.
+        /// A model of the next steps, used as a layer.
         Nested,
-        /// A chain of the next steps, as a layer.
+        /// A Sequential model of the next steps, used as a layer.
         Sequential,
     }
 }
@@ -138,7 +138,7 @@ classes! {
 /// A Keras model as plain data.
 pub type KerasRecipe = Recipe<KerasClass>;
 
-/// The meaning of the layers of the user, as a layer library.
+/// The lowerings of the custom layers, as a layer library.
 pub const LIBRARY: &str = "netc 1
 func @Scale(%x: any[*], %gamma: any[*], %beta: any[*]) -> (%y) {
   %g = lib.along(%gamma, %x) {axis = {config = \"axis\", default = -1}} : any[*]
@@ -155,29 +155,29 @@ func @Adapter(%x: any[*], %down: any[*], %bias: any[*], %up: any[*]) -> (%y) {
 }
 ";
 
-/// What a layer without a meaning does, which only the generator knows.
+/// The lowering of an unsupported layer: only the generator knows it.
 const SECRET: &str = "func @Secret(%x: any[*], %gamma: any[*], %beta: any[*]) -> (%y) {
   %s = mul(%x, %gamma) : any[*]
   %y = add(%s, %beta) : any[*]
 }
 ";
 
-/// The formats that the oracles ask: those of the layers that recipes have.
+/// The formats that the oracles use: those of Keras.
 pub fn formats() -> Formats {
     Formats::new().with(&netc_keras::FRAMEWORK)
 }
 
-/// The meaning of every layer of a recipe that runs: Keras's own, and those of [`LIBRARY`].
+/// The lowerings of all supported layers in recipes: Keras layers and those of [`LIBRARY`].
 pub fn dialects() -> Dialects {
     let mut dialects = Dialects::new();
     let library = LayerLibrary::parse(LIBRARY);
     debug_assert!(library.is_ok(), "{library:?}");
-    library.into_iter().for_each(|library| dialects.push(library));
+    library.into_iter().for_each(|library| dialects.push_library(library));
     formats().add_dialects(&mut dialects);
     dialects
 }
 
-/// Element types of the inputs, and their extents after the batch.
+/// Element types of inputs, and their extents after the batch.
 const INPUTS: &[(ElemType, &[u64])] = &[
     (ElemType::F32, &[4]),
     (ElemType::F32, &[6, 5, 2]),
@@ -193,7 +193,7 @@ const INPUTS: &[(ElemType, &[u64])] = &[
 ];
 
 impl Build for KerasClass {
-    /// The model: valid, and executable with [`dialects`].
+    /// Builds the model. It is valid, and executable with [`dialects`].
     fn build(recipe: &KerasRecipe) -> Module {
         let of_several = |all: &[u8], several| all[..if several { all.len() } else { all.len().min(1) }].to_vec();
         let inputs = of_several(&recipe.inputs, recipe.features.has(Feature::ManyInputs));
@@ -219,7 +219,7 @@ impl Build for KerasClass {
     }
 }
 
-/// Takes the types away that follow from the meaning of layers that have none to [`dialects`].
+/// Removes the types that follow from layers that [`dialects`] does not support.
 fn forget_types(module: &mut Module) {
     let dialects = dialects();
     for func in callees_first(module) {
@@ -245,5 +245,5 @@ fn known_types(module: &Module, func: FuncId, op: OpId, dialects: &Dialects) -> 
     }
 }
 
-/// A model with one input, and one output of at least this number, is a chain of layers.
+/// A model with one input and one output, whose number is at least this, is a chain of layers.
 const SEQUENTIAL: u8 = 208;

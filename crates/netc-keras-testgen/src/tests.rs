@@ -1,4 +1,4 @@
-//! What the generator of Keras models promises: every class, every shape of graph, files that read back.
+//! Tests of the generator: every class, every shape of graph, files that read back.
 
 use std::collections::BTreeSet;
 
@@ -22,14 +22,14 @@ fn classes(modules: &[Module]) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_class_with_a_meaning_is_made() {
+fn every_class_with_a_lowering_is_generated() {
     let found = classes(&models(2500).map(|(_, model)| model).collect::<Vec<_>>());
     let missing: Vec<String> = lower::classes().map(|(name, _)| name).filter(|name| !found.contains(name)).collect();
     assert_eq!(missing, Vec::<String>::new());
 }
 
 #[test]
-fn models_are_valid_and_survive_their_files() {
+fn models_are_valid_and_round_trip() {
     for (seed, model) in models(300) {
         verify(&model).unwrap_or_else(|e| panic!("{seed}: {e}"));
         oracle::round_trip_keras(&model, &dialects()).unwrap_or_else(|e| panic!("{seed}: {e}"));
@@ -37,7 +37,7 @@ fn models_are_valid_and_survive_their_files() {
 }
 
 #[test]
-fn stages_compute_the_same() {
+fn stages_compute_the_same_as_the_whole() {
     for (seed, model) in models(300) {
         let cuts = Cuts::from_seed(seed).names(&model);
         oracle::split_compose_keras(&model, &cuts, &dialects()).unwrap_or_else(|e| panic!("{seed}: {e}"));
@@ -45,8 +45,8 @@ fn stages_compute_the_same() {
 }
 
 #[test]
-fn recipes_make_every_graph() {
-    // What no output needs is in no model of layers, and what is constant is no tensor of one.
+fn recipes_cover_every_kind_of_graph() {
+    // A model of layers has no ops that no output needs, and no constant tensors.
     let of_programs =
         ["a dead op", "an input that is not read", "an output that is constant", "a function without parameters"];
     let features = Features::default().with(Feature::Abstract);
@@ -62,11 +62,11 @@ fn recipes_make_every_graph() {
 }
 
 #[test]
-fn every_layer_is_made() {
+fn every_family_of_layers_is_generated() {
     let modules: Vec<Module> = models(200).map(|(_, model)| model).collect();
     modules.iter().for_each(|m| verify(m).unwrap());
     let found = classes(&modules);
-    // Merge, Pool, GlobalPool and Operation are several, Again is none.
+    // Merge, Pool, GlobalPool and the operations have several classes each; Again has none.
     assert!(found.len() >= KerasClass::ALL.len() + 6, "{found:?}");
     assert!(
         modules.iter().any(|m| m.funcs[0].ops().any(|(_, op)| op.loc.to_string().ends_with("@1"))),
@@ -81,7 +81,7 @@ fn extreme_numbers_build() {
     }
 }
 
-/// An oracle that accepts everything proves nothing.
+/// Guards against oracles that accept everything.
 #[test]
 fn oracles_can_fail() {
     let module = KerasRecipe::from_seed(3, 8).build();
@@ -94,7 +94,7 @@ fn oracles_can_fail() {
     assert!(oracle::round_trip_keras(&renamed, &dialects()).is_err());
 }
 
-/// A program of core ops, a model of layers, or the stages of one.
+/// A program of core ops, a model of layers, or the stages of a model.
 fn program_or_model(seed: u64) -> Module {
     let mut module = KerasRecipe::from_seed(seed, 8).build();
     match seed % 3 {
@@ -111,7 +111,7 @@ fn program_or_model(seed: u64) -> Module {
 }
 
 #[test]
-fn every_rule_is_broken_and_every_break_is_caught() {
+fn verifier_catches_every_planted_violation() {
     let rules: BTreeSet<u8> = judge::BREAKS.iter().map(|b| b.rule).collect();
     assert_eq!(rules, (1..=19).filter(|rule| ![12, 16].contains(rule)).collect());
     let mut applied = BTreeSet::new();
@@ -119,7 +119,7 @@ fn every_rule_is_broken_and_every_break_is_caught() {
     assert_eq!(applied, (0..judge::BREAKS.len()).collect());
 }
 
-/// The smallest module for which `shows` holds, found from `module`.
+/// Reduces `module` to the smallest module for which `shows` holds.
 fn reduced(module: &Module, shows: impl Fn(&Module) -> bool) -> Module {
     reduce(module, &dialects(), &mut |m| if shows(m) { Verdict::Shows } else { Verdict::Clean }).module
 }
@@ -129,7 +129,7 @@ fn has(module: &Module, name: &str) -> bool {
 }
 
 #[test]
-fn a_reduced_model_keeps_one_layer_that_runs_and_survives_its_file() {
+fn reduced_models_have_one_layer_that_runs_and_round_trips() {
     for seed in 0..60 {
         let model = KerasRecipe::from_seed(seed, 10).build();
         let Some(name) = last_layer(&model) else { continue };

@@ -1,4 +1,4 @@
-//! Building Keras models layer by layer, as importing the file that Keras would write gives them.
+//! Builds Keras models layer by layer. The module equals the one imported from the file that Keras would write.
 //!
 //! ```
 //! use netc_keras::build::{Conv2d, Dense, ModelBuilder};

@@ -1,4 +1,4 @@
-//! The words of a Keras configuration: JSON, names, classes, calls and declarations. Reads no file.
+//! The parts of a Keras configuration: JSON, names, classes, calls and declarations. Reads no files.
 
 pub(crate) mod attrs;
 pub(crate) mod call;

@@ -1,4 +1,4 @@
-//! The files that a model is stored in, as bytes and tables of weights: nothing here knows what a layer computes.
+//! Model files as bytes and weight tables. Nothing here knows what a layer computes.
 
 pub(crate) mod assets;
 pub(crate) mod compiled;

@@ -1,4 +1,4 @@
-//! What can be wrong with a Keras file, with the place at each level.
+//! Errors of Keras files. Each level adds the place where the problem is.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use netc_format::stack::{MAX_LEVELS, MAX_NESTING};
 
-/// A file that cannot be read as a Keras model, or a model that cannot be written as one.
+/// Failure to read a Keras file, or to write a model as one.
 #[derive(Debug, Error)]
 pub enum KerasError {
     /// Reading failed.
@@ -25,62 +25,62 @@ pub enum KerasError {
     /// Writing failed.
     #[error("cannot write the model `{model}`")]
     Write {
-        /// The function that was to be written.
+        /// The function being written.
         model: Name,
         /// Why.
         source: Problem,
     },
 }
 
-/// A result with the problem of a file.
+/// A result whose error is a [`Problem`] unless stated otherwise.
 pub(crate) type Result<T, E = Problem> = std::result::Result<T, E>;
 
-/// What is wrong.
+/// The problem with a file or a model.
 #[derive(Debug, Error)]
 pub enum Problem {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It cannot be opened.
+    /// The file cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// It is of no format that is read.
+    /// The file is in no format that netc reads.
     #[error("{0}")]
     Unknown(&'static str),
-    /// It is not a `.keras` archive.
+    /// The file is not a valid `.keras` archive.
     #[error("it is not a .keras archive: {0}")]
     Archive(String),
     /// A member of the archive is missing.
     #[error("the archive has no `{0}`: a .keras file holds config.json, metadata.json and model.weights.h5")]
     Missing(&'static str),
-    /// A member of the archive is not what was once written.
+    /// The checksum of an archive member does not match its bytes.
     #[error(
-        "`{member}` is damaged: its checksum is {found:08x}, and the archive says {expected:08x}; get the file anew, or \
-         save the model anew"
+        "`{member}` is damaged: its checksum is {found:08x}, the archive records {expected:08x}; download the file \
+         again, or save the model again"
     )]
     Checksum {
         /// The member.
         member: String,
-        /// CRC-32 by the archive's directory.
+        /// CRC-32 that the archive's directory records.
         expected: u32,
-        /// CRC-32 of its bytes.
+        /// CRC-32 of the member's bytes.
         found: u32,
     },
     /// A member of the archive is not JSON.
-    #[error("`{member}` is {source}")]
+    #[error("`{member}` is {problem}")]
     Json {
         /// The member.
         member: &'static str,
         /// Line, column and cause.
-        source: JsonError,
+        problem: JsonError,
     },
-    /// The file is text and not JSON.
+    /// The file is text, but not valid JSON.
     #[error("it is {0}")]
-    NotJson(#[source] JsonError),
-    /// The file is JSON and no model.
+    NotJson(JsonError),
+    /// The file is readable, but does not contain a model.
     #[error("{0}")]
     NoModel(String),
-    /// The configuration is not that of a model.
+    /// The configuration does not describe a valid model.
     #[error("{place}: {note}")]
     Config {
         /// The place in the configuration.
@@ -88,7 +88,7 @@ pub enum Problem {
         /// What was found and what was expected.
         note: String,
     },
-    /// The model has no graph.
+    /// The file has no graph: a subclassed model, or a functional one saved by its arguments.
     #[error(
         "the file records the arguments of the class `{class}`, not its graph: if the model is functional, \
          `keras.Model(m.inputs, m.outputs).save(\"x.keras\")` writes the graph; if not, its graph is the Python code of \
@@ -98,7 +98,7 @@ pub enum Problem {
         /// The class.
         class: Name,
     },
-    /// The model is a functional one of a class that records its arguments.
+    /// The model is functional, but its class saves its arguments instead of the graph.
     #[error(
         "the file records the arguments of the class `{class}`, not its graph; the model is functional, so \
          `keras.Model(m.inputs, m.outputs).save(\"x.keras\")` writes the graph"
@@ -107,13 +107,13 @@ pub enum Problem {
         /// The class.
         class: Name,
     },
-    /// It is a layer.
+    /// The configuration is of a single layer.
     #[error("it is the configuration of a layer `{class}`, not of a model")]
     LayerAlone {
         /// The class.
         class: Name,
     },
-    /// The weights are not readable HDF5.
+    /// netc cannot read the HDF5 file with the weights.
     #[error("model.weights.h5: {place}: {note}")]
     Weights {
         /// The group or dataset.
@@ -121,7 +121,7 @@ pub enum Problem {
         /// What was found and what was expected.
         note: String,
     },
-    /// A whole model in an HDF5 file is not what Keras writes.
+    /// An HDF5 file with a whole model differs from what Keras writes.
     #[error("{place}: {note}")]
     WholeModel {
         /// The group, dataset or attribute.
@@ -129,44 +129,44 @@ pub enum Problem {
         /// What was found and what was expected.
         note: String,
     },
-    /// One of the files that the weights are spread over is not readable.
-    #[error("the shard `{shard}`: {problem}")]
+    /// One shard of the weights is unreadable.
+    #[error("the shard `{shard}`")]
     Shard {
         /// The file.
         shard: String,
         /// Why.
-        problem: Box<Problem>,
+        source: Box<Problem>,
     },
-    /// A layer does not fit its configuration, its weights or its inputs.
-    #[error("layer `{layer}`: {source}")]
+    /// A layer contradicts its configuration, its weights or its inputs.
+    #[error("layer `{layer}`")]
     Layer {
         /// The layer's path.
         layer: Name,
         /// Why.
         source: LowerError,
     },
-    /// Weights that were given apart from the model do not fit a layer.
-    #[error("they do not fit layer `{layer}`, which reads {read} and for which the file has {found}: {source}")]
+    /// A separate weights file does not fit a layer.
+    #[error("they do not fit layer `{layer}`: it reads {read}, the file has {found}")]
     Unfit {
         /// The layer's path.
         layer: Name,
-        /// The types of the tensors that it reads.
+        /// The types of the layer's inputs.
         read: String,
-        /// The weights of the layer in the file, with their types.
+        /// The layer's weights in the file, with their types.
         found: String,
         /// Why.
         source: Box<LowerError>,
     },
     /// The graph breaks a rule of the IR.
-    #[error("its graph is malformed: {0}")]
+    #[error("its graph is malformed")]
     Malformed(#[from] netc_ir::Violations),
-    /// Bytes of a weight cannot be had.
+    /// The bytes of a weight cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A file that the model names may not be read.
-    #[error(transparent)]
+    /// The model names a file outside the allowed folders.
+    #[error("the model names a file that netc may not read")]
     Place(#[from] PlaceError),
-    /// The program holds something that Keras files cannot say.
+    /// The program contains something that Keras files cannot express.
     #[error("{place}: {note}")]
     NotKeras {
         /// The op, parameter or output.
@@ -176,28 +176,34 @@ pub enum Problem {
     },
 }
 
-/// Why a text is no JSON that is read.
+/// The reason why netc rejects a JSON text.
 #[derive(Debug, Error)]
 pub enum JsonError {
-    /// It is no JSON.
+    /// The text is not valid JSON.
     #[error("not JSON: expected {expected} at line {line} column {column}")]
     Syntax {
-        /// What would have been right.
+        /// What was expected.
         expected: &'static str,
-        /// The line, from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// The byte in the line, from 1.
+        /// The byte in the line, counted from 1.
         column: usize,
     },
-    /// It nests too deep.
+    /// The text nests too deep.
     #[error("nested deeper than {MAX_LEVELS} levels; netc reads at most {MAX_NESTING} levels of nested models")]
     Depth,
-    /// Its values take more memory than the file justifies.
-    #[error("JSON of too many values for its file: {0}")]
-    Budget(#[from] Exceeded),
-    /// Its values take more memory than there is.
-    #[error("JSON of more values than fit into memory")]
+    /// The values take more memory than the file's size justifies.
+    #[error("JSON with too many values for the size of its file: {0}")]
+    Budget(Exceeded),
+    /// The values do not fit into memory.
+    #[error("JSON with more values than fit into memory")]
     Memory,
+}
+
+impl From<Exceeded> for JsonError {
+    fn from(error: Exceeded) -> Self {
+        Self::Budget(error)
+    }
 }
 
 impl Problem {
@@ -205,7 +211,7 @@ impl Problem {
         Self::Config { place: place.into(), note: note.into() }
     }
 
-    /// Missing weights, in a file that has weights of no layer.
+    /// Adds the first unclaimed weights to a problem about missing weights.
     pub(crate) fn with_unclaimed(self, unclaimed: &[&str]) -> Self {
         let Self::Config { place, note } = self else { return self };
         if unclaimed.is_empty() {
@@ -219,14 +225,14 @@ impl Problem {
         Self::WholeModel { place: place.into(), note: note.into() }
     }
 
-    /// A problem of an HDF5 file that is the model, and not a member of an archive.
+    /// Turns a problem of `model.weights.h5` into one of an HDF5 file that is itself the model.
     pub(crate) fn in_whole_model(self) -> Self {
         if let Self::Weights { place, note } = self { Self::WholeModel { place, note } } else { self }
     }
 
-    /// A problem of a shard of the weights.
+    /// Attributes the problem to a shard of the weights.
     pub(crate) fn in_shard(self, shard: &str) -> Self {
-        Self::Shard { shard: shard.into(), problem: Box::new(self.in_whole_model()) }
+        Self::Shard { shard: shard.into(), source: Box::new(self.in_whole_model()) }
     }
 
     pub(crate) fn weights(place: impl Into<String>, note: impl Into<String>) -> Self {

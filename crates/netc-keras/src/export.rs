@@ -1,4 +1,4 @@
-//! From a module to files.
+//! Writes a module to Keras files.
 
 mod changes;
 mod compiled;

@@ -1,4 +1,4 @@
-//! The formats of Keras, as entries of the table of formats.
+//! The Keras entries of the format table.
 
 use std::io::Write;
 
@@ -15,53 +15,53 @@ use crate::import::read;
 use crate::lower::KerasDialect;
 use crate::{export, legacy, text};
 
-/// Everything that Keras reads and writes.
+/// The Keras formats and the dialect of Keras layers.
 pub const FRAMEWORK: Framework =
     Framework { formats: &[&KERAS, &H5, &H5_KERAS2, &TFJS, &JSON], dialect: Some(|| Box::new(KerasDialect)) };
 
-/// The archives of Keras 3.
+/// Keras 3 archives.
 pub const KERAS: Format = Format {
     extensions: &["keras"],
-    help: "An archive of Keras 3",
+    help: "A Keras 3 archive",
     reader: Some(&Files::Archive),
     writer: Some(&Files::Archive),
     ..Format::new("keras", "a .keras file")
 };
 
-/// HDF5 files, as the Keras of the model writes them.
+/// HDF5 files as written by the Keras version that the model is from.
 pub const H5: Format = Format {
     extensions: &["h5", "hdf5"],
     except: &[".weights.h5"],
-    help: "HDF5, which the Keras loads that the model is of; layers stay declared as they were read",
+    help: "HDF5 for the Keras version that the model is from; layers stay declared as read",
     reader: Some(&Files::Hdf5),
     writer: Some(&Files::Hdf5),
     ..Format::new("h5", "an HDF5 file of Keras")
 };
 
-/// HDF5 files for tf.keras 2.15, of a model of any Keras. They are read as [`H5`] is.
+/// HDF5 files for tf.keras 2.15, written from a model of any Keras version. [`H5`] reads them.
 pub const H5_KERAS2: Format = Format {
     name: "h5-keras2",
     title: "an HDF5 file of Keras 2",
-    help: "HDF5 that tf.keras 2.15 loads, of a model of any Keras",
+    help: "HDF5 for tf.keras 2.15, from a model of any Keras version",
     reader: None,
     writer: Some(&Files::Hdf5OfKeras2),
     ..H5
 };
 
-/// Layers-models of TensorFlow.js. Which JSON is one says its text, so they are read as [`JSON`] is.
+/// TensorFlow.js layers models. [`JSON`] has the same reader: only the text of a JSON file tells the two apart.
 pub const TFJS: Format = Format {
     layout: Layout::Folder { main: export::TFJS_MODEL },
-    help: "A folder with model.json and its weights, which TensorFlow.js loads; layers are declared as in Keras 2",
+    help: "A folder with model.json and its weights for TensorFlow.js; layers are declared as in Keras 2",
     reader: Some(&Files::Json),
     writer: Some(&Files::Tfjs),
     ..Format::new("tfjs", "a model of TensorFlow.js")
 };
 
-/// What `to_json` writes.
+/// The JSON architecture that Keras writes with `to_json`.
 pub const JSON: Format = Format {
     extensions: &["json"],
     holds: Holds::Architecture,
-    help: "The layers without weights, as `model.to_json()` gives them",
+    help: "The layers without weights, as `model.to_json()` returns them",
     reader: Some(&Files::Json),
     writer: Some(&Files::Json),
     ..Format::new("json", "an architecture in JSON")
@@ -155,7 +155,7 @@ impl Writer for Files {
 }
 
 impl Files {
-    /// Names the losses and metrics of the model that are in no file.
+    /// Notes the losses and metrics of the model that this format drops.
     fn lost_losses(self, module: &Module, losses: &[Name]) -> Option<Note> {
         let (kept, reason) = match self {
             Self::Hdf5 | Self::Hdf5OfKeras2 => {
@@ -166,7 +166,7 @@ impl Files {
         };
         let lost = losses.iter().filter(|name| !kept.contains(name));
         let lost: Vec<String> = lost.map(|name| format!("`{name}`")).collect();
-        let note = format!("the losses and metrics of {} are left out: {reason}", lost.join(", "));
+        let note = format!("the losses and metrics of {} are dropped: {reason}", lost.join(", "));
         (!lost.is_empty()).then(|| Note::new("losses-left-out", note))
     }
 }

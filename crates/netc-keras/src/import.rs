@@ -1,4 +1,4 @@
-//! From a file to a module.
+//! Reads a Keras file into a module.
 
 mod claim;
 mod foreign;

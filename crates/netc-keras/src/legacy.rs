@@ -1,8 +1,7 @@
-//! Files of older Keras: what their declarations, calls and weights are in Keras 3, and the other way.
+//! Converts the declarations, calls and weights of older Keras to Keras 3 and back.
 //!
-//! An HDF5 file says neither of which package a class is nor how its weights are called in a `.keras` file. A module
-//! keeps the declaration as it was read. The lowering and the writer of `.keras` files ask [`modern`] for the declaration
-//! of Keras 3.
+//! An HDF5 file records neither the package of a class nor the names of its weights in a `.keras` file. A module keeps
+//! the declaration as read. The lowering and the `.keras` writer ask [`modern`] for the Keras 3 declaration.
 
 mod calls;
 mod downgrade;

@@ -1,8 +1,8 @@
-//! The meaning of every Keras layer and operation, as core ops.
+//! Lowers every Keras layer and operation to core ops.
 //!
-//! One lowering per class, an [`Entry`] in the table of its kind. A lowering does in inference mode what Keras 3 with
-//! its JAX backend does, in the same order of operations, so that results agree to rounding. Whatever part of a
-//! configuration it does not know is an error, never ignored.
+//! Each class has one lowering, an [`Entry`] in the table of its kind. A lowering computes what Keras 3 with its JAX
+//! backend computes in inference mode, in the same order of operations, so that results agree up to rounding. An
+//! unknown part of a configuration is an error and never ignored.
 
 mod activation;
 mod attention;

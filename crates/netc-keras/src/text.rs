@@ -1,16 +1,16 @@
-//! Text in the encodings that editors and shells leave it in.
+//! Decodes text files in the encodings that editors and shells write.
 
-/// What some editors put before UTF-8 text.
+/// The byte order mark that some editors put before UTF-8 text.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The encoding of a text, as its first bytes show: a byte order mark, or a letter of ASCII, as JSON begins with.
+/// The encoding of a text. A byte order mark or a leading ASCII character, as in JSON, reveals it.
 #[derive(Clone, Copy)]
 enum Encoding {
     Utf8,
     Utf16(fn([u8; 2]) -> u16),
 }
 
-/// The encoding with the number of bytes of its mark.
+/// The encoding, and the length of its byte order mark in bytes.
 fn encoding(start: &[u8]) -> (Encoding, usize) {
     match start {
         [0xff, 0xfe, ..] => (Encoding::Utf16(u16::from_le_bytes), 2),
@@ -22,7 +22,7 @@ fn encoding(start: &[u8]) -> (Encoding, usize) {
     }
 }
 
-/// The text that the bytes are: UTF-8 or UTF-16, with a byte order mark or without. The error says what is wrong.
+/// Decodes UTF-8 or UTF-16, with or without a byte order mark. The error completes the sentence "the file …".
 pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, &'static str> {
     let (encoding, mark) = encoding(&bytes);
     let Encoding::Utf16(unit) = encoding else {
@@ -34,14 +34,14 @@ pub(crate) fn decode(bytes: Vec<u8>) -> Result<String, &'static str> {
     let text = char::decode_utf16(units.iter().map(|bytes| unit(*bytes))).collect::<Result<String, _>>();
     match text {
         Ok(text) if rest.is_empty() => Ok(text),
-        Ok(_) | Err(_) => Err("begins as UTF-16 text does, and is not"),
+        Ok(_) | Err(_) => Err("begins as UTF-16 text does, but is not valid UTF-16"),
     }
 }
 
-/// Whether a file that begins with these bytes is a text that begins like JSON, or has nothing but space so far.
+/// Whether these first bytes of a file could begin a JSON text: an opening `{`, `[` or `"`, or white space only.
 pub(crate) fn begins_like_json(start: &[u8]) -> bool {
     let (encoding, mark) = encoding(start);
-    // Characters of ASCII have a zero byte before or after them in UTF-16.
+    // In UTF-16 an ASCII character comes with a zero byte.
     let is_wide = matches!(encoding, Encoding::Utf16(_));
     let ignored = |byte: &&u8| byte.is_ascii_whitespace() || is_wide && **byte == 0;
     matches!(start[mark..].iter().find(|byte| !ignored(byte)), None | Some(b'{' | b'[' | b'"'))
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_say_the_encoding_and_are_no_part_of_the_text() {
+    fn byte_order_marks_select_the_encoding_and_are_dropped() {
         let text = "{\"é\": \"𝄞\"}";
         let utf16 = |mark: bool, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
             let mark = mark.then_some(0xfeff).into_iter();

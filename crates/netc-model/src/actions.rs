@@ -1,4 +1,4 @@
-//! What is done with a model: rewriting, splitting, running, saving.
+//! Operations on a model: merge, rewrite, split, extract, run, save.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ use crate::stages::Stages;
 use crate::verify::{Executable, Given, Random};
 
 impl Model {
-    /// The model, or if it is the stages of a manifest, the model that they are together.
+    /// Merges the stages of a manifest back into one model. Returns any other model unchanged.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -35,13 +35,13 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Stages that are not one model.
+    /// The stages do not form one model.
     pub fn merged(mut self) -> Result<Self> {
         let Some(manifest) = self.manifest() else { return Ok(self) };
         if StageGraph::of(&self.module, self.main).is_none() {
             return Ok(self);
         }
-        let place = format!("the stages of `{}` are not one model", manifest.display());
+        let place = format!("cannot merge the stages of `{}` into one model", manifest.display());
         let merge = Pipeline::from(PassCall::new(merge::INFO.name));
         let session = self.session().clone();
         let mut context = Context::new(session.dialects());
@@ -51,7 +51,7 @@ impl Model {
         Ok(self)
     }
 
-    /// The model that a pipeline makes of this one, and the most that a pass of it may change of the values.
+    /// Runs a pipeline on a copy of the model. Also returns the fidelity of the passes that ran.
     ///
     /// ```
     /// # use netc_format::Formats;
@@ -66,7 +66,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// A pipeline that names no passes, and a pass that fails.
+    /// The pipeline names an unknown pass, or a pass fails.
     pub fn rewritten(&self, pipeline: &Pipeline) -> Result<(Self, Fidelity)> {
         let mut model = self.clone();
         model.remove_training_state();
@@ -78,8 +78,8 @@ impl Model {
         Ok((model, fidelity))
     }
 
-    /// The stages that the model is cut into. A cut is the name of a layer, or several joined by `+`; layers of nested
-    /// models are named by path, `backbone/conv1`.
+    /// Splits the model into stages. A cut is the name of a layer, or several names joined by `+`. Layers of nested
+    /// models are named by path: `backbone/conv1`.
     ///
     /// ```
     /// # use netc_format::Formats;
@@ -96,7 +96,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// A place where the model cannot be cut, with the nearest where it can.
+    /// The model cannot be cut there. The error names the nearest valid cut.
     pub fn split<'c>(&self, cuts: impl IntoIterator<Item = &'c str>) -> Result<Stages> {
         let at = cuts.into_iter().map(str::to_string).collect();
         let call = PassCall { options: vec![(String::new(), at)], ..PassCall::new(split::INFO.name) };
@@ -105,8 +105,8 @@ impl Model {
         Stages::new(self.clone(), split, &pipeline, fidelity)
     }
 
-    /// Extracts the part of the model between two places, written `FROM..TO`. Omit `FROM` to start at the inputs, `TO` to
-    /// end at the outputs.
+    /// Extracts the part of the model between two places, written `FROM..TO`. Omit `FROM` to start at the inputs, `TO`
+    /// to end at the outputs.
     ///
     /// ```
     /// # use netc_format::Formats;
@@ -121,7 +121,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// Places that are no layers, and a part that would not find a mask that it reads.
+    /// An end of the part is not a layer, or the part reads a mask that is made outside of it.
     pub fn extract(&self, part: &str) -> Result<Self> {
         let call = PassCall { options: vec![(String::new(), vec![part.into()])], ..PassCall::new(extract::INFO.name) };
         Ok(self.rewritten(&Pipeline::from(call))?.0)
@@ -143,12 +143,12 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// As for [`Model::run`].
+    /// See [`Model::run`].
     pub fn random_inputs(&self, random: Random) -> Result<Vec<Tensor>> {
         Executable::new(self.session(), &self.module, Given::Random(random.batch))?.random_inputs(random)
     }
 
-    /// Runs the model on inputs in the order of its parameters, and gives its outputs.
+    /// Runs the model on inputs in the order of its parameters and returns its outputs.
     ///
     /// ```
     /// # use netc_format::Formats;
@@ -163,8 +163,8 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// An unsupported layer, inputs of the wrong shape or type, damaged weights, or a run beyond the session's limits on
-    /// memory and steps.
+    /// A layer is unsupported, inputs have the wrong shape or type, weights are damaged, or the run exceeds the
+    /// session's limits on memory and steps.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         self.check_weights()?;
         let executable = Executable::new(self.session(), &self.module, Given::Tensors(inputs))?;
@@ -172,7 +172,7 @@ impl Model {
         executable.run(&inputs, &mut |_, _| {})
     }
 
-    /// Writes the model to `path`. The extension says the format; stages of a split need a folder.
+    /// Writes the model to `path`. The extension selects the format. Stages of a split need a folder.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -187,12 +187,12 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// A path that says no format, a model that the format does not have, and a file that cannot be written.
+    /// The extension is unknown, the format does not support the model, or a file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<Saved> {
         self.save_as(path.as_ref(), None)
     }
 
-    /// Writes the model to `path` in a format.
+    /// Writes the model to `path` in a given format.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -208,7 +208,7 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// As for [`Model::save`].
+    /// See [`Model::save`].
     pub fn save_as(&self, path: &Path, format: Option<&'static Format>) -> Result<Saved> {
         let graph = StageGraph::of(&self.module, self.main);
         let destination = Destination::of(path, self, graph.as_ref(), format, false)?;

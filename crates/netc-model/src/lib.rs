@@ -17,14 +17,14 @@
 //! assert!(stages.verify(1)?.bit_equal());
 //! stages.save("out", None)?;
 //!
-//! // The manifest is a model again: its stages, one after the other.
+//! // The manifest opens as a model, the chain of its stages.
 //! let chain = netc.open("out/manifest.json")?;
 //! let inputs = chain.random_inputs(Default::default())?;
 //! assert_eq!(chain.run(&inputs)?, model.run(&inputs)?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Formats come from outside: a [`Session`] is given the table of those that it reads and writes.
+//! The crate has no formats of its own. A [`Session`] receives the table of formats to read and write.
 
 mod actions;
 mod error;
@@ -40,12 +40,12 @@ mod stage_graph;
 mod stages;
 pub mod verify;
 
-pub use error::{ModelError, Result};
+pub use error::{ModelError, Remedy, Result};
 pub use model::Model;
 pub use open::OpenOptions;
 pub use pipeline::PassTools;
 pub use save::{Destination, Saved};
 pub use session::{Config, Session};
-pub use stage_graph::{Origin, StageGraph};
+pub use stage_graph::{Origin, Stage, StageGraph};
 pub use stages::Stages;
 pub use verify::{Executable, Given, Random, Verification, verify};

@@ -1,4 +1,4 @@
-//! How much memory and how many steps running a model may take.
+//! Limits on the memory and steps of a run.
 
 use std::fs;
 use std::path::Path;
@@ -6,55 +6,55 @@ use std::path::Path;
 use netc_exec::ExecError;
 use netc_ir::{Module, Resource};
 
-use crate::error::ModelError;
+use crate::error::{ModelError, Remedy};
 
-/// Ops that the layers of any model may become.
+/// Ops that any model may have after lowering.
 const OPS: u64 = 500_000;
 
-/// Ops that a model may have after lowering for each op before.
+/// Additional ops that a model may have after lowering, per source op.
 const OPS_PER_OP: u64 = 100;
 
-/// The most bytes that a run may take where nobody says how many: nine tenths of the memory that is free.
+/// The default memory limit of a run, in bytes: nine tenths of the free memory.
 pub(crate) fn memory() -> u64 {
     free_memory().map_or(u64::MAX, |free| free / 10 * 9)
 }
 
-/// How many ops `module` may have after lowering, where the user allows `max_steps` if they say so.
+/// The maximum number of ops of `module` after lowering: `max_steps`, or a default.
 pub fn max_ops(module: &Module, max_steps: Option<u64>) -> u64 {
     max_steps.unwrap_or_else(|| OPS_PER_OP.saturating_mul(module.num_ops() as u64).saturating_add(OPS))
 }
 
-/// The error of the executor, with the option that allows more.
+/// Adds to an error of the executor which limit to raise.
 pub fn explained(error: ExecError) -> ModelError {
     let ExecError::TooLarge { source, .. } = &error else { return ModelError::from_error(error) };
-    let option = match source.resource {
-        Resource::Steps => "--max-steps",
-        Resource::Memory | Resource::Read => "--max-memory",
+    let remedy = match source.resource {
+        Resource::Steps => Remedy::Steps,
+        Resource::Memory | Resource::Read => Remedy::Memory,
     };
-    ModelError::failed(format!("{error}: {source}; allow more with {option}"))
+    ModelError::needs(remedy, format!("{error}: {source}"))
 }
 
-/// Address space of a thread that works on a model: its stack, and what the allocator reserves for it.
+/// Address space per worker thread: its stack and the allocator's reserve for it.
 const THREAD: u64 = 256 << 20;
 
-/// Returns how many of `wanted` more threads fit into memory.
+/// How many of `wanted` further threads fit into memory.
 pub fn threads(wanted: usize) -> usize {
     let most = free_memory().map_or(u64::MAX, |free| free / THREAD);
     wanted.min(usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// Bytes that this process can have: those that the system has, as far as the limits of the process and of its control
-/// group allow them. None where the system says nothing.
+/// Bytes of memory that this process can still use, within its own limits and those of its control group. `None` if the
+/// system does not tell.
 fn free_memory() -> Option<u64> {
     [available(), address_space(), control_group()].into_iter().flatten().min()
 }
 
-/// What Linux can give without swapping.
+/// Memory that Linux can provide without swapping.
 fn available() -> Option<u64> {
     kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
 }
 
-/// What `ulimit -v` leaves.
+/// What is left of the address space limit (`ulimit -v`).
 fn address_space() -> Option<u64> {
     let limits = fs::read_to_string("/proc/self/limits").ok()?;
     let limit = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
@@ -63,12 +63,12 @@ fn address_space() -> Option<u64> {
     Some(limit.saturating_sub(used))
 }
 
-/// What the control group leaves, or one that it is in.
+/// What is left of the memory limit of the control group and of those that contain it.
 fn control_group() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let left = |folder: &Path, [limit, used]: [&str; 2]| {
         let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
-        // A limit of `max` is no number.
+        // `max` means no limit. It does not parse as a number.
         Some(number(limit)?.saturating_sub(number(used)?))
     };
     let mut least = None;
@@ -82,7 +82,7 @@ fn control_group() -> Option<u64> {
             }
             _ => continue,
         };
-        // Inside of a container the path may be that outside; then the root is the group.
+        // In a container the path may be the one outside of it. Then the root is the group.
         let own = Path::new(path.trim_start_matches('/'));
         let all = own.ancestors().filter_map(|group| left(&Path::new(root).join(group), files));
         least = all.chain(least).min();
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn linux_says_how_much_memory_is_free() {
+    fn free_memory_is_known_on_linux() {
         let free = free_memory().unwrap();
         assert!(free > 1 << 20, "{free} bytes");
         assert_eq!(kilobytes("A: 1 kB\nMemAvailable:   12 kB\n", "MemAvailable:"), Some(12 << 10));

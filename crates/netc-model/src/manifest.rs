@@ -1,17 +1,17 @@
-//! `manifest.json`: the stages of a split model, and how to run them one after the other.
+//! `manifest.json`: the stages of a split model and how to run them.
 //!
-//! `stages[]` are in the order in which they run. The inputs and outputs of a stage are in the order in which its file's
-//! model takes and returns them. An input's `source` is `{"model_input": NAME}` or `{"stage": I, "output": J}`.
+//! `stages[]` lists the stages in execution order, with their inputs and outputs in the order of the stage's file. An
+//! input's `source` is `{"model_input": NAME}` or `{"stage": I, "output": J}`.
 //!
-//! `passes[]` says what made the stages of the model.
+//! `passes[]` lists the passes that produced the stages.
 //!
-//! `bytes` and `checksum` of a stage are those of its file when netc wrote it; `shards[]` has them for files next to it. A
-//! stage that differs is accepted if a framework saved it and it takes and returns what it did: somebody trained it. If
-//! netc wrote it, it belongs to another split.
+//! `bytes` and `checksum` of a stage describe its file as netc wrote it; `shards[]` does so for the files next to it.
+//! If a file differs, netc accepts the stage if a framework saved it with the same signature, because then somebody
+//! trained it. If netc wrote it, it belongs to another split and is rejected.
 //!
-//! Merging needs two things more. `main` is `@main` without its ops, in the IR's own text: what the model is as a whole, and
-//! its inputs, even those that no stage reads. A stage's `calls` hold the numbers that calls of a layer have in the whole,
-//! if those in the stage differ.
+//! Merging needs two more entries. `main` is `@main` without its ops, as IR text. It holds the attributes of the whole
+//! model and its inputs, including those that no stage reads. A stage's `calls` gives the call numbers of layers in the
+//! whole model, where they differ from those in the stage.
 
 mod entry;
 mod files;

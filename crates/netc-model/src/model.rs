@@ -1,4 +1,4 @@
-//! A model with what it is called.
+//! A model: a program with its name, its origin and its session.
 
 use std::path::{Path, PathBuf};
 
@@ -13,21 +13,21 @@ use crate::error::{ModelError, Result};
 use crate::output::refuse_same;
 use crate::session::Session;
 
-/// A model: a program whose `@main` is its graph, with what it is called and where it is from.
+/// A model: a program whose `@main` is its graph, with its name and origin.
 ///
-/// The weights stay in their files until something asks for them.
+/// Weights stay in their files until they are needed.
 #[derive(Clone)]
 pub struct Model {
     /// The program.
     pub module: Module,
     /// Its function `@main`.
     pub main: FuncId,
-    /// The stem of the files that are written from it.
+    /// The stem of the names of files written from it.
     pub name: String,
-    /// What a user should know of the file that was read.
+    /// Notes about the file that was read.
     pub notes: Vec<Note>,
     session: Session,
-    /// The file that was read; those of weights are in the module's table too.
+    /// The file that was read. Files with weights are listed in the module.
     source: Option<PathBuf>,
     is_manifest: bool,
     /// The layers for losses and metrics that it had when it was read.
@@ -43,58 +43,60 @@ impl Model {
         Ok(Self { module, main, name, notes, session: session.clone(), source, is_manifest: false, losses })
     }
 
-    /// The model of a manifest.
+    /// Marks the model as read from a manifest.
     pub(crate) fn of_manifest(self) -> Self {
         Self { is_manifest: true, ..self }
     }
 
-    /// Looks at the model as it was read from `source`: its losses, and the training state, which is removed unless it is
-    /// to be kept.
+    /// Completes a model read from `source`: records its losses, and removes the training state unless it is to be
+    /// kept.
     pub(crate) fn finish(&mut self, source: Option<&Path>, keep_training_state: bool) {
         self.source = source.filter(|path| path.exists()).map(Path::to_path_buf);
-        self.losses = self.session.dialects().losses(&self.module);
+        self.losses = self.session.dialects().loss_layers(&self.module);
         if !keep_training_state {
             self.remove_training_state();
         }
     }
 
-    /// Removes the compile configuration and the optimizer's state, with a note if there were any.
+    /// Drops training state. Adds a note if there was any.
     pub fn remove_training_state(&mut self) {
         if remove_training_state(&mut self.module) {
             self.notes.push(Note::training_state_left_out());
         }
     }
 
-    /// What it was opened with.
+    /// The session that it was opened with.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// What the model is: its class in its framework.
+    /// The class of the model in its framework, or `program`.
     pub fn class(&self) -> &str {
         self.module[self.main].attrs.get(MODEL_CLASS).and_then(Attr::as_str).unwrap_or("program")
     }
 
-    /// How many parameters there are, where weights have `elements`; not known of an architecture without weights.
+    /// The parameter count, given that the weights have `elements` elements. `None` for an architecture without
+    /// weights, whose count is unknown.
     pub fn parameters(&self, elements: u64) -> Option<u64> {
         (!is_architecture(&self.module)).then_some(elements)
     }
 
-    /// The manifest that was read, if the model is stages from files.
+    /// The manifest that the model was read from, if any.
     pub fn manifest(&self) -> Option<&Path> {
         self.source.as_deref().filter(|_| self.is_manifest)
     }
 
-    /// The files that the model is read from: the one that was opened, and those that the weights are in.
+    /// The files that the model is read from: the opened file and those with weights.
     pub fn files(&self) -> impl Iterator<Item = PathBuf> + '_ {
         self.module.files.iter().map(|f| PathBuf::from(&**f)).chain(self.source.clone())
     }
 
-    /// Refuses a target that is one of the files that the model is read from.
+    /// Checks that `target` is not a file that the model or its session is read from.
     ///
     /// # Errors
-    /// Such a target.
+    /// It is one of them.
     pub fn refuse_input(&self, target: &Path) -> Result<()> {
+        self.session.inputs().iter().try_for_each(|file| refuse_same(file, target))?;
         self.files().try_for_each(|file| refuse_same(&file, target))
     }
 
@@ -103,16 +105,15 @@ impl Model {
         &self.losses
     }
 
-    /// Refuses weights that are damaged, as their files' checksums show, before they are computed with.
+    /// Verifies the weights against the checksums in their files. Call this before computing with them.
     ///
     /// # Errors
-    /// Weights that are damaged or cannot be read.
+    /// Weights are damaged or cannot be read.
     pub fn check_weights(&self) -> Result<()> {
         self.check_payload(&Store::open(&self.module).map_err(ModelError::from_error)?)
     }
 
-    /// Refuses weights that are damaged, as the checksums of the files show which `store` reads. Those that it has read or
-    /// copied are not read again.
+    /// Verifies the weights against the checksums in the files of `store`, without rereading what it has already read.
     pub(crate) fn check_payload(&self, store: &Store) -> Result<()> {
         let formats = self.session.formats();
         let check = |(id, path): (FileId, &Name)| formats.check_payload(Path::new(&**path), &store.copied(id));
@@ -129,7 +130,7 @@ impl Model {
     }
 }
 
-/// Removes the training state from a program, and says whether there was any.
+/// Drops training state; returns whether there was any.
 fn remove_training_state(module: &mut Module) -> bool {
     let declared: Vec<LayerId> = training_state(module).collect();
     if declared.is_empty() {

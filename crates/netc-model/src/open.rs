@@ -1,4 +1,4 @@
-//! Opening models.
+//! Opens models.
 
 use std::path::{Path, PathBuf};
 
@@ -11,17 +11,17 @@ use crate::model::Model;
 use crate::output::{Intent, folder_of, recover};
 use crate::session::Session;
 
-/// How a model is opened.
+/// Options for opening a model.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenOptions<'a> {
-    /// A file with weights in place of the model's own.
+    /// A file with weights to use instead of the model's own.
     pub weights: Option<&'a Path>,
-    /// Whether the compile configuration and the optimizer's state are read too: see [`ReadOptions::training_state`].
+    /// Whether to read the training state: see [`ReadOptions::training_state`].
     pub training_state: bool,
 }
 
 impl Session {
-    /// Opens the model at `path`: a file of any format of the session, the manifest of a split, or a folder with either.
+    /// Opens the model at `path`: a file in a format of the session, the manifest of a split, or a folder with either.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -39,12 +39,12 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// A file that cannot be read as a model.
+    /// The file cannot be read as a model.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Model> {
         self.open_with(path.as_ref(), OpenOptions::default())
     }
 
-    /// Opens the model at `path` as [`Session::open`] does, as `options` say.
+    /// Opens a model like [`Session::open`], with options.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -58,7 +58,7 @@ impl Session {
     /// # model.save(&weights)?;
     /// use netc_model::OpenOptions;
     ///
-    /// // A `.json` file has the architecture alone.
+    /// // A `.json` file holds only the architecture.
     /// let options = OpenOptions { weights: Some(&weights), ..OpenOptions::default() };
     /// let model = netc.open_with(&path, options)?;
     /// model.check_weights()?;
@@ -66,23 +66,26 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// As for [`Session::open`], and options that do not fit the file.
+    /// See [`Session::open`]; or the options do not fit the file.
     pub fn open_with(&self, given: &Path, options: OpenOptions<'_>) -> Result<Model> {
         let path = self.file_of(given);
-        // The file may be one of a set that a killed netc had begun to replace.
+        // A killed netc may have left the file's set half replaced.
         let recovered = recover(folder_of(&path), Intent::Read)?;
-        let mut model = if manifest::is_manifest(&path, self.formats()) {
-            options.refuse_weights(given)?;
-            manifest::load(&path, self)?
+        let opened = if manifest::is_manifest(&path, self.formats()) {
+            options.refuse_weights(given).and_then(|()| manifest::load(&path, self))
         } else {
-            self.open_file(&path, options)?
+            self.open_file(&path, options)
+        };
+        let mut model = match opened {
+            Ok(model) => model,
+            Err(error) => return Err(error.after(recovered)),
         };
         model.finish(Some(&path), options.training_state);
         model.notes.splice(0..0, recovered);
         Ok(model)
     }
 
-    /// The main file of the model that `path` is: the path itself, unless it is a folder that has one.
+    /// The main file of the model at `path`: the one in the folder, if `path` is a folder with a model, or else `path`.
     fn file_of(&self, path: &Path) -> PathBuf {
         let manifest = path.join(manifest::FILE_NAME);
         let main = if manifest.is_file() { Some(manifest) } else { self.formats().main_file(path) };
@@ -102,7 +105,7 @@ impl Session {
         Model::new(self, imported.module, name, imported.notes, &path.display().to_string())
     }
 
-    /// The model that the module is. `place` names it in errors.
+    /// Makes a model of a module. `place` names it in errors.
     ///
     /// ```
     /// use netc_format::Formats;
@@ -120,7 +123,7 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// A module without `@main`.
+    /// The module has no `@main`.
     pub fn model(&self, module: Module, name: impl Into<String>, place: &str) -> Result<Model> {
         let mut model = Model::new(self, module, name.into(), Vec::new(), place)?;
         model.finish(None, true);
@@ -133,7 +136,7 @@ impl OpenOptions<'_> {
         let Some(weights) = self.weights else { return Ok(()) };
         let (shown, weights) = (path.display(), weights.display());
         Err(ModelError::Usage(format!(
-            "`{shown}` has its weights: `--weights {weights}` is for a model without weights"
+            "`{shown}` has its own weights; the weights in `{weights}` are for models without weights"
         )))
     }
 }

@@ -1,15 +1,15 @@
-//! Files that appear complete or not at all, alone or as a set.
+//! Writes files atomically: a single file or a set appears complete or not at all.
 //!
-//! Every file is written in a hidden folder (`scratch`) next to its place. A single file is then renamed. A `journal` moves
-//! the files of a set, so the folder holds the old set or the new one, whatever ends the process.
+//! Every file is written to a hidden folder (`scratch`) next to its target. A single file is then renamed. The files of
+//! a set are moved by a `journal`, so that the folder holds the old set or the new one, however the process ends.
 //!
-//! - Whoever makes a file, or moves files to their places, holds the mutex of a table of hidden folders. A signal handler
-//!   takes the same mutex, so a signal arrives before or after, never in between.
-//! - New files, journal and hidden folder are synced before the first rename, the target's folder before old files are
-//!   unlinked. A set that replaces nothing is not synced: a split into a fresh folder takes about as long as `cp`.
-//! - The journal has a [`Stamp`] of each old and new file, which a rename keeps. If an old file changed meanwhile, the set is
-//!   undone. If a new file changed after its rename, undoing would lose it: the set is completed, or nothing moves and the
-//!   error names the hidden folder.
+//! - Code that creates a file or moves files to their targets holds the mutex of a table of hidden folders. A signal
+//!   handler takes the same mutex, so a signal never interrupts these steps.
+//! - New files, journal and hidden folder are synced before the first rename, and the target's folder before old files
+//!   are unlinked. A set that replaces nothing is not synced: a split into a fresh folder takes about as long as `cp`.
+//! - The journal has a [`Stamp`] of each old and new file, which a rename keeps. If an old file changed meanwhile, the
+//!   set is undone. If a new file changed after its rename, undoing would lose that change. Then the set is completed,
+//!   or nothing moves and the error names the hidden folder.
 
 mod journal;
 mod scratch;
@@ -32,49 +32,50 @@ pub use crate::output::journal::Stamp;
 pub(crate) use crate::output::journal::{is_inside, stamp};
 pub use crate::output::scratch::{Scratch, abandon, make_folder};
 
-/// The code of notes on what was done about the files of a netc that was killed.
+/// The code of notes about files recovered from a killed netc.
 pub const RECOVERED: &str = "recovered";
 
-/// Smaller than the blocks in which weights are copied, so that these are not copied once more.
+/// Buffer size. Smaller than the blocks in which weights are copied, so that those bypass the buffer.
 const BUFFER: usize = 64 * 1024;
 
-/// Files on their way, all in one folder or below. Dropped before they are committed, they and the folders made for them
-/// are removed.
+/// Files being written to one folder or below it.
+///
+/// If dropped before [`Outputs::commit`], removes the files and the folders made for them.
 pub struct Outputs {
     folder: PathBuf,
     scratch: Option<Scratch>,
-    /// Whether the files have the folder for themselves.
+    /// Whether the files are a set that owns the folder.
     is_set: bool,
     files: Vec<Finished>,
-    /// Files to remove, with what they were when that was decided.
+    /// Files to remove, with their stamps at the time of the decision.
     removed: Vec<(PathBuf, Option<Stamp>)>,
-    /// What is in the places of the files, where someone looked before.
+    /// Stamps of targets that the caller has inspected.
     seen: BTreeMap<PathBuf, Option<Stamp>>,
-    /// The folders made, the innermost first.
+    /// The created folders, innermost first.
     folders: Vec<PathBuf>,
     recovered: Vec<Note>,
 }
 
 impl Outputs {
-    /// Starts a set of files that has `folder` for itself. The folder is made if it does not exist.
+    /// Starts a set of files that owns `folder`. Creates the folder if it does not exist.
     pub fn in_folder(folder: &Path) -> Result<Self> {
         let recovered = recover(folder, Intent::WriteSet)?;
         let mut outputs = Self::of(folder, recovered);
         outputs.is_set = true;
         outputs.folders = make_folder(folder).map_err(|e| cannot_write(folder, e))?;
         let scratch = Scratch::in_folder(folder, true).map_err(|e| cannot_write(folder, e.kind().into()))?;
-        // Of two that begin at the same time, at least one sees the other here.
+        // If two runs begin at the same time, at least one sees the other here.
         refuse_other_set(folder, Some(&scratch))?;
         outputs.scratch = Some(scratch);
         Ok(outputs)
     }
 
-    /// Starts a file that will be at `target`, and others in the same folder.
+    /// Starts the file `target`, and others in the same folder.
     pub fn next_to(target: &Path) -> Result<Self> {
         let folder = folder_of(target);
         check_target(target)?;
         let recovered = recover(folder, Intent::Write)?;
-        // The kind alone: the message has the name of the hidden folder.
+        // Keep only the kind, because the message names the hidden folder.
         let scratch = Scratch::in_folder(folder, false).map_err(|e| cannot_write(target, e.kind().into()))?;
         let mut outputs = Self::of(folder, recovered);
         outputs.scratch = Some(scratch);
@@ -87,12 +88,12 @@ impl Outputs {
         Self { folder, scratch, is_set, files, removed, seen, folders, recovered }
     }
 
-    /// What a killed run had left in the folder.
+    /// Notes about files recovered from a killed run.
     pub fn recovered(&self) -> &[Note] {
         &self.recovered
     }
 
-    /// Starts the file that will be at `target`, in the folder or below.
+    /// Starts the file `target`, in the folder or below.
     pub fn start(&self, target: &Path) -> Result<Pending> {
         if target.is_dir() {
             return Err(is_a_folder(target));
@@ -106,7 +107,7 @@ impl Outputs {
         Ok(Pending { file, finished: Finished { name, target: target.to_path_buf() } })
     }
 
-    /// Writes the file that will be at `target`.
+    /// Writes the file `target`.
     pub fn write<T>(&mut self, target: &Path, fill: impl FnOnce(&mut Out<'_>) -> Result<T>) -> Result<T> {
         let mut pending = self.start(target)?;
         let result = pending.fill(fill)?;
@@ -114,22 +115,22 @@ impl Outputs {
         Ok(result)
     }
 
-    /// Adds files that were written apart.
+    /// Adds files that were started with [`Outputs::start`].
     pub fn add(&mut self, files: impl IntoIterator<Item = Finished>) {
         self.files.extend(files);
     }
 
-    /// Says what was seen at the place of a file. If it has changed by the end, nothing is replaced.
+    /// Records the stamp that the caller saw at a target. If it differs at the commit, nothing is replaced.
     pub fn expect(&mut self, target: PathBuf, stamp: Option<Stamp>) {
         self.seen.insert(target, stamp);
     }
 
-    /// Removes the file at `target` with the set, if it still is what it was.
+    /// Removes the file `target` at the commit, if its stamp is still the same.
     pub fn remove(&mut self, target: PathBuf, stamp: Option<Stamp>) {
         self.removed.push((target, stamp));
     }
 
-    /// Puts every file in its place: all of them, or none.
+    /// Moves every file to its target, all or none.
     pub fn commit(mut self) -> Result<()> {
         let Some(scratch) = self.scratch.take() else { return Ok(()) };
         if let ([Finished { name, target }], []) = (&self.files[..], &self.removed[..]) {
@@ -143,7 +144,7 @@ impl Outputs {
             settle(&journal, place).map_err(|unsettled| match unsettled {
                 Unsettled::No(error) => error,
                 Unsettled::Yes(error) => {
-                    // Before a signal can come: the folder has the only copies of some files.
+                    // The folder has the only copies of some files, so keep it before a signal can arrive.
                     scratch.leave(made);
                     error
                 }
@@ -151,7 +152,7 @@ impl Outputs {
         })
     }
 
-    /// What to do with the files in the hidden folder.
+    /// Plans the changes for the files in the hidden folder.
     fn journal(&self, place: Place<'_>) -> Result<Journal> {
         let mut changes = Vec::new();
         let mut folders = Vec::new();
@@ -189,15 +190,15 @@ impl Drop for Outputs {
     }
 }
 
-/// Why a journal is not done.
+/// Why a journal was not completed.
 enum Unsettled {
-    /// Everything is as it was.
+    /// It was undone.
     No(ModelError),
-    /// Some files are in their places and others are not.
+    /// It is half done: only some files are at their targets.
     Yes(ModelError),
 }
 
-/// Does what the journal says; what cannot be done as a whole is undone.
+/// Carries out the journal, and undoes it if that fails.
 fn settle(journal: &Journal, place: Place<'_>) -> Result<(), Unsettled> {
     let Err(error) = journal.forward(place, &mut journal::open) else { return Ok(()) };
     match journal.back(place, &mut journal::open) {
@@ -214,22 +215,23 @@ fn settle(journal: &Journal, place: Place<'_>) -> Result<(), Unsettled> {
     }
 }
 
-/// What a run is going to do in a folder.
+/// What a run intends to do in a folder.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
     /// Read files that belong together.
     Read,
     /// Write a file, or a few.
     Write,
-    /// Write a set that has the folder for itself.
+    /// Write a set that owns the folder.
     WriteSet,
 }
 
-/// Ends what killed runs left in `folder`, and says what it did: completes a set that was half replaced, and removes unfinished
-/// files if this run writes there.
+/// Cleans up after killed runs in `folder` and returns notes about it.
+///
+/// Completes a set that was half replaced. Removes unfinished files if this run will write there.
 ///
 /// # Errors
-/// A set that cannot be completed, and one that another run is about to replace.
+/// A set cannot be completed, or another run is replacing it.
 pub fn recover(folder: &Path, intent: Intent) -> Result<Vec<Note>> {
     let mut notes = Vec::new();
     for other in scratch::others(folder, None) {
@@ -254,14 +256,16 @@ fn refuse_other_set(folder: &Path, own: Option<&Scratch>) -> Result<()> {
 
 fn busy(folder: &Path, what: &str) -> ModelError {
     let folder = shown(folder);
-    ModelError::failed(format!("another netc is {what} in `{folder}`; wait until it is done, or choose another folder"))
+    ModelError::failed(format!(
+        "another netc is {what} in `{folder}`; wait until it has finished or choose another folder"
+    ))
 }
 
 fn take_up(folder: &Path, left: &Left, intent: Intent, notes: &mut Vec<Note>) -> Result<()> {
     let place = Place { folder, scratch: &left.path };
     let failed = |why: &str| {
         ModelError::failed(format!(
-            "an earlier netc was killed while it replaced the files in `{}`: {why}",
+            "an earlier netc was killed while replacing the files in `{}`: {why}",
             shown(folder)
         ))
     };
@@ -271,52 +275,52 @@ fn take_up(folder: &Path, left: &Left, intent: Intent, notes: &mut Vec<Note>) ->
     if let Some(journal) = &journal {
         match scratch::undisturbed(|_| settle(journal, place)) {
             Ok(()) => {
-                let note = format!("completed what a killed netc had begun to write in `{}`", shown(folder));
+                let note = format!("completed the files that a killed netc was writing in `{}`", shown(folder));
                 notes.push(Note::new(RECOVERED, note));
             }
             Err(Unsettled::No(error)) => {
-                let note = format!("a killed netc had begun to replace the files in `{}`", shown(folder));
+                let note = format!("a killed netc was replacing the files in `{}`", shown(folder));
                 notes.push(Note::new(RECOVERED, format!("{note}; restored the old ones: {}", error.chain())));
             }
             Err(Unsettled::Yes(error)) => return Err(failed(&error.chain())),
         }
     }
     if journal.is_some() || intent != Intent::Read {
-        // What cannot be removed is in nobody's way.
+        // Harmless if it cannot be removed.
         let _ = left.remove();
     }
     Ok(())
 }
 
-/// A file on its way.
+/// A file being written.
 pub struct Pending {
     file: File,
     finished: Finished,
 }
 
-/// A file that is complete, and closed: a model may have thousands.
+/// A file that is complete and closed. A model may have thousands, so they are not kept open.
 pub struct Finished {
     /// Its name in the hidden folder.
     name: String,
-    /// Where it will be.
+    /// Its final path.
     pub target: PathBuf,
 }
 
-/// What a file's bytes are written to.
+/// A buffered writer to a pending file.
 pub type Out<'a> = BufWriter<&'a mut File>;
 
 impl Pending {
-    /// What its bytes are written to, where they do not come at once.
+    /// A writer that owns the file, for bytes that arrive over time.
     pub fn into_writer(self) -> (BufWriter<File>, Finished) {
         (BufWriter::with_capacity(BUFFER, self.file), self.finished)
     }
 
-    /// Ends it.
+    /// Closes the file.
     pub fn finish(self) -> Finished {
         self.finished
     }
 
-    /// Writes its bytes.
+    /// Writes its content.
     pub fn fill<T>(&mut self, fill: impl FnOnce(&mut Out<'_>) -> Result<T>) -> Result<T> {
         let mut out = BufWriter::with_capacity(BUFFER, &mut self.file);
         let result = fill(&mut out)?;
@@ -325,7 +329,7 @@ impl Pending {
     }
 }
 
-/// Refuses a target that cannot be a file.
+/// Checks that `target` can be written as a file.
 pub fn check_target(target: &Path) -> Result<()> {
     if target.is_dir() {
         return Err(is_a_folder(target));
@@ -340,7 +344,7 @@ pub fn check_target(target: &Path) -> Result<()> {
     Err(ModelError::failed(format!("cannot write `{}`: {why}", target.display())))
 }
 
-/// Refuses one of several files whose path in their folder, `relative`, cannot be written to a journal.
+/// Checks that the path of a file in its folder, `relative`, can be written to a journal.
 fn refuse_not_utf8(target: &Path, relative: &Path) -> Result<()> {
     if relative.to_str().is_some() {
         return Ok(());
@@ -362,11 +366,11 @@ pub fn cannot_write(path: &Path, error: io::Error) -> ModelError {
     ModelError::because(format!("cannot write `{}`", path.display()), error)
 }
 
-/// Refuses a target that is the input `file`.
+/// Checks that `target` is not the input `file`.
 pub fn refuse_same(file: &Path, target: &Path) -> Result<()> {
     match (file.canonicalize(), target.canonicalize()) {
         (Ok(a), Ok(b)) if a == b => Err(ModelError::failed(format!(
-            "`{}` is an input, which is never overwritten; choose another output",
+            "`{}` is an input, and netc never overwrites an input; choose another output",
             target.display()
         ))),
         _ => Ok(()),

@@ -1,4 +1,4 @@
-//! What passes run with.
+//! Tools that passes use: arithmetic and measured costs.
 
 use std::env;
 use std::path::PathBuf;
@@ -10,8 +10,9 @@ use netc_pass::{Context, Fuel};
 use crate::limits;
 use crate::session::Session;
 
-/// What passes may use besides the program: arithmetic, and the costs of ops, on the host of a session. Dropped, it keeps
-/// what was measured.
+/// Tools for passes on the host of a session: arithmetic and the measured costs of ops.
+///
+/// Saves the measurements when dropped.
 pub struct PassTools<'s> {
     session: &'s Session,
     consts: ConstsOn<'s>,
@@ -19,8 +20,9 @@ pub struct PassTools<'s> {
 }
 
 impl<'s> PassTools<'s> {
-    /// What ops cost on this machine is what this version of netc has measured so far. Without a folder for caches it is
-    /// measured each time.
+    /// Tools with the op costs that this version of netc has measured on this machine so far.
+    ///
+    /// They are kept in the user's cache folder. Without one, they are measured each time.
     ///
     /// ```
     /// # use netc_format::Formats;
@@ -46,7 +48,7 @@ impl<'s> PassTools<'s> {
         Self { session, consts: ConstsOn(session.host()), costs: costs.on(session.host().clone()) }
     }
 
-    /// The context of a pipeline on `module`.
+    /// The context for running a pipeline on `module`.
     pub fn context(&self, module: &Module, fuel: Fuel) -> Context<'_> {
         let max_ops = limits::max_ops(module, self.session.host().max_steps());
         let context = Context::new(self.session.dialects()).with_consts(&self.consts).with_costs(&self.costs);
@@ -56,7 +58,7 @@ impl<'s> PassTools<'s> {
 
 impl Drop for PassTools<'_> {
     fn drop(&mut self) {
-        // What cannot be kept will be measured again.
+        // If saving fails, the costs are measured again next time.
         let _ = self.costs.save();
     }
 }

@@ -1,4 +1,4 @@
-//! Where a model is written, and as what.
+//! Writes models: chooses the destination and format, and writes the files.
 
 use std::io::{self, Write};
 use std::ops::Deref;
@@ -12,7 +12,7 @@ use netc_format::{Format, FormatError, Formats, Holds, Layout, ModelRef, Note, S
 use netc_ir::FuncId;
 use netc_passes::analysis::Costs;
 
-use crate::error::{ModelError, Result};
+use crate::error::{ModelError, Remedy, Result};
 use crate::limits;
 use crate::manifest::{self, Earlier, Recorded, Rest, StageFile};
 use crate::model::Model;
@@ -20,21 +20,21 @@ use crate::output::{Finished, Intent, Outputs, cannot_write, recover};
 use crate::stage_graph::StageGraph;
 use crate::verify::Verification;
 
-/// What was written, and what a user should know of it.
+/// The result of saving a model.
 #[derive(Default)]
 pub struct Saved {
     /// The stages of a split, written or not.
     pub stages: Vec<StageFile>,
-    /// The files that name the model, by path.
+    /// The paths of the main files, including the manifest of a split.
     pub paths: Vec<String>,
-    /// How they differ from the model that was read.
+    /// Notes about differences from the model that was read.
     pub notes: Vec<Note>,
-    /// What was done about the files of a netc that was killed.
+    /// Notes about files recovered from a killed netc.
     pub recovered: Vec<Note>,
 }
 
 impl Saved {
-    /// Nothing is written: the stages are those of `graph` if the model was split.
+    /// The result if nothing is written. Lists the stages of `graph` if the model was split.
     pub fn nothing(model: &Model, graph: Option<&StageGraph>) -> Self {
         let stages = graph.map_or(&[][..], |graph| &graph.stages);
         let stages = stages.iter().map(|stage| StageFile::unwritten(&model.module, stage.func)).collect();
@@ -42,7 +42,7 @@ impl Saved {
     }
 }
 
-/// Where a model is going to be written, and as what. Making one checks all that needs no work.
+/// The path and format that a model will be written to. Creating one runs all checks that need no writing.
 pub struct Destination<'a> {
     target: Target<'a>,
     graph: Option<&'a StageGraph>,
@@ -50,8 +50,9 @@ pub struct Destination<'a> {
 }
 
 enum Target<'a> {
-    /// The whole model, with the path of its main file.
-    Whole(PathBuf, &'static Format),
+    /// The whole model: the path of its main file, the format, and whether to replace files next to it that are not part
+    /// of a model.
+    Whole(PathBuf, &'static Format, bool),
     Stages(StagesIn<'a>),
 }
 
@@ -60,13 +61,14 @@ struct StagesIn<'a> {
     folder: &'a Path,
     graph: &'a StageGraph,
     format: &'static Format,
-    /// What is in the folder.
+    /// The split that is already in the folder.
     earlier: Earlier<'a>,
 }
 
 impl<'a> Destination<'a> {
-    /// Chooses what to write from the path and the optional format. A split model has a `graph`.
-    /// `force` replaces files in a folder of stages that netc would leave as they are.
+    /// Chooses the destination from the path and the optional format. A split model has a `graph`.
+    ///
+    /// `force` allows replacing files in a folder of stages that netc would otherwise protect.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -82,7 +84,7 @@ impl<'a> Destination<'a> {
     ///
     /// let path = folder.path().join("tiny.keras");
     /// let destination = Destination::of(&path, &model, None, None, false)?;
-    /// // Nothing is written so far.
+    /// // Nothing has been written yet.
     /// assert!(!path.exists());
     /// let costs = LazyLock::new(|| Costs::of(&model.module, netc.dialects()));
     /// destination.write(&model, &[], &costs, None)?;
@@ -91,7 +93,7 @@ impl<'a> Destination<'a> {
     /// ```
     ///
     /// # Errors
-    /// A path that says no format, or another one; files that would be lost.
+    /// The extension is unknown or contradicts `format`, or files would be lost.
     pub fn of(
         path: &'a Path,
         model: &Model,
@@ -101,35 +103,35 @@ impl<'a> Destination<'a> {
     ) -> Result<Self> {
         let formats = model.session().formats();
         let named = formats.of_path(path);
-        // A file of a whole program has the stages too.
+        // A file that holds a whole program can hold the stages too.
         if let Some(graph) = graph.filter(|_| named.is_none_or(|named| named.holds != Holds::Program)) {
             refuse_name_of_file(path, named, model)?;
             let format = format.or_else(|| formats.of_models().next());
-            let format = format.ok_or_else(|| ModelError::Usage("no format that holds stages is known".into()))?;
+            let format = format.ok_or_else(|| ModelError::Usage("none of the formats can hold stages".into()))?;
             return Self::stages(path, graph, format, model, force);
         }
         let format = match (named, format) {
             (Some(named), None) => named,
             (None, None) => return Err(ModelError::Usage(unknown_name(path, formats))),
             (_, Some(format)) if graph.is_none() && matches!(format.layout, Layout::Folder { .. }) => {
-                return Self::folder(path, format, named, model);
+                return Self::folder(path, format, named, model, force);
             }
             (Some(_), Some(format)) if format.names(path) => format,
             (Some(_), Some(_)) => {
-                let note = "`--format` says what stages are written as, and there are none: the name of";
-                return Err(ModelError::Usage(format!("{note} `{}` says what it is", path.display())));
+                let note = "for an unsplit model the extension decides the format; omit `--format` or rename";
+                return Err(ModelError::Usage(format!("{note} `{}`", path.display())));
             }
             (None, Some(_)) => return Err(ModelError::Usage(unknown_name(path, formats))),
         };
-        Ok(Self { graph, ..Self::whole(path, format, model)? })
+        Ok(Self { graph, ..Self::whole(path, format, model, force)? })
     }
 
-    fn whole(path: &Path, format: &'static Format, model: &Model) -> Result<Self> {
+    fn whole(path: &Path, format: &'static Format, model: &Model, force: bool) -> Result<Self> {
         model.refuse_input(path)?;
-        Ok(Self { target: Target::Whole(path.into(), format), graph: None, recovered: Vec::new() })
+        Ok(Self { target: Target::Whole(path.into(), format, force), graph: None, recovered: Vec::new() })
     }
 
-    /// Refuses to replace stages that are not as an earlier split wrote them.
+    /// A folder of stages. Fails if it would replace stages that changed since an earlier split wrote them.
     fn stages(
         folder: &'a Path,
         graph: &'a StageGraph,
@@ -138,7 +140,7 @@ impl<'a> Destination<'a> {
         force: bool,
     ) -> Result<Self> {
         if format.holds != Holds::Model {
-            return Err(ModelError::Usage(format!("{} does not hold a stage of a model", format.title)));
+            return Err(ModelError::Usage(format!("{} cannot hold a stage of a model", format.title)));
         }
         if folder.exists() && !folder.is_dir() {
             return Err(ModelError::failed(format!("`{}` is a file; the stages need a folder", folder.display())));
@@ -155,29 +157,37 @@ impl<'a> Destination<'a> {
         Ok(Self { target, graph: Some(graph), recovered })
     }
 
-    /// A model that is a folder of files.
-    fn folder(path: &Path, format: &'static Format, by_name: Option<&Format>, model: &Model) -> Result<Self> {
+    /// A model in a format that takes a folder.
+    fn folder(
+        path: &Path,
+        format: &'static Format,
+        by_name: Option<&Format>,
+        model: &Model,
+        force: bool,
+    ) -> Result<Self> {
         let (shown, title) = (path.display(), format.title);
         if by_name.is_some() {
-            let note = format!("is the name of a file, and {title} is several: give a folder");
+            let note = format!("is the name of a file, but {title} takes several files; give a folder");
             return Err(ModelError::Usage(format!("`{shown}` {note}")));
         }
         if path.exists() && !path.is_dir() {
             return Err(ModelError::failed(format!("`{shown}` is a file; {title} needs a folder")));
         }
         let target = path.join(format.main_file());
-        Self::whole(&target, format, model)
+        Self::whole(&target, format, model, force)
     }
 
-    /// What was done about the files of a netc that was killed, so far.
+    /// Notes about files recovered from a killed netc so far.
     pub fn recovered(&self) -> &[Note] {
         &self.recovered
     }
 
-    /// Writes the model. `passes` made it, and `verification` compared it with the one that was read: a manifest has both.
+    /// Writes the model.
+    ///
+    /// A manifest records `passes`, which produced the model, and `verification`, which compared it with the original.
     ///
     /// # Errors
-    /// A model that the format does not have, and a file that cannot be written. Then nothing is written.
+    /// The format does not support the model, or a file cannot be written. Then nothing is written.
     pub fn write<'m>(
         self,
         model: &'m Model,
@@ -186,19 +196,19 @@ impl<'a> Destination<'a> {
         verification: Option<&Verification>,
     ) -> Result<Saved> {
         Ok(match self.target {
-            Target::Whole(path, format) => {
+            Target::Whole(path, format, force) => {
                 let stages = Saved::nothing(model, self.graph).stages;
-                Saved { stages, ..write_model(model, &path, format)? }
+                Saved { stages, ..write_model(model, &path, format, force)? }
             }
             Target::Stages(stages) => stages.write(model, passes, costs, verification)?,
         })
     }
 }
 
-/// The error for a path without a known extension.
+/// The message for a path without a known extension.
 fn unknown_name(path: &Path, formats: &Formats) -> String {
     let names = file_names(formats.all().filter(|format| format.writer.is_some()));
-    format!("`{}` is no {names}; a folder is for the stages of a split model", path.display())
+    format!("expected an output such as {names}, found `{}`; a folder is for stages of a split model", path.display())
 }
 
 /// The names that files of the formats may have: `x.nir, x.onnx or x.json`.
@@ -216,20 +226,20 @@ pub fn file_names(formats: impl Iterator<Item = &'static Format>) -> String {
     }
 }
 
-/// Refuses a path that names a file, where stages need a folder.
+/// Checks that the path for stages, which need a folder, does not name a file.
 fn refuse_name_of_file(path: &Path, named: Option<&Format>, model: &Model) -> Result<()> {
     let shown = path.display();
     if named.is_some_and(|format| format.holds == Holds::Model) {
         let note =
             format!("the model is split into stages, which are several files: give a folder instead of `{shown}`");
         return Err(ModelError::Usage(match model.manifest() {
-            Some(manifest) => format!("{note}; `netc merge {} -o {shown}` makes one model of them", manifest.display()),
+            Some(manifest) => format!("{note}; `netc merge {} -o {shown}` merges them into one", manifest.display()),
             None => note,
         }));
     }
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     if named.is_some() || foreign::EXTENSIONS.contains(&extension) {
-        let note = "the stages of a split model need a folder, and";
+        let note = "the stages of a split model need a folder, but";
         return Err(ModelError::Usage(format!("{note} `{shown}` is the name of a .{extension} file")));
     }
     Ok(())
@@ -262,7 +272,7 @@ impl StagesIn<'_> {
                 .zip(&written.checksums)
                 .map(|(file, checksum)| Recorded { file: relative(&file.target, folder), checksum: *checksum })
                 .collect();
-            // The names of shards were not known before.
+            // The names of shards are known only now.
             files.iter().try_for_each(|recorded| earlier.allow(&recorded.file))?;
             outputs.add(finished);
             stages.push(StageFile {
@@ -293,17 +303,18 @@ impl StagesIn<'_> {
     }
 }
 
-/// How files of the format differ from the model.
+/// Notes about how files of the format differ from the model.
 fn notes(model: &Model, format: &Format) -> Vec<Note> {
     format.writer.map(|writer| writer.notes(&model.module, model.losses())).unwrap_or_default()
 }
 
-/// The path of a file in `folder`, as it counts from there.
+/// The path of a file relative to `folder`.
 fn relative(file: &Path, folder: &Path) -> String {
     file.strip_prefix(folder).unwrap_or(file).to_string_lossy().into_owned()
 }
 
-/// Says which files of an earlier split are gone, and which stay though they are no part of this one.
+/// Notes about the files of an earlier split: which were removed, and which remain although this split does not use
+/// them.
 fn leftover(model: &Model, folder: &Path, stages: &[StageFile], rest: &Rest) -> Vec<Note> {
     let is_stage = |name: &String| stages.iter().any(|stage| stage.file.as_ref() == Some(name));
     let further = |format: &'static Format| {
@@ -320,19 +331,19 @@ fn leftover(model: &Model, folder: &Path, stages: &[StageFile], rest: &Rest) -> 
     let folder = folder.display();
     let mut notes = Vec::new();
     if !removed.is_empty() {
-        let note = format!("removed {} of the earlier split from `{folder}`", removed.join(", "));
+        let note = format!("removed {} of an earlier split from `{folder}`", removed.join(", "));
         notes.push(Note::new("stages-removed", note));
     }
     if !kept.is_empty() {
         let kept = kept.join(", ");
-        let note = format!("`{folder}` still holds {kept} of an earlier split, which this one does not use");
+        let note = format!("`{folder}` still has {kept} from an earlier split, which this split does not use");
         notes.push(Note::new("stages-kept", note));
     }
     notes
 }
 
 /// Writes `@main` as a model file.
-fn write_model(model: &Model, target: &Path, format: &'static Format) -> Result<Saved> {
+fn write_model(model: &Model, target: &Path, format: &'static Format, force: bool) -> Result<Saved> {
     let store = Store::open(&model.module).map_err(ModelError::from_error)?.reading_ahead();
     let folder = match format.layout {
         Layout::Folder { .. } => target.parent(),
@@ -344,14 +355,42 @@ fn write_model(model: &Model, target: &Path, format: &'static Format) -> Result<
         Layout::Folder { .. } => vec![target.display().to_string()],
         Layout::File => finished.iter().map(|file| file.target.display().to_string()).collect(),
     };
+    let forced = replaced_strangers(model, target, &finished, force)?;
     outputs.add(finished);
     model.check_payload(&store)?;
     let recovered = outputs.recovered().to_vec();
     outputs.commit()?;
-    Ok(Saved { paths, notes: notes(model, format), recovered, ..Saved::default() })
+    let mut notes = notes(model, format);
+    notes.extend(forced);
+    Ok(Saved { paths, notes, recovered, ..Saved::default() })
 }
 
-/// Writes the function `func` into the file that will be at `target`, and others that the format has next to it.
+/// Checks that no file next to `main` is replaced unless it is part of the model at `main`: the user did not name it. With
+/// `force`, replaces such files and returns a note about them.
+fn replaced_strangers(model: &Model, main: &Path, files: &[Finished], force: bool) -> Result<Option<Note>> {
+    let replaced = files.iter().map(|file| file.target.as_path()).filter(|file| *file != main && file.exists());
+    let mut replaced: Vec<&Path> = replaced.collect();
+    if replaced.is_empty() {
+        return Ok(None);
+    }
+    let earlier = model.session().formats().read(main, &model.session().read_options(), model.dialects());
+    if let Ok(earlier) = earlier {
+        let own: Vec<PathBuf> =
+            earlier.module.files.iter().filter_map(|file| Path::new(&**file).canonicalize().ok()).collect();
+        replaced.retain(|file| file.canonicalize().is_ok_and(|file| !own.contains(&file)));
+    }
+    let Some(first) = replaced.first() else { return Ok(None) };
+    if force {
+        let shown: Vec<String> = replaced.iter().map(|file| format!("`{}`", file.display())).collect();
+        return Ok(Some(Note::new("files-replaced", format!("replaced {}", shown.join(", ")))));
+    }
+    let (first, main) = (first.display(), main.display());
+    let context =
+        format!("`{first}`, which would be replaced too, is not part of a model at `{main}`; choose another name");
+    Err(ModelError::needs(Remedy::Force, context))
+}
+
+/// Writes the function `func` to the file `target` and the files that the format puts next to it.
 fn write_files(
     model: &Model,
     store: &Store,
@@ -361,7 +400,7 @@ fn write_files(
 ) -> Result<(Vec<Finished>, Written)> {
     let place = |e: FormatError| ModelError::because(format!("cannot write `{}`", target.display()), e);
     let Some(writer) = format.writer else {
-        return Err(ModelError::Usage(format!("netc does not write {}", format.title)));
+        return Err(ModelError::Usage(format!("netc cannot write {}", format.title)));
     };
     let mut sink = Files { model, outputs, target, begun: Vec::new(), failed: None };
     let written = writer.write(ModelRef { module: &model.module, func }, store, &mut sink);
@@ -375,13 +414,13 @@ fn write_files(
     }
 }
 
-/// The files of one model, on their way.
+/// A sink for the files of one model.
 struct Files<'a> {
     model: &'a Model,
     outputs: &'a Outputs,
     target: &'a Path,
     begun: Vec<Finished>,
-    /// Why a file could not be begun: the format has only an error of the system for it.
+    /// Why a file could not be created, because [`Sink::create`] can only return an I/O error.
     failed: Option<ModelError>,
 }
 
@@ -409,8 +448,9 @@ impl Sink for Files<'_> {
     }
 }
 
-/// What `make` gives for `0..n`, in order, made on as many threads as the machine has cores: stages are separate
-/// files, so their order of completion reaches none of them.
+/// Calls `make` for `0..n` on one thread per core and returns the results in order.
+///
+/// Stages are separate files, so the order in which they complete does not affect their bytes.
 fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let threads = limits::threads(thread::available_parallelism().map_or(1, usize::from).min(n));
     let next = AtomicUsize::new(0);
@@ -419,7 +459,7 @@ fn in_parallel<T: Send>(n: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
         std::iter::from_fn(claim).map(|i| (i, make(i))).collect::<Vec<_>>()
     };
     let mut made: Vec<(usize, T)> = thread::scope(|scope| {
-        // Nested models need a large stack, so this thread does work only if there is no memory for another.
+        // Nested models need a large stack, so this thread works only if no other can be started.
         let spawn = |_| Builder::new().stack_size(stack::STACK).spawn_scoped(scope, work).ok();
         let workers: Vec<_> = (0..threads).filter_map(spawn).collect();
         let own = if workers.is_empty() { work() } else { Vec::new() };

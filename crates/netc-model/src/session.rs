@@ -1,4 +1,4 @@
-//! What models are opened, rewritten and run with.
+//! Sessions: the formats, passes, layers and limits that models are used with.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,31 +10,40 @@ use netc_pass::Registry;
 
 use crate::limits;
 
-/// What a [`Session`] is made of.
+/// The configuration of a [`Session`].
 pub struct Config {
-    /// The formats that files may have.
+    /// The formats to read and write.
     pub formats: Formats,
     /// The passes that pipelines may name.
     pub registry: Registry,
-    /// Layer libraries, which are asked before the dialects of the formats.
+    /// Layer libraries, which take precedence over the dialects of the formats.
     pub layers: Vec<LayerLibrary>,
-    /// Folders in which files that a model names may be, besides the model's own.
+    /// Folders, besides the model's own, that may contain files named by a model.
     pub allowed: Vec<PathBuf>,
-    /// The most bytes that a run may take; nine tenths of the memory that is free unless given.
+    /// Files, besides the model's own, that an output must not replace: the files of the layer libraries.
+    pub inputs: Vec<PathBuf>,
+    /// The memory limit of a run in bytes. Defaults to nine tenths of the free memory.
     pub max_memory: Option<u64>,
-    /// The most steps that a run may take: see [`Host`].
+    /// The step limit of a run: see [`Host`].
     pub max_steps: Option<u64>,
 }
 
 impl Config {
-    /// The passes of netc, on these formats.
+    /// The default configuration: netc's passes with these formats.
     pub fn new(formats: Formats) -> Self {
-        let (layers, allowed) = (Vec::new(), Vec::new());
-        Self { formats, registry: netc_passes::registry(), layers, allowed, max_memory: None, max_steps: None }
+        Self {
+            formats,
+            registry: netc_passes::registry(),
+            layers: Vec::new(),
+            allowed: Vec::new(),
+            inputs: Vec::new(),
+            max_memory: None,
+            max_steps: None,
+        }
     }
 }
 
-/// What models are opened, rewritten and run with. A clone is the same session.
+/// Opens, rewrites and runs models. Clones share one session.
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
@@ -43,16 +52,17 @@ struct Inner {
     registry: Registry,
     dialects: Dialects,
     allowed: Vec<PathBuf>,
+    inputs: Vec<PathBuf>,
     host: Arc<Host>,
 }
 
 impl Session {
-    /// A session with the passes of netc.
+    /// A session with the default configuration.
     pub fn new(formats: Formats) -> Self {
         Self::of(Config::new(formats))
     }
 
-    /// A session of these parts.
+    /// A session with the given configuration.
     ///
     /// ```
     /// use netc_format::Formats;
@@ -63,15 +73,15 @@ impl Session {
     /// assert!(netc.formats().named("keras").is_some());
     /// ```
     pub fn of(config: Config) -> Self {
-        let Config { formats, registry, layers, allowed, max_memory, max_steps } = config;
+        let Config { formats, registry, layers, allowed, inputs, max_memory, max_steps } = config;
         let mut dialects = Dialects::new();
-        layers.into_iter().for_each(|library| dialects.push(library));
+        layers.into_iter().for_each(|library| dialects.push_library(library));
         formats.add_dialects(&mut dialects);
         let host = Arc::new(Host::new(max_memory.unwrap_or_else(limits::memory), max_steps));
-        Self(Arc::new(Inner { formats, registry, dialects, allowed, host }))
+        Self(Arc::new(Inner { formats, registry, dialects, allowed, inputs, host }))
     }
 
-    /// The formats that files may have.
+    /// The formats to read and write.
     pub fn formats(&self) -> &Formats {
         &self.0.formats
     }
@@ -81,22 +91,27 @@ impl Session {
         &self.0.registry
     }
 
-    /// What layers mean.
+    /// The dialects, which define layers.
     pub fn dialects(&self) -> &Dialects {
         &self.0.dialects
     }
 
-    /// What programs run on: models of one session share their weights.
+    /// The host that programs run on. Models of one session share its weights.
     pub fn host(&self) -> &Arc<Host> {
         &self.0.host
     }
 
-    /// Folders in which files that a model names may be, besides the model's own.
+    /// Folders, besides the model's own, that may contain files named by a model.
     pub fn allowed(&self) -> &[PathBuf] {
         &self.0.allowed
     }
 
-    /// How a model's own files are read.
+    /// Files, besides the model's own, that an output must not replace.
+    pub(crate) fn inputs(&self) -> &[PathBuf] {
+        &self.0.inputs
+    }
+
+    /// The default options for reading a model.
     pub(crate) fn read_options(&self) -> ReadOptions<'_> {
         ReadOptions { allowed: self.allowed(), ..ReadOptions::default() }
     }

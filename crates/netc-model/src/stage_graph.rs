@@ -1,9 +1,9 @@
-//! A module whose `@main` only calls stages, as a graph of stages.
+//! The graph of stages of a module whose `@main` only calls stages.
 
 use netc_ir::{Def, Func, FuncId, Module, OpId, OpKind, ValueId};
 
-/// Where a value of `@main` comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The origin of a value of `@main`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Origin {
     /// The model's input with this index.
     Input(usize),
@@ -11,15 +11,15 @@ pub enum Origin {
     Stage(usize, usize),
 }
 
-/// The stages of a module in order.
+/// The stages of a module and how they connect.
 pub struct StageGraph {
-    /// The stages, in the order in which they run.
+    /// The stages, in execution order.
     pub stages: Vec<Stage>,
-    /// Where each output of the model comes from.
+    /// The origin of each output of the model.
     pub outputs: Vec<Origin>,
 }
 
-/// One stage: a function, and where its inputs come from.
+/// A stage: a function and the origins of its inputs.
 pub struct Stage {
     /// The function.
     pub func: FuncId,
@@ -28,7 +28,7 @@ pub struct Stage {
 }
 
 impl StageGraph {
-    /// The graph that `main` is, if it has no ops but calls of stages.
+    /// The graph of `main`, if its only ops are calls of stages.
     ///
     /// ```
     /// use netc_model::StageGraph;

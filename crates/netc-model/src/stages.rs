@@ -1,4 +1,4 @@
-//! A model that was split.
+//! Split models.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use crate::save::{Destination, Saved};
 use crate::stage_graph::StageGraph;
 use crate::verify::{Executable, Given, Random, Verification, verify};
 
-/// The stages of a model: a program whose `@main` only calls them, one after the other.
+/// The stages of a split model: a program whose `@main` only calls them.
 pub struct Stages {
     whole: Model,
     model: Model,
@@ -23,21 +23,21 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// The stages that `model` is, which the pipeline made of `whole`.
+    /// The stages of `model`, which `pipeline` produced from `whole`.
     pub(crate) fn new(whole: Model, model: Model, pipeline: &Pipeline, fidelity: Fidelity) -> Result<Self> {
         let passes = pipeline.0.iter().map(ToString::to_string).collect();
         let Some(graph) = StageGraph::of(&model.module, model.main) else {
-            return Err(ModelError::failed(format!("`{pipeline}` leaves no stages")));
+            return Err(ModelError::failed(format!("`{pipeline}` does not produce stages")));
         };
         Ok(Self { whole, model, graph, passes, fidelity })
     }
 
-    /// The program of the stages, which runs them one after the other.
+    /// The program that calls the stages in order.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// How the stages connect: where each takes its inputs from.
+    /// How the stages connect.
     ///
     /// ```
     /// # use netc_format::Formats;
@@ -56,7 +56,7 @@ impl Stages {
         &self.graph
     }
 
-    /// Runs the whole model and the stages on as many random inputs, and compares their outputs bit for bit.
+    /// Runs the whole model and the stages on `inputs` random inputs and compares the outputs.
     ///
     /// ```
     /// # use netc_format::Formats;
@@ -72,7 +72,7 @@ impl Stages {
     /// ```
     ///
     /// # Errors
-    /// As for [`Model::run`].
+    /// See [`Model::run`].
     pub fn verify(&self, inputs: u64) -> Result<Verification> {
         self.whole.check_weights()?;
         let random = Random::default();
@@ -81,8 +81,9 @@ impl Stages {
         verify(&before, &after, self.fidelity, inputs, random, &mut |_, _, _| {})
     }
 
-    /// Writes each stage to `folder`, along with the manifest that connects them. `format` defaults to the session's first
-    /// format that holds models.
+    /// Writes the stages and a manifest that connects them to `folder`.
+    ///
+    /// `format` defaults to the session's first format that can hold a stage.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -98,7 +99,7 @@ impl Stages {
     /// ```
     ///
     /// # Errors
-    /// A stage that the format does not have, files in the folder that would be lost, and a file that cannot be written.
+    /// The format does not support a stage, files in the folder would be lost, or a file cannot be written.
     pub fn save(&self, folder: impl AsRef<Path>, format: Option<&'static Format>) -> Result<Saved> {
         let destination = Destination::of(folder.as_ref(), &self.model, Some(&self.graph), format, false)?;
         let costs = LazyLock::new(|| Costs::of(&self.model.module, self.model.dialects()));

@@ -1,8 +1,9 @@
-//! Comparing what two modules compute.
+//! Compares the values that two modules compute.
 
-use netc_data::Store;
 use std::sync::Arc;
 
+use netc_data::Store;
+use netc_dialect::Dialects;
 use netc_exec::{Difference, ExecError, Host, Plan, Tensor, compare, inputs, own_rounding};
 use netc_format::module::is_architecture;
 use netc_ir::{Func, FuncId, MAIN, Module};
@@ -10,7 +11,7 @@ use netc_pass::Fidelity;
 use netc_passes::analysis::{is_within, measured_bound, rounding_bounds};
 use netc_passes::{bind, lower};
 
-use crate::error::{ModelError, Result};
+use crate::error::{ModelError, Remedy, Result};
 use crate::limits;
 use crate::session::Session;
 
@@ -21,14 +22,14 @@ pub struct Executable {
     main: FuncId,
     store: Store,
     host: Arc<Host>,
-    /// How far rounding may take each output.
+    /// The rounding error bound of each output.
     bounds: Vec<f64>,
 }
 
-/// Random inputs: the same seed gives the same.
+/// Parameters of random inputs. The same seed gives the same inputs.
 #[derive(Debug, Clone, Copy)]
 pub struct Random {
-    /// The seed of the first input; each that follows has the next.
+    /// The seed of the first set of inputs. Each further set uses the next seed.
     pub seed: u64,
     /// Examples in each input.
     pub batch: u64,
@@ -40,10 +41,10 @@ impl Default for Random {
     }
 }
 
-/// What a program is going to run on.
+/// The inputs that a program will run on.
 #[derive(Clone, Copy)]
 pub enum Given<'a> {
-    /// Random inputs, with as many examples.
+    /// Random inputs with this many examples.
     Random(u64),
     /// These inputs.
     Tensors(&'a [Tensor]),
@@ -59,10 +60,10 @@ impl Given<'_> {
 }
 
 impl Executable {
-    /// Lowers and plans `@main`. A layer without a meaning is an error that names it.
+    /// Lowers and plans `@main`.
     ///
-    /// Where that needs numbers for extents that the program leaves open, as a loop over the steps of a sequence does,
-    /// they are those of what is given, and it runs on inputs of these extents alone.
+    /// If this needs numbers for symbolic extents, as a loop over the steps of a sequence does, they are taken from
+    /// `given`. Then the executable runs only on inputs with these extents.
     ///
     /// ```
     /// # use netc_format::Formats;
@@ -81,12 +82,10 @@ impl Executable {
     /// ```
     ///
     /// # Errors
-    /// Layers without a meaning, and a run that needs more memory or steps than the session allows.
+    /// A layer is unsupported, or the run needs more memory or steps than the session allows.
     pub fn new(session: &Session, module: &Module, given: Given<'_>) -> Result<Self> {
         if is_architecture(module) {
-            return Err(ModelError::failed(
-                "an architecture without weights does not run; give a file of weights with --weights",
-            ));
+            return Err(ModelError::needs(Remedy::Weights, "cannot run an architecture without weights"));
         }
         Self::of(session, module).or_else(|error| match given.extents(module) {
             Some(extents) => Self::of(session, &bind(module, &extents)),
@@ -100,7 +99,7 @@ impl Executable {
         let lowered = lower::lower_module_within(module, session.dialects(), ops).map_err(ModelError::from_error)?;
         let unknown = lower::unknown_layers(&lowered);
         if !unknown.is_empty() {
-            return Err(without_meaning(&unknown));
+            return Err(unsupported(&unknown, session.dialects()));
         }
         let Some(main) = lowered.func_named(MAIN) else {
             return Err(ModelError::failed("there is no function `@main`"));
@@ -110,7 +109,7 @@ impl Executable {
         Ok(Self { plan, bounds: rounding_bounds(&lowered, main), lowered, main, store, host: host.clone() })
     }
 
-    /// The function as it is executed.
+    /// The lowered function.
     pub fn func(&self) -> &Func {
         &self.lowered[self.main]
     }
@@ -118,29 +117,29 @@ impl Executable {
     /// Random inputs in the order of the parameters.
     ///
     /// # Errors
-    /// Inputs that no memory is left for, and types that are not known.
+    /// The inputs do not fit into memory, or their types are unknown.
     pub fn random_inputs(&self, Random { seed, batch }: Random) -> Result<Vec<Tensor>> {
         let types = inputs::random_types(self.func(), batch).map_err(ModelError::from_error)?;
         self.plan.check(&types).map_err(limits::explained)?;
         inputs::random_inputs(self.func(), seed, batch).map_err(ModelError::from_error)
     }
 
-    /// Runs on inputs in the order of the parameters. `progress` is told how many steps of how many are done.
+    /// Runs on inputs in the order of the parameters. Calls `progress` with the number of finished and of all steps.
     ///
     /// # Errors
-    /// Inputs that do not fit, and a run that needs more than the session allows.
+    /// The inputs do not fit, or the run exceeds the session's limits.
     pub fn run(&self, inputs: &[Tensor], progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<Vec<Tensor>> {
         self.plan.run_with(inputs, progress).map_err(limits::explained)
     }
 
-    /// How far rounding took each of `outputs`, which it gave for `inputs`.
+    /// Measures the rounding error of each of `outputs`, which were computed from `inputs`.
     fn own_rounding(&self, inputs: &[Tensor], outputs: &[Tensor]) -> Result<Vec<f64>, ExecError> {
         own_rounding(&self.host, &self.lowered, self.main, &self.store, inputs, outputs)
     }
 }
 
-fn without_meaning(unknown: &[lower::UnknownLayer]) -> ModelError {
-    let mut classes: Vec<&str> = unknown.iter().map(|u| class_name(&u.class)).collect();
+fn unsupported(unknown: &[lower::UnknownLayer], dialects: &Dialects) -> ModelError {
+    let mut classes: Vec<&str> = unknown.iter().map(|u| dialects.class(&u.class)).collect();
     classes.sort_unstable();
     classes.dedup();
     let first = &unknown[0];
@@ -148,43 +147,36 @@ fn without_meaning(unknown: &[lower::UnknownLayer]) -> ModelError {
         0 => String::new(),
         n => format!(" and {n} more"),
     };
-    let example = if classes == ["Scale"] { "layers/scale.nir" } else { "see \"Custom layers\" in the README" };
-    ModelError::failed(format!(
-        "{first}{others} cannot be executed: {} no meaning to netc. Give it one as an IR function in a file passed with \
-         `--layers FILE.nir` ({example})",
-        match classes.as_slice() {
-            [one] => format!("the class `{one}` has"),
-            many =>
-                format!("the classes {} have", many.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")),
-        },
-    ))
-}
-
-fn class_name(class: &str) -> &str {
-    class.rsplit('.').next().unwrap_or(class)
+    let what = match classes.as_slice() {
+        [one] => format!("the class `{one}` is"),
+        many => format!("the classes {} are", many.iter().map(|c| format!("`{c}`")).collect::<Vec<_>>().join(", ")),
+    };
+    let context = format!("netc cannot run {first}{others}: {what} unsupported");
+    ModelError::needs(Remedy::Layers(classes.into_iter().map(String::from).collect()), context)
 }
 
 /// A program that ran.
 pub struct Ran<'a> {
     /// The program.
     pub executable: &'a Executable,
-    /// What it gave.
+    /// Its outputs.
     pub outputs: &'a [Tensor],
 }
 
-/// What a comparison found, over all inputs.
+/// The result of comparing two programs on random inputs.
 pub struct Verification {
-    /// How many random inputs.
+    /// Number of sets of random inputs.
     pub inputs: u64,
-    /// The seed of the first.
+    /// The seed of the first set.
     pub seed: u64,
-    /// Examples in each.
+    /// Examples in each set.
     pub batch: u64,
-    /// How far apart outputs may be, relative to the largest element of each; `None` asks for equal bits.
+    /// The allowed difference of each output, relative to its largest element. `None` requires equal bits.
     pub bounds: Option<Vec<f64>>,
-    /// The largest bound that was measured where an output is beyond its own, relative to its largest element.
+    /// The largest measured bound, relative to the largest element of an output. Measured only for outputs that exceed
+    /// their bound.
     measured: f64,
-    /// Whether an output was further apart than its bound and the rounding of both explain.
+    /// Whether an output differs by more than its bound and the measured rounding of both programs.
     unexplained: bool,
     names: Vec<String>,
     /// The worst difference of each output.
@@ -192,18 +184,21 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// A comparison of `a` with `b`, in which `b` was made with passes of the given fidelity. Nothing is compared yet.
+    /// Starts a comparison of `a` with `b`, which was produced from `a` by passes of the given fidelity.
+    ///
+    /// # Errors
+    /// The passes change what the model computes, or the numbers of inputs or outputs differ.
     pub fn of(a: &Executable, b: &Executable, fidelity: Fidelity, inputs: u64, random: Random) -> Result<Self> {
         if fidelity == Fidelity::Other {
             return Err(ModelError::Usage(
-                "a pass changes what the model computes: there is nothing to compare".into(),
+                "a pass changes what the model computes, so there is nothing to compare".into(),
             ));
         }
         let (f, g) = (a.func(), b.func());
         if f.params.len() != g.params.len() || f.outputs.len() != g.outputs.len() {
             return Err(ModelError::failed(format!(
-                "the models cannot be compared: one takes {} inputs and gives {} outputs, the other takes {} and gives \
-                 {}",
+                "cannot compare the models: one has {} inputs and {} outputs, the other has {} inputs and {} \
+                 outputs",
                 f.params.len(),
                 f.outputs.len(),
                 g.params.len(),
@@ -219,15 +214,19 @@ impl Verification {
         Ok(Self { inputs, seed, batch, bounds, measured: 0.0, unexplained: false, names, outputs: Vec::new() })
     }
 
-    /// Compares the outputs for one more input, `given`. Where they are further apart than the lengths of sums explain,
-    /// what both lose by their own rounding is measured.
+    /// Compares the outputs for one more set of inputs, `given`.
+    ///
+    /// If they differ by more than their bounds, measures the rounding error of both programs.
+    ///
+    /// # Errors
+    /// The outputs have different types, or a measurement exceeds the session's limits.
     pub fn add(&mut self, given: &[Tensor], before: Ran<'_>, after: Ran<'_>) -> Result<()> {
         let mut beyond = Vec::new();
         for (k, (x, y)) in before.outputs.iter().zip(after.outputs).enumerate() {
             let difference = compare(x, y).map_err(|m| {
                 let name = &self.names[k];
                 ModelError::failed(format!(
-                    "the models cannot be compared: output `{name}` is {} in one model and {} in the other",
+                    "cannot compare the models: output `{name}` is {} in one model and {} in the other",
                     m.found, m.expected
                 ))
             })?;
@@ -249,7 +248,7 @@ impl Verification {
             [Err(error @ ExecError::TooLarge { .. }), _] | [_, Err(error @ ExecError::TooLarge { .. })] => {
                 return Err(limits::explained(error));
             }
-            // Programs that cannot run with other floats explain nothing.
+            // Rounding cannot be measured for programs that do not run with other float types.
             [Err(_), _] | [_, Err(_)] => {
                 self.unexplained = true;
                 return Ok(());
@@ -264,12 +263,12 @@ impl Verification {
         Ok(())
     }
 
-    /// Whether each output is equal bit for bit, or within its bound where there is one.
+    /// Whether each output is equal bit for bit or, if there are bounds, within its bound.
     pub fn passed(&self) -> bool {
         if self.bounds.is_some() { !self.unexplained } else { self.bit_equal() }
     }
 
-    /// The largest bound of any output, where there are bounds.
+    /// The largest bound of any output, if there are bounds.
     pub fn largest_bound(&self) -> Option<f64> {
         self.bounds.as_ref().map(|bounds| bounds.iter().copied().fold(self.measured, f64::max))
     }
@@ -290,8 +289,9 @@ impl Verification {
     }
 }
 
-/// Runs both on the same random inputs and compares output by output. `progress` is told what runs, and how many steps of
-/// how many are done.
+/// Runs both programs on the same random inputs and compares each output.
+///
+/// Calls `progress` with what is running and the number of finished and of all steps.
 ///
 /// ```
 /// # use netc_format::Formats;
@@ -311,7 +311,7 @@ impl Verification {
 /// ```
 ///
 /// # Errors
-/// Models that cannot be compared, and those of [`Executable::run`].
+/// The models cannot be compared, or a run fails: see [`Executable::run`].
 pub fn verify(
     a: &Executable,
     b: &Executable,
@@ -333,7 +333,7 @@ pub fn verify(
     Ok(found)
 }
 
-/// Keeps the larger of each measure.
+/// Merges `other` into `worst`, keeping the larger of each measure.
 fn merge(worst: &mut Difference, other: Difference) {
     if other.max_abs > worst.max_abs {
         worst.worst = other.worst;

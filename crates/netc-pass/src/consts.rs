@@ -1,4 +1,4 @@
-//! What passes ask the executor: constants, and what ops cost. Passes do algebra, the executor does arithmetic.
+//! What passes ask of the executor: constant values and op costs. Passes do algebra, the executor does arithmetic.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -6,51 +6,54 @@ use std::sync::Arc;
 use netc_ir::{CoreOp, Func, FuncId, Literal, Module, Type, ValueId};
 use thiserror::Error;
 
-use crate::chain::chain;
-
-/// Computes values that depend on no parameter. The executor implements it, so that floats are computed in one place.
+/// Evaluates values that depend on no parameter. The executor implements it, so that only one place computes floats.
 pub trait ConstEval {
-    /// The tensors that `values` of `func`, a function of `module`, are. None of them depends on a parameter.
+    /// Computes `values` of `func`, a function of `module`. None of them may depend on a parameter.
     fn evaluate(&self, module: &Module, func: &Func, values: &[ValueId]) -> Result<Vec<Literal>, ConstError>;
 }
 
 /// Why a constant cannot be computed.
 #[derive(Debug, Clone, Error)]
-#[error("{message}")]
-pub struct ConstError {
-    message: String,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+#[error(transparent)]
+pub struct ConstError(Reason);
+
+#[derive(Debug, Clone, Error)]
+enum Reason {
+    #[error("{0}")]
+    Message(String),
+    #[error(transparent)]
+    Other(Arc<dyn Error + Send + Sync>),
 }
 
 impl ConstError {
-    /// The reason is `message`, and no other error caused it.
+    /// An error with the reason `message` and no cause.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), source: None }
+        Self(Reason::Message(message.into()))
     }
 
-    /// The reason is `source`. The message includes its causes, each after a colon.
+    /// An error caused by `source`, with the same message.
     pub fn from_error(source: impl Error + Send + Sync + 'static) -> Self {
-        Self { message: chain(&source), source: Some(Arc::new(source)) }
+        Self(Reason::Other(Arc::new(source)))
     }
 }
 
-/// Says what ops and programs cost to run.
+/// Estimates or measures the cost of ops and programs.
 pub trait OpCosts {
-    /// The seconds that `op` takes on such operands; symbols in types count as 1.
+    /// The time of `op` on these operands, in seconds. Symbols in types count as 1.
     fn seconds(&self, op: &CoreOp, operands: &[Operand<'_>], result: &Type) -> f64;
 
-    /// What part of its time in `before` the function takes in `after`, infinity if it runs in `before` alone; none if it
-    /// does not run there, or if nothing runs programs.
+    /// The running time of `func` in `after`, divided by its time in `before`. Infinity if it runs only in `before`;
+    /// `None` if it does not run in `before`, or if this implementation cannot run programs.
     fn compare(&self, _before: &Module, _after: &Module, _func: FuncId) -> Option<f64> {
         None
     }
 }
 
-/// What an op reads.
+/// An operand of an op whose cost is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Operand<'a> {
     /// Its type.
     pub ty: &'a Type,
-    /// Whether it is known before the program runs, so that kernels are prepared for it.
+    /// Whether its value is known before the program runs, so that kernels can prepare for it.
     pub constant: bool,
 }

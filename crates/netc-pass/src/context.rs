@@ -1,4 +1,4 @@
-//! What a pass may use besides the module.
+//! The context of a pass: what it may use besides the module.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use netc_ir::Loc;
 
 use crate::consts::{ConstEval, OpCosts};
 
-/// What a pass may use besides the module.
+/// The context of a pass: what it may use besides the module.
 ///
 /// ```
 /// use netc_dialect::Dialects;
@@ -24,21 +24,21 @@ use crate::consts::{ConstEval, OpCosts};
 /// assert_eq!(context.remarks[0].to_string(), "my-pass: removed one op");
 /// ```
 pub struct Context<'a> {
-    /// The meaning of source ops.
+    /// The dialects, which lower source ops.
     pub dialects: &'a Dialects,
-    /// What passes have to say to the user, in order.
+    /// Messages of passes to the user, in order.
     pub remarks: Vec<Remark>,
     consts: Option<&'a dyn ConstEval>,
     costs: Option<&'a dyn OpCosts>,
     interrupt: Option<&'a AtomicBool>,
     max_ops: u64,
-    /// The rewrites that may be done, and how many were.
+    /// The limit on rewrites, and the number done so far.
     pub fuel: Fuel,
     counts: BTreeMap<&'static str, u64>,
 }
 
 impl<'a> Context<'a> {
-    /// A context with as many rewrites as passes ask for, which computes no constants.
+    /// A context with unlimited fuel, no constant evaluator and no measured costs.
     pub fn new(dialects: &'a Dialects) -> Self {
         Self {
             dialects,
@@ -52,67 +52,67 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// With `consts` to compute constants.
+    /// Sets the evaluator of constants.
     pub fn with_consts(mut self, consts: &'a dyn ConstEval) -> Self {
         self.consts = Some(consts);
         self
     }
 
-    /// With `costs` that were measured where the program will run.
+    /// Sets the costs measured on the machine where the program will run.
     pub fn with_costs(mut self, costs: &'a dyn OpCosts) -> Self {
         self.costs = Some(costs);
         self
     }
 
-    /// With `fuel` for so many rewrites.
+    /// Sets the limit on rewrites.
     pub fn with_fuel(mut self, fuel: Fuel) -> Self {
         self.fuel = fuel;
         self
     }
 
-    /// With a flag that is set when the user wants no more.
+    /// Sets the flag that becomes true when the user interrupts.
     pub fn with_interrupt(mut self, interrupt: &'a AtomicBool) -> Self {
         self.interrupt = Some(interrupt);
         self
     }
 
-    /// With at most so many ops in a program that is lowered: layers that compute step by step make many of a few.
+    /// Limits the number of ops in a lowered program. Recurrent layers turn a few ops into many.
     pub fn with_max_ops(mut self, ops: u64) -> Self {
         self.max_ops = ops;
         self
     }
 
-    /// The ops that a program may have when it is lowered.
+    /// The maximum number of ops in a lowered program.
     pub fn max_ops(&self) -> u64 {
         self.max_ops
     }
 
-    /// What computes constants, where something does.
+    /// The evaluator of constants, if there is one.
     pub fn consts(&self) -> Option<&'a dyn ConstEval> {
         self.consts
     }
 
-    /// What ops cost where the program will run, where something measures it.
+    /// The costs measured on the machine where the program will run, if there are any.
     pub fn costs(&self) -> Option<&'a dyn OpCosts> {
         self.costs
     }
 
-    /// Whether one more rewrite may be done; if so, it is counted.
+    /// Counts one more rewrite and returns true, or returns false if the fuel is used up.
     pub fn rewrite(&mut self) -> bool {
         self.fuel.burn()
     }
 
-    /// Whether the user wants no more: a pass that takes long stops at a good state.
+    /// Whether the user has interrupted. A long-running pass should then stop at the next consistent state.
     pub fn interrupted(&self) -> bool {
         self.interrupt.is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
-    /// Adds `n` to what the pass that runs has counted of `what`.
+    /// Adds `n` to the running pass's counter `what`.
     pub fn count(&mut self, what: &'static str, n: u64) {
         *self.counts.entry(what).or_default() += n;
     }
 
-    /// What has been counted since this was last asked.
+    /// Returns the counters and resets them.
     pub(crate) fn take_counts(&mut self) -> BTreeMap<&'static str, u64> {
         std::mem::take(&mut self.counts)
     }
@@ -123,14 +123,14 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The single rewrites that passes may do, counted: what finds the first that is wrong.
+/// A limit on the number of rewrites, with a count of those done. Bisecting the limit finds the first wrong rewrite.
 ///
 /// ```
 /// use netc_pass::Fuel;
 ///
 /// let mut fuel = Fuel::of(1);
 /// assert!(fuel.burn());
-/// assert!(!fuel.burn(), "one rewrite, and no more");
+/// assert!(!fuel.burn(), "the limit is one rewrite");
 /// assert_eq!(fuel.burnt(), 1);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,12 +140,12 @@ pub struct Fuel {
 }
 
 impl Fuel {
-    /// For as many rewrites as passes ask for.
+    /// Fuel without a limit.
     pub fn unlimited() -> Self {
         Self::of(u64::MAX)
     }
 
-    /// For `rewrites` rewrites.
+    /// Fuel for `rewrites` rewrites.
     pub fn of(rewrites: u64) -> Self {
         Self { limit: rewrites, burnt: 0 }
     }
@@ -155,14 +155,14 @@ impl Fuel {
         self.burnt < self.limit
     }
 
-    /// Takes what one rewrite needs; false if nothing is left.
+    /// Uses fuel for one rewrite. Returns false if none is left.
     pub fn burn(&mut self) -> bool {
         let left = self.is_left();
         self.burnt += u64::from(left);
         left
     }
 
-    /// For how many rewrites it was, unless for as many as passes ask for.
+    /// The maximum number of rewrites, or `None` if unlimited.
     pub fn limit(&self) -> Option<u64> {
         (self.limit < u64::MAX).then_some(self.limit)
     }
@@ -173,14 +173,14 @@ impl Fuel {
     }
 }
 
-/// What a pass has to say about a place.
+/// A message of a pass about a place in the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
     /// The pass.
     pub pass: &'static str,
     /// The place.
     pub loc: Loc,
-    /// What it says.
+    /// The message.
     pub text: String,
 }
 

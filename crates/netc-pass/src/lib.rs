@@ -1,8 +1,8 @@
-//! What a pass is: options, registry, pipelines, and the manager that runs them.
+//! Passes: options, registry, pipelines, and the manager that runs them.
 //!
-//! A [`Pass`] rewrites a module. What users can name of it is a [`PassInfo`]; a [`Registry`] is a table of these. A
-//! [`Pipeline`] is passes one after the other, as data and as text, and the [`Manager`] runs it: it makes every pass
-//! before the first runs, verifies the module after each, lets [`Observer`]s look on, and keeps a [`Record`].
+//! A [`Pass`] rewrites a module. A [`PassInfo`] describes it to users, and a [`Registry`] is a table of these. A
+//! [`Pipeline`] is a sequence of passes, as data and as text. The [`Manager`] runs it: it builds every pass before the
+//! first runs, verifies the module after each, notifies [`Observer`]s, and returns a [`Record`].
 //!
 //! ```
 //! use netc_dialect::Dialects;
@@ -27,7 +27,7 @@
 //! const INFO: PassInfo = PassInfo {
 //!     name: "drop-unread",
 //!     summary: "Drop ops that nothing reads.",
-//!     help: "Ops are dropped once, so a chain of them needs `fix(drop-unread)`.",
+//!     help: "Each run drops the last op of a chain of unread ops; `fix(drop-unread)` drops the whole chain.",
 //!     fidelity: Fidelity::Exact,
 //!     options: &[],
 //!     build: |_| Ok(Box::new(DropUnread)),
@@ -51,7 +51,6 @@ mod chain;
 mod consts;
 mod context;
 mod manager;
-mod options;
 mod pass;
 mod pipeline;
 mod registry;
@@ -61,8 +60,7 @@ pub use chain::chain;
 pub use consts::{ConstError, ConstEval, OpCosts, Operand};
 pub use context::{Context, Fuel, Remark};
 pub use manager::{Event, FailedPass, Failure, Manager, Observer, PipelineError, Record};
-pub use options::{OptionInfo, OptionKind, Options};
-pub use pass::{Fidelity, Pass, PassError, PassInfo, Result};
+pub use pass::{Fidelity, OptionInfo, OptionKind, Options, Pass, PassError, PassInfo, Result};
 pub use pipeline::{PassCall, Pipeline, PipelineStep, PipelineSyntaxError, parse_pass, spelled};
 pub use registry::{NamedPipeline, Registry};
 pub use wording::{counted, misspelt, nearest, nearest_of, thousands};

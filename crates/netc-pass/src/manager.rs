@@ -1,13 +1,15 @@
-//! Running pipelines: the module is verified after each pass, observers look on, and a record is kept.
+//! Runs pipelines: verifies the module after each pass, notifies observers, and keeps a record.
 
 mod record;
 
 use std::any::Any;
+use std::error::Error;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use netc_ir::{Module, Violations, verify_changes};
-use thiserror::Error;
+use thiserror::Error as ThisError;
 
 use crate::context::Context;
 use crate::pass::{Fidelity, Pass, PassError, Result};
@@ -16,13 +18,13 @@ use crate::registry::Registry;
 
 pub use record::Record;
 
-/// How deep named pipelines may refer to one another.
+/// The maximum depth of references between named pipelines.
 const MAX_DEPTH: usize = 32;
 
-/// A pipeline that did not finish.
-#[derive(Debug, Error)]
+/// Why a pipeline did not finish.
+#[derive(Debug, ThisError)]
 pub enum PipelineError {
-    /// A pass cannot be made, or a name is not known: nothing ran.
+    /// A pass cannot be built, or a name is unknown. No pass ran.
     #[error(transparent)]
     Options(#[from] PassError),
     /// A pass failed.
@@ -31,49 +33,63 @@ pub enum PipelineError {
 }
 
 /// A pass that failed.
-#[derive(Debug, Error)]
-#[error("pass `{call}`{cause}")]
+#[derive(Debug)]
 pub struct FailedPass {
-    /// How many passes had run before it.
+    /// The number of passes that ran before it.
     pub number: usize,
     /// The pass.
     pub call: PassCall,
-    /// Why. The module is as it was before the pass in the case of an error, else what the pass left.
-    #[source]
+    /// The failure. After [`Failure::Error`] the module is as before the pass; otherwise it is as the pass left it.
     pub cause: Failure,
 }
 
-/// Why a pass failed. All but the first are bugs of the pass.
-#[derive(Debug, Error)]
+impl fmt::Display for FailedPass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pass `{}`{}", self.call, self.cause)
+    }
+}
+
+impl Error for FailedPass {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cause {
+            // The message already includes that of the error.
+            Failure::Error(error) => error.source(),
+            Failure::Panic(_) | Failure::Broken(_) | Failure::Rejected(_) => None,
+        }
+    }
+}
+
+/// Why a pass failed. All variants but the first indicate a bug in the pass.
+#[derive(Debug, ThisError)]
 pub enum Failure {
-    /// It cannot do what it was asked.
+    /// It returned an error.
     #[error(": {0}")]
-    Error(#[source] PassError),
+    Error(PassError),
     /// It panicked.
-    #[error(" panicked (a bug of the pass): {0}")]
+    #[error(" panicked (a bug in the pass): {0}")]
     Panic(String),
-    /// It left a module that breaks the rules.
-    #[error(" left a module that breaks the rules (a bug of the pass):\n{0}")]
-    Broken(#[source] Violations),
-    /// An observer does not accept what it left.
+    /// It left an invalid module.
+    #[error(" left a module that breaks the rules of the IR (a bug in the pass):\n{0}")]
+    Broken(Violations),
+    /// An observer rejected its result.
     #[error(": {0}")]
     Rejected(String),
 }
 
-/// A pass that is about to run, or that has run.
+/// A pass that is about to run or has run.
 #[derive(Clone, Copy)]
 pub struct Event<'a> {
-    /// How many passes ran before it.
+    /// The number of passes that ran before it.
     pub number: usize,
     /// The pass.
     pub call: &'a PassCall,
-    /// What it may do to values.
+    /// How far it may change values.
     pub fidelity: Fidelity,
     /// The module before or after.
     pub module: &'a Module,
 }
 
-/// What looks on while a pipeline runs.
+/// Watches a running pipeline.
 ///
 /// ```
 /// use netc_dialect::Dialects;
@@ -97,10 +113,10 @@ pub struct Event<'a> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Observer {
-    /// A pass is about to run.
+    /// Called before each pass.
     fn before(&mut self, _event: Event<'_>) {}
 
-    /// A pass has run, and its module verifies. An error ends the pipeline.
+    /// Called after each pass, once its module has been verified. An error ends the pipeline.
     fn after(&mut self, _event: Event<'_>) -> Result<(), String> {
         Ok(())
     }
@@ -119,13 +135,13 @@ impl<'a> Manager<'a> {
         Self { registry, observers: Vec::new(), max_passes: usize::MAX }
     }
 
-    /// With another observer; they are asked in the order in which they come.
+    /// Adds an observer. Observers are called in the order in which they were added.
     pub fn observe(mut self, observer: &'a mut dyn Observer) -> Self {
         self.observers.push(observer);
         self
     }
 
-    /// Stops when so many passes have run.
+    /// Stops after `passes` passes.
     pub fn stop_after(mut self, passes: usize) -> Self {
         self.max_passes = passes;
         self
@@ -133,8 +149,8 @@ impl<'a> Manager<'a> {
 
     /// Runs `pipeline` on `module`.
     ///
-    /// Every pass is made before the first runs. Between passes, an interrupted context ends the pipeline early: the
-    /// module is then what the passes so far made of it.
+    /// Builds every pass before the first runs. If the context is interrupted, the pipeline ends after the current pass
+    /// and the module keeps the changes so far.
     pub fn run(
         &mut self,
         module: &mut Module,
@@ -166,7 +182,7 @@ impl<'a> Manager<'a> {
             }
             PipelineStep::Named(named) => {
                 if depth == MAX_DEPTH {
-                    return Err(PassError::new(format!("the pipeline `@{named}` contains itself")));
+                    return Err(PassError::new(format!("pipeline `@{named}` contains itself")));
                 }
                 let text = self.registry.pipeline(named)?.text;
                 let body: Pipeline = text.parse().map_err(|e| PassError::because(format!("pipeline `@{named}`"), e))?;
@@ -176,14 +192,14 @@ impl<'a> Manager<'a> {
     }
 }
 
-/// A step whose passes are made.
+/// A step whose passes are built.
 enum Made {
     Pass {
         call: PassCall,
         fidelity: Fidelity,
         pass: Box<dyn Pass>,
     },
-    /// Steps that run until they rewrite nothing, the program is one that was there before, or `rounds` times.
+    /// Steps that run up to `rounds` times: until they rewrite nothing, or until an earlier program comes back.
     Several {
         name: String,
         rounds: u64,
@@ -194,12 +210,12 @@ enum Made {
 struct Run<'r, 'a, 'c> {
     manager: &'r mut Manager<'a>,
     context: &'r mut Context<'c>,
-    /// How many passes have run.
+    /// The number of passes that have run.
     passes: usize,
 }
 
 impl Run<'_, '_, '_> {
-    /// Runs `steps`, and adds what they did to `record`.
+    /// Runs `steps` and adds their records to `record`.
     fn steps(&mut self, steps: &[Made], module: &mut Module, record: &mut Record) -> Result<(), Box<FailedPass>> {
         for step in steps {
             if self.context.interrupted() || self.passes == self.manager.max_passes {
@@ -222,7 +238,7 @@ impl Run<'_, '_, '_> {
         module: &mut Module,
     ) -> Result<Record, Box<FailedPass>> {
         let mut record = Record::new(name.into(), module.num_ops());
-        // The program after round 1, 2, 4, 8 and so on: one that comes back to it goes round for ever (R. P. Brent, "An
+        // The program after round 1, 2, 4, 8, ... If it comes back, the rounds would cycle forever (R. P. Brent, "An
         // improved Monte Carlo factorization algorithm", BIT 20, 1980).
         let mut earlier: Option<Module> = None;
         for round in 1..=rounds {
@@ -277,20 +293,20 @@ impl Run<'_, '_, '_> {
     }
 }
 
-/// The time; a web page has no clock.
+/// The time, or `None` on WebAssembly, which has no clock.
 fn now() -> Option<Instant> {
     (!cfg!(target_family = "wasm")).then(Instant::now)
 }
 
-/// The time between two readings of the clock, 0 without a clock.
+/// The time between two clock readings, or 0 without a clock.
 fn between(from: Option<Instant>, to: Option<Instant>) -> Duration {
     from.zip(to).map_or(Duration::ZERO, |(from, to)| to - from)
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it gave no message".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
 #[cfg(test)]

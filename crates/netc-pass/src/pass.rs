@@ -1,4 +1,6 @@
-//! What a pass is.
+//! The `Pass` trait, and how a pass is described to users.
+
+mod options;
 
 use std::error::Error;
 use std::fmt;
@@ -8,64 +10,71 @@ use netc_ir::Module;
 use thiserror::Error;
 
 use crate::context::Context;
-use crate::options::{OptionInfo, Options};
+pub use options::{OptionInfo, OptionKind, Options};
 
-/// A result with the error of a pass.
+/// The result of a pass.
 pub type Result<T, E = PassError> = std::result::Result<T, E>;
 
 /// A transform of a module.
 pub trait Pass {
-    /// Rewrites `module`. On an error the module is as it was.
+    /// Rewrites `module`. On error the module is unchanged.
     ///
-    /// A pass asks [`Context::rewrite`] before each single rewrite and leaves it out where the answer is no: so rewrites
-    /// are counted, and the first that is wrong can be found.
+    /// A pass calls [`Context::rewrite`] before each rewrite and skips the rewrite if the answer is false. This counts
+    /// rewrites, so that bisecting can find the first wrong one.
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<(), PassError>;
 
-    /// What it does to values with the options that it was made with, where these say more than [`PassInfo::fidelity`].
+    /// Its fidelity with its current options, if that differs from [`PassInfo::fidelity`].
     fn fidelity(&self) -> Option<Fidelity> {
         None
     }
 }
 
-/// Why a pass cannot do its work.
+/// Why a pass failed.
 #[derive(Debug, Clone, Error)]
-#[error("{message}")]
-pub struct PassError {
-    message: String,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+#[error(transparent)]
+pub struct PassError(Reason);
+
+#[derive(Debug, Clone, Error)]
+enum Reason {
+    #[error("{0}")]
+    Message(String),
+    #[error("{context}")]
+    Because { context: String, source: Arc<dyn Error + Send + Sync> },
+    #[error(transparent)]
+    Other(Arc<dyn Error + Send + Sync>),
 }
 
 impl PassError {
-    /// The reason is `message`, and no other error caused it.
+    /// An error with the reason `message` and no cause.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), source: None }
+        Self(Reason::Message(message.into()))
     }
 
-    /// `context` failed because of `source`.
+    /// An error that says `context` and was caused by `source`.
     pub fn because(context: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
-        Self { message: context.into(), source: Some(Arc::new(source)) }
+        Self(Reason::Because { context: context.into(), source: Arc::new(source) })
     }
 
-    /// The reason is `source`, which needs no context.
+    /// An error caused by `source`, with the same message.
     pub fn from_error(source: impl Error + Send + Sync + 'static) -> Self {
-        Self::because(source.to_string(), source)
+        Self(Reason::Other(Arc::new(source)))
     }
 
-    /// The reason is that the module has no `@main`.
+    /// The error for a module without `@main`.
     pub fn no_main() -> Self {
         Self::new("the module has no function `@main`")
     }
 }
 
-/// How close the values are that a module computes after a pass.
+/// How far a pass may change the values that a module computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Fidelity {
-    /// The same, bit for bit.
+    /// Not at all: values are the same bit for bit.
     #[default]
     Exact,
-    /// Equal in exact arithmetic, of programs whose numbers are finite; floats may round differently.
+    /// Only by rounding: values would be equal in exact arithmetic. Holds for programs whose numbers are finite.
     Rounding,
-    /// Something else: what the module computes is what the pass is there to change.
+    /// In any way: the pass exists to change what the module computes.
     Other,
 }
 
@@ -79,7 +88,7 @@ impl fmt::Display for Fidelity {
     }
 }
 
-/// A pass as users see it: everything about it that they can name.
+/// A pass as users see it: name, help, options.
 pub struct PassInfo {
     /// Its name, as in `--pass name`.
     pub name: &'static str,
@@ -87,10 +96,10 @@ pub struct PassInfo {
     pub summary: &'static str,
     /// What it does, in full, as Markdown.
     pub help: &'static str,
-    /// What it does to values, at most.
+    /// How far it may change values.
     pub fidelity: Fidelity,
-    /// Its options. The first is the one that `pass=value` sets.
+    /// Its options. `pass=value` sets the first.
     pub options: &'static [OptionInfo],
-    /// Makes the pass from its options.
+    /// Builds the pass from its options.
     pub build: fn(&Options<'_>) -> Result<Box<dyn Pass>, PassError>,
 }

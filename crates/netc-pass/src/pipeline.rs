@@ -9,8 +9,8 @@
 //! word     := (WORD | '"' text '"')+
 //! ```
 //!
-//! A `WORD` holds any character but blanks and `,[]{}()"=`; what has others is quoted, whole or in part, with `\"` and `\\`
-//! inside: `split="a,b"`, `split=before:"a,b"+c`.
+//! A `WORD` consists of any characters except blanks and `,[]{}()"=`. Text with other characters must be quoted, whole
+//! or in part; inside quotes, `\"` and `\\` are escapes: `split="a,b"`, `split=before:"a,b"+c`.
 
 mod parse;
 
@@ -19,7 +19,7 @@ use std::str::FromStr;
 
 pub use parse::{PipelineSyntaxError, parse_pass};
 
-/// Steps that run one after the other. It prints as it parses.
+/// Steps that run one after the other. Its `Display` output parses back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pipeline(pub Vec<PipelineStep>);
 
@@ -28,31 +28,31 @@ pub struct Pipeline(pub Vec<PipelineStep>);
 pub enum PipelineStep {
     /// A pass with its options.
     Pass(PassCall),
-    /// Steps that run again until they rewrite nothing, or `max` times.
+    /// Steps that repeat until they rewrite nothing, at most `max` times.
     Fix {
-        /// The most rounds.
+        /// The maximum number of rounds.
         max: u64,
-        /// What runs in each.
+        /// The steps of each round.
         body: Pipeline,
     },
     /// A pipeline of the registry. Text: `@name`.
     Named(String),
 }
 
-/// The rounds of a `fix` that does not say how many.
+/// The default maximum number of rounds of a `fix`.
 pub(crate) const FIX_ROUNDS: u64 = 8;
 
-/// A pass with its options. It prints as it parses.
+/// A pass with its options. Its `Display` output parses back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassCall {
     /// The pass.
     pub name: String,
-    /// Its options; the one set by `name=value` has an empty name.
+    /// Its options. The option set by `pass=value` has an empty name.
     pub options: Vec<(String, Vec<String>)>,
 }
 
 impl PassCall {
-    /// The call of a pass without options.
+    /// A call without options.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), options: Vec::new() }
     }
@@ -64,7 +64,9 @@ impl PassCall {
 }
 
 impl Pipeline {
-    /// The pipeline that `passes` are, each the text of a `--pass` option: a call, in which `name=a,b` is a list.
+    /// The pipeline of `passes`, each the text of a `--pass` option. There `name=a,b` is a list.
+    ///
+    /// Fails on the first text that is not a pass.
     pub fn of_passes<'t>(passes: impl IntoIterator<Item = &'t str>) -> Result<Self, PipelineSyntaxError> {
         passes.into_iter().map(parse_pass).collect::<Result<Vec<_>, _>>().map(Self)
     }
@@ -124,7 +126,7 @@ impl fmt::Display for PassCall {
     }
 }
 
-/// One value as a word, any other number of them as a list.
+/// Prints one value as a word, any other number of values as a list.
 struct Values<'a>(&'a [String]);
 
 impl fmt::Display for Values<'_> {
@@ -142,7 +144,7 @@ impl fmt::Display for Values<'_> {
     }
 }
 
-/// A word, in quotes where it needs them.
+/// Prints a word, quoted if necessary.
 struct Word<'a>(&'a str);
 
 impl fmt::Display for Word<'_> {
@@ -154,7 +156,7 @@ impl fmt::Display for Word<'_> {
     }
 }
 
-/// A value as pipelines spell it: in quotes where it needs them.
+/// Formats a value for a pipeline, quoted if necessary.
 pub fn spelled(value: &str) -> String {
     Word(value).to_string()
 }
@@ -171,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn prints_as_it_parses() {
+    fn printing_reverses_parsing() {
         for text in [
             "dce",
             "split=mixed9",
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_made_uniform() {
+    fn printing_normalizes_blanks_quotes_and_brackets() {
         check(" dce , fix { max = 8 } ( cse ) ", "dce,fix(cse)");
         check("split = \"mixed9\"", "split=mixed9");
         check("split=[ a , b ]", "split=[a,b]");
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_of_the_command_line_take_lists_without_brackets() {
+    fn command_line_passes_take_lists_without_brackets() {
         let pipeline = Pipeline::of_passes(["split=a,b+c", "dce", "fix(cse,dce)"]).unwrap();
         assert_eq!(pipeline.to_string(), "split=[a,b+c],dce,fix(cse,dce)");
         let pipeline = Pipeline::of_passes(["split=two words, f(x)=1"]).unwrap();
@@ -215,13 +217,13 @@ mod tests {
         ] {
             assert_eq!(Pipeline::of_passes([text]).unwrap().to_string(), printed, "{text}");
         }
-        assert!(Pipeline::of_passes(["dce,cse"]).is_err(), "one pass each");
+        assert!(Pipeline::of_passes(["dce,cse"]).is_err(), "one pass per text");
         assert!(Pipeline::of_passes(["split=a,,b"]).is_err(), "a value is missing");
     }
 
-    /// Values of all the characters that mean something somewhere.
+    /// Random values made of all characters with a special role.
     #[test]
-    fn every_value_prints_as_it_parses() {
+    fn every_value_parses_back() {
         let odd: Vec<char> = ",[]{}()\"=\\ +@#%/.:'ab\u{e9}\n".chars().collect();
         let mut state = 1u64;
         let mut next = |n: usize| {
@@ -246,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_text_is_an_error_with_its_place() {
+    fn malformed_text_is_an_error_with_its_position() {
         for (text, at, note) in [
             ("", 0, "expected a pass, `fix(...)` or `@name`, found the end"),
             ("dce,", 4, "expected a pass, `fix(...)` or `@name`, found the end"),
@@ -258,10 +260,10 @@ mod tests {
             ("sp lit", 3, "expected `,` or the end, found `l`"),
             ("fix(dce", 7, "expected `,` or `)`, found the end"),
             ("fix{max=x}(dce)", 8, "expected a whole number, found `x`"),
-            ("fix{min=1}(dce)", 4, "`fix` has the option `max` alone, found `min`"),
-            ("fix", 3, "expected `(` and what `fix` repeats, found the end"),
-            ("a=\"b", 4, "the quotes have no end"),
-            ("p{x=a,x=b}", 6, "the option `x` stands twice"),
+            ("fix{min=1}(dce)", 4, "`fix` has only the option `max`, found `min`"),
+            ("fix", 3, "expected `(` and the passes to repeat, found the end"),
+            ("a=\"b", 4, "the closing quote is missing"),
+            ("p{x=a,x=b}", 6, "the option `x` is given twice"),
         ] {
             let error = text.parse::<Pipeline>().unwrap_err();
             assert_eq!((error.at, error.note.as_str()), (at, note), "{text}");
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_an_end() {
+    fn deep_nesting_is_an_error() {
         let deep = |n| format!("{}dce{}", "fix(".repeat(n), ")".repeat(n)).parse::<Pipeline>();
         assert!(deep(16).is_ok());
         assert!(deep(100_000).is_err());

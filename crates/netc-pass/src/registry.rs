@@ -1,21 +1,21 @@
-//! The passes and pipelines that can be named.
+//! The table of named passes and pipelines.
 
-use crate::options::Options;
+use crate::pass::Options;
 use crate::pass::{Pass, PassError, PassInfo, Result};
 use crate::pipeline::PassCall;
 use crate::wording::nearest;
 
-/// A pipeline with a name. In pipelines: `@name`.
+/// A pipeline with a name, written `@name` in other pipelines.
 pub struct NamedPipeline {
     /// Its name.
     pub name: &'static str,
     /// What it does, in one line.
     pub summary: &'static str,
-    /// What it stands for: the text of a pipeline.
+    /// The text of the pipeline.
     pub text: &'static str,
 }
 
-/// The passes and pipelines that pipelines may name.
+/// The passes and named pipelines that a pipeline may use.
 ///
 /// ```
 /// use netc_pass::{NamedPipeline, Registry};
@@ -33,12 +33,12 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The passes and pipelines of the tables.
+    /// A registry of these passes and pipelines.
     pub fn new(passes: &[&'static PassInfo], pipelines: &[&'static NamedPipeline]) -> Self {
         Self { passes: passes.to_vec(), pipelines: pipelines.to_vec() }
     }
 
-    /// With another pass. A pass of the same name that is there already is replaced.
+    /// Adds a pass, replacing any pass of the same name.
     pub fn with(mut self, info: &'static PassInfo) -> Self {
         self.passes.retain(|p| p.name != info.name);
         self.passes.push(info);
@@ -55,28 +55,30 @@ impl Registry {
         self.pipelines.iter().copied()
     }
 
-    /// The pass called `name`.
+    /// The pass called `name`, or an error with the nearest names.
     pub fn pass(&self, name: &str) -> Result<&'static PassInfo> {
         self.passes()
             .find(|p| p.name == name)
-            .ok_or_else(|| PassError::new(format!("there is no pass `{name}`{}", self.nearest(name))))
+            .ok_or_else(|| PassError::new(format!("no such pass: `{name}`{}", self.nearest(name))))
     }
 
-    /// The pipeline called `name`.
+    /// The pipeline called `name`, without `@`, or an error with the nearest names.
     pub fn pipeline(&self, name: &str) -> Result<&'static NamedPipeline> {
-        self.pipelines().find(|p| p.name == name).ok_or_else(|| {
-            PassError::new(format!("there is no pipeline `@{name}`{}", self.nearest(&format!("@{name}"))))
-        })
+        self.pipelines()
+            .find(|p| p.name == name)
+            .ok_or_else(|| PassError::new(format!("no such pipeline: `@{name}`{}", self.nearest(&format!("@{name}")))))
     }
 
-    /// What may be meant by a name, which begins with `@` if it is to be one of a pipeline.
+    /// Suggests known names close to `name`. Names of pipelines begin with `@`.
     fn nearest(&self, name: &str) -> String {
         let pipelines: Vec<String> = self.pipelines().map(|p| format!("@{}", p.name)).collect();
         let names: Vec<&str> = self.passes().map(|p| p.name).chain(pipelines.iter().map(String::as_str)).collect();
         nearest(name, &names)
     }
 
-    /// The pass that `call` names, made from its options.
+    /// Builds the pass that `call` names, with its options.
+    ///
+    /// Fails if there is no such pass, or if an option does not fit.
     pub fn build(&self, call: &PassCall) -> Result<Box<dyn Pass>> {
         let info = self.pass(&call.name)?;
         (info.build)(&Options::new(info, call)?)

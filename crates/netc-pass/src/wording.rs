@@ -1,13 +1,14 @@
-//! How names and numbers are told to people.
+//! Wording of names and numbers in messages.
 
-/// `; did you mean ...?` for the names nearest to `wanted`, or nothing if none is near.
+/// Formats `; did you mean ...?` with up to three names close to `wanted`, or nothing if none is close.
 pub fn nearest(wanted: &str, names: &[&str]) -> String {
     nearest_of(wanted, names.iter().map(|name| (*name, *name)))
 }
 
-/// Does what [`nearest`] does with names that are shown in another way: the second of each pair.
+/// Like [`nearest`], but displays the second item of each pair instead of the name.
 pub fn nearest_of<'a>(wanted: &str, names: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
-    let scored = names.into_iter().map(|(name, shown)| (strsim::jaro_winkler(wanted, name), shown));
+    let near = names.into_iter().filter(|(name, _)| is_comparable(wanted, name));
+    let scored = near.map(|(name, shown)| (strsim::jaro_winkler(wanted, name), shown));
     let mut scored: Vec<(f64, &str)> = scored.filter(|(score, _)| *score > 0.7).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     let near: Vec<String> = scored.iter().take(3).map(|(_, shown)| format!("`{shown}`")).collect();
@@ -18,19 +19,28 @@ pub fn nearest_of<'a>(wanted: &str, names: impl IntoIterator<Item = (&'a str, &'
     }
 }
 
-/// The name that was meant by `word`, where a slip or two make it: one in names of up to four letters.
+/// Whether two names are similar enough in length to compare: a long name contains most of any short one.
+fn is_comparable(a: &str, b: &str) -> bool {
+    let (short, long) = if a.chars().count() < b.chars().count() { (a, b) } else { (b, a) };
+    if short.chars().count() < 2 {
+        return strsim::osa_distance(short, long) <= 1;
+    }
+    short.chars().count() * 3 >= long.chars().count() || long.starts_with(short)
+}
+
+/// Finds the name that `word` misspells: with at most two typos, or one in names of up to four letters.
 pub fn misspelt<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let slips = |name: &&str| strsim::osa_distance(word, name);
     let near = names.into_iter().filter(|name| slips(name) <= if name.len() <= 4 { 1 } else { 2 });
     near.min_by_key(slips)
 }
 
-/// `1 op`, `2 ops`.
+/// Formats a count with its noun: `1 op`, `2 ops`.
 pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", thousands(n), if n == 1 { "" } else { "s" })
 }
 
-/// `23851784` as `23,851,784`.
+/// Formats `23851784` as `23,851,784`.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
@@ -48,13 +58,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suggests_what_is_near() {
+    fn suggests_similar_names() {
         assert_eq!(nearest("mixd9", &["mixed9", "avg_pool"]), "; did you mean `mixed9`?");
         assert_eq!(nearest("zzz", &["mixed9"]), "");
+        assert_eq!(nearest("mixed", &["mixed9_concatenated"]), "; did you mean `mixed9_concatenated`?");
+        assert_eq!(nearest("z", &["x"]), "");
+        assert_eq!(nearest("typo", &["y"]), "");
+        assert_eq!(nearest("xy", &["y"]), "; did you mean `y`?");
     }
 
     #[test]
-    fn a_slip_or_two_are_understood() {
+    fn recognizes_names_with_one_or_two_typos() {
         let names = ["run", "cuts", "inspect"];
         for (word, meant) in [
             ("cutz", Some("cuts")),

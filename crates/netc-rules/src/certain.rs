@@ -1,12 +1,14 @@
-//! What is sure whatever the symbols are: that two types are the same, that an op that a rule puts in fits.
+//! Checks that hold for all values of the symbols: that two types are the same, that a new op fits its operands.
 //!
-//! Inference takes symbols that differ for equal, as programs are right. A program in which they need not be equal is
-//! right too, until a rule joins what it keeps apart: such a rule is not applied.
+//! Inference assumes that different symbols are equal, because it assumes that the program is valid. But a valid
+//! program may give them different values, as long as no op needs them equal. A rule that would add such an op is not
+//! applied.
 
 use netc_ir::infer::channel_axis;
 use netc_ir::{CoreOp, Dim, OpClass, SliceAxis, Type};
 
-/// Whether the extents that `op` wants equal, or large enough, surely are: `op` fits `types` as inference has it.
+/// Whether `op` accepts operands of `types` for all values of the symbols. Inference must have accepted them already,
+/// so this only checks that the extents are equal, or large enough, without assumptions.
 pub(crate) fn surely_fits(op: &CoreOp, types: &[&Type]) -> bool {
     let Some(shapes) = types.iter().map(|ty| ty.dims.as_deref()).collect::<Option<Vec<&[Dim]>>>() else { return false };
     match (op, shapes.as_slice()) {
@@ -23,7 +25,7 @@ pub(crate) fn surely_fits(op: &CoreOp, types: &[&Type]) -> bool {
             rest.iter().all(|shape| others(shape))
         }
         (CoreOp::Slice(axes), [x]) => axes.iter().zip(*x).all(|(axis, dim)| has_start(axis, dim)),
-        // These take operands of any extents.
+        // These accept any extents.
         (
             CoreOp::Unary(_)
             | CoreOp::Cast(_)
@@ -37,29 +39,29 @@ pub(crate) fn surely_fits(op: &CoreOp, types: &[&Type]) -> bool {
         ) => true,
         _ => match op.class() {
             OpClass::Stored | OpClass::Reduction => true,
-            // Rules make no extents that the program computes.
+            // Rules add no computed extents.
             OpClass::Extent => false,
             OpClass::Elementwise | OpClass::Product | OpClass::Movement => false,
         },
     }
 }
 
-/// The same type, and the same extents when it runs: `?` may be two numbers.
+/// Whether the types are the same, with the same extents at run time. Two `?` may differ.
 pub(crate) fn same_type(a: &Type, b: &Type) -> bool {
     a.elem == b.elem && same_shape(a, b)
 }
 
-/// The same extents when it runs.
+/// Whether the shapes have the same extents at run time.
 pub(crate) fn same_shape(a: &Type, b: &Type) -> bool {
     a.dims == b.dims && a.dims.iter().flatten().all(|dim| !dim.is_unknown())
 }
 
-/// The same number, for all values of the symbols.
+/// Whether the extents are equal for all values of the symbols.
 fn same(a: &Dim, b: &Dim) -> bool {
     a == b && !a.is_unknown()
 }
 
-/// Whether the shapes have one that all of them are repeated to.
+/// Whether the shapes broadcast to a common shape, for all values of the symbols.
 fn broadcast(shapes: &[&[Dim]]) -> bool {
     let axes = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
     (1..=axes).all(|axis| {
@@ -69,8 +71,8 @@ fn broadcast(shapes: &[&[Dim]]) -> bool {
     })
 }
 
-/// Whether a slice begins where the axis surely is. In steps of 1, a slice of a slice is as long as it was: its start
-/// is no further than the first slice and the second one went. In others it can lie behind an end that they did not pass.
+/// Whether a slice surely starts within the axis. In steps of 1, a merged slice starts no further than the two slices
+/// that it replaces. In larger steps, its start may be past an end that they did not reach.
 fn has_start(axis: &SliceAxis, extent: &Dim) -> bool {
     axis.step == 1 || axis.start == 0 || extent.known().is_some()
 }
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn extents_that_only_running_shows_to_be_equal_are_not_sure() {
+    fn different_symbols_are_not_surely_equal() {
         let add = CoreOp::Binary(Binary::Add);
         check(&add, &[&["N", "4"], &["N", "4"]], true);
         check(&add, &[&["N", "4"], &["1", "4"]], true);
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_in_steps_begins_where_the_axis_surely_is() {
+    fn a_strided_slice_must_surely_start_within_the_axis() {
         let slice = |start, step| CoreOp::Slice(vec![SliceAxis { start, end: None, step }]);
         check(&slice(6, 2), &[&["N"]], false);
         check(&slice(6, 2), &[&["7"]], true);

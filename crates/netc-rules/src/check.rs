@@ -1,11 +1,11 @@
-//! What must hold of a rule that is written as it should be.
+//! Checks of the form of rules, independent of whether they are true.
 
 use netc_ir::{Binary, Compare, Name};
 
 use crate::rule::{DimKind, Expr, HoleKind, OpTerm, Rule, TensorKind, Term};
 use crate::value::{Key, keys};
 
-/// What is wrong with the operands or attributes of an op, if anything.
+/// Returns what is wrong with the operands or attributes of an op, if anything.
 pub(crate) fn unfit(term: &OpTerm) -> Option<String> {
     let (name, keys) = (&term.name, keys(&term.name));
     let count = match &**name {
@@ -26,29 +26,31 @@ pub(crate) fn unfit(term: &OpTerm) -> Option<String> {
     }
     let twice = |(i, (key, _)): (usize, &(Name, Expr))| term.attrs[..i].iter().any(|(k, _)| k == key);
     if term.attrs.iter().enumerate().any(twice) {
-        return Some(format!("`{name}` has an attribute twice"));
+        return Some(format!("`{name}` names an attribute twice"));
     }
     let missing = |key: &&Key| key.is_required() && !term.attrs.iter().any(|(k, _)| &**k == key.name);
     let missing = keys.iter().find(missing).filter(|_| term.others.is_none())?;
-    Some(format!("`{name}` needs the attribute `{}`, or `..?c` for all that are not named", missing.name))
+    Some(format!("`{name}` needs the attribute `{}`, or `..?c` for all other attributes", missing.name))
 }
 
-/// What is wrong with what is matched, if anything: it begins with ops, and what it computes with is matched before.
+/// Returns what is wrong with the terms to match, if anything. Each must be an op, and its expressions may only use
+/// holes that are bound earlier.
 pub(crate) fn misfit(rule: &Rule, terms: &[Term]) -> Option<String> {
     if !terms.iter().all(|term| matches!(term, Term::Op(_))) {
-        return Some("what is matched must begin with an op".into());
+        return Some("each term to match must be an op".into());
     }
     let mut bound = vec![false; rule.holes.len()];
     for term in terms {
         if let Err(hole) = bind(rule, term, &mut bound) {
-            return Some(format!("`?{}` is computed with before it is matched", rule.holes[hole].name));
+            return Some(format!("an expression uses `?{}` before it is matched", rule.holes[hole].name));
         }
     }
     let never = bound.iter().position(|bound| !bound)?;
     Some(format!("the hole `?{}` is not matched", rule.holes[never].name))
 }
 
-/// Marks what matching `term` binds, in its order; the hole that is asked for too early is an error.
+/// Marks the holes that matching `term` binds, in the order of matching. Fails with the first hole that an expression
+/// reads too early.
 fn bind(rule: &Rule, term: &Term, bound: &mut [bool]) -> Result<(), usize> {
     match term {
         Term::Number(_) => {}
@@ -75,7 +77,7 @@ fn bind(rule: &Rule, term: &Term, bound: &mut [bool]) -> Result<(), usize> {
     Ok(())
 }
 
-/// Whether everything that `expr` reads is bound; the first that is not is an error.
+/// Checks that every hole in `expr` is bound. Fails with the first that is not.
 fn read(expr: &Expr, bound: &[bool]) -> Result<(), usize> {
     match expr {
         Expr::Hole(hole) | Expr::Shape(hole) | Expr::Elem(hole) | Expr::Constant(hole) => {

@@ -1,34 +1,35 @@
-//! Random elements of the tensors that a rule is tried on.
+//! Random tensors to test rules on.
 
 use netc_data::Rng;
 use netc_ir::{ElemType, Literal, Number};
 use netc_pass::Fidelity;
 
-/// How large the floats of a tensor are, at most: near 1, and beyond the numbers at which functions level off.
+/// Largest magnitudes of random floats: some near 1, some where functions saturate.
 const SCALES: [f64; 4] = [2.0, 2.0, 10.0, 1e3];
 
-/// Floats that exact rules are tried with besides.
+/// Special floats to test exact rules with.
 const SPECIAL: [f64; 8] = [0.0, -0.0, 1.0, -1.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 3e38];
 
-/// A tensor of random elements that a rule of this fidelity is tried on.
+/// Makes a random tensor to test a rule of this fidelity on.
 pub(crate) fn random_literal(elem: ElemType, dims: &[u64], fidelity: Fidelity, rng: &mut Rng) -> Literal {
     let numbers = Numbers::of(elem, fidelity, rng);
     let count = dims.iter().product::<u64>();
     Literal::dense(elem, dims, (0..count).map(|_| numbers.draw(rng)).collect::<Vec<_>>())
 }
 
-/// Which numbers a tensor has.
+/// A distribution of numbers.
 enum Numbers {
-    /// Floats up to a size; half of them are special, if any is.
+    /// Floats of magnitude up to `scale`. If `special`, half of them are from [`SPECIAL`].
     Floats { scale: f64, special: bool },
-    /// So many whole numbers, from one on.
+    /// `count` consecutive integers, starting at `from`.
     Few { from: i128, count: u64 },
-    /// All whole numbers from one to another, which themselves are a quarter of them.
+    /// All integers from `least` to `most`. A quarter of the draws are one of these two.
     All { least: i128, most: i128 },
 }
 
 impl Numbers {
-    /// Those of one tensor. Few integers are indices, divisors and exponents that ops take; all of them wrap around.
+    /// Chooses the numbers of one tensor. Few small integers make valid indices, divisors and exponents; the full range
+    /// makes arithmetic wrap around.
     fn of(elem: ElemType, fidelity: Fidelity, rng: &mut Rng) -> Self {
         let small = if elem.is_signed_int() { -4 } else { 0 };
         match rng.below(4) {

@@ -1,4 +1,4 @@
-//! The functions of rules' expressions.
+//! The functions that rule expressions may call.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use netc_ir::Dim;
 
 use crate::value::Value;
 
-/// A function of values. It has no value where its arguments do not fit.
+/// A function of values.
 pub struct Function {
     /// Its name.
     pub name: &'static str,
     /// The number of its arguments.
     pub arity: usize,
-    /// What it gives, in one line.
+    /// What it returns, in one line.
     pub summary: &'static str,
-    /// What it gives.
+    /// Computes it; `None` if the arguments do not fit.
     pub apply: fn(&[Value]) -> Option<Value>,
 }
 
@@ -29,24 +29,24 @@ pub(crate) fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|f| f.name == name)
 }
 
-/// Every function. `+`, `-`, `*` and `/` are the last four.
+/// All functions. The last four are `+`, `-`, `*` and `/`.
 pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "len",
         arity: 1,
-        summary: "the number of items of a list",
+        summary: "the length of list `a`",
         apply: |a| Some(Value::int(a[0].as_list()?.len() as u64)),
     },
     Function {
         name: "at",
         arity: 2,
-        summary: "the item of a list at a place, from 0",
+        summary: "the item of list `a` at index `b`, from 0",
         apply: |a| a[0].as_list()?.get(index(&a[1])?).cloned(),
     },
     Function {
         name: "set",
         arity: 3,
-        summary: "a list with another item at a place",
+        summary: "list `a` with the item at index `b` replaced by `c`",
         apply: |a| {
             let mut items = a[0].as_list()?.to_vec();
             *items.get_mut(index(&a[1])?)? = a[2].clone();
@@ -56,37 +56,37 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "take",
         arity: 2,
-        summary: "the first so many items of a list",
+        summary: "the first `b` items of list `a`",
         apply: |a| Some(Value::List(a[0].as_list()?.get(..index(&a[1])?)?.to_vec())),
     },
     Function {
         name: "drop",
         arity: 2,
-        summary: "a list without the first so many items",
+        summary: "list `a` without its first `b` items",
         apply: |a| Some(Value::List(a[0].as_list()?.get(index(&a[1])?..)?.to_vec())),
     },
     Function {
         name: "join",
         arity: 2,
-        summary: "one list after the other",
+        summary: "the concatenation of lists `a` and `b`",
         apply: |a| Some(Value::List([a[0].as_list()?, a[1].as_list()?].concat())),
     },
     Function {
         name: "repeat",
         arity: 2,
-        summary: "a list of an item so many times",
+        summary: "a list of `b` copies of `a`",
         apply: |a| Some(Value::List(vec![a[0].clone(); index(&a[1]).filter(|n| *n <= MOST)?])),
     },
     Function {
         name: "iota",
         arity: 1,
-        summary: "the list 0, 1, ... of so many numbers",
+        summary: "the list 0, 1, ..., `a` - 1",
         apply: |a| Some(Value::ints(0..a[0].as_int().filter(|n| *n <= MOST as u64)?)),
     },
     Function {
         name: "pick",
         arity: 2,
-        summary: "the items of the first list at the places in the second",
+        summary: "the items of list `a` at the indices in list `b`",
         apply: |a| {
             let items = a[0].as_list()?;
             let places = a[1].as_list()?.iter();
@@ -96,7 +96,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "without",
         arity: 2,
-        summary: "the first list without the items at the places in the second",
+        summary: "list `a` without the items at the indices in list `b`",
         apply: |a| {
             let places = a[1].as_list()?.iter().map(index).collect::<Option<Vec<_>>>()?;
             let kept = a[0].as_list()?.iter().enumerate().filter(|(i, _)| !places.contains(i));
@@ -106,7 +106,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "inverse",
         arity: 1,
-        summary: "the permutation that undoes one",
+        summary: "the inverse of the permutation `a`",
         apply: |a| {
             let perm = a[0].as_list()?;
             let place = |i: usize| perm.iter().position(|p| index(p) == Some(i));
@@ -116,7 +116,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "sorted",
         arity: 1,
-        summary: "a list of numbers in ascending order",
+        summary: "the numbers of list `a` in ascending order",
         apply: |a| {
             let mut items = a[0].as_list()?.iter().map(Value::as_int).collect::<Option<Vec<_>>>()?;
             items.sort_unstable();
@@ -126,7 +126,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "within",
         arity: 2,
-        summary: "the parts `[start, end, step]` that the second list takes of what the first takes, for each axis",
+        summary: "for each axis, the slice `[start, end, step]` equal to slice `a` followed by slice `b`",
         apply: |a| {
             let (outer, inner) = (a[0].as_list()?, a[1].as_list()?);
             let parts = (outer.len() == inner.len()).then(|| outer.iter().zip(inner))?;
@@ -136,51 +136,52 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "product",
         arity: 1,
-        summary: "the product of extents; 1 for none",
+        summary: "the product of the extents in list `a`; 1 if it is empty",
         apply: |a| Some(Value::Extent(Dim::product(&a[0].as_shape()?))),
     },
     Function {
         name: "all",
         arity: 2,
-        summary: "whether every item of a list is this value",
+        summary: "whether every item of list `a` equals `b`",
         apply: |a| Some(Value::Bool(!any_item(&a[0], &a[1], false)?)),
     },
     Function {
         name: "contains",
         arity: 2,
-        summary: "whether an item of a list is this value",
+        summary: "whether some item of list `a` equals `b`",
         apply: |a| Some(Value::Bool(any_item(&a[0], &a[1], true)?)),
     },
     Function { name: "+", arity: 2, summary: "the sum", apply: |a| extents(a, |x, y| Some(x.plus(y))) },
     Function {
         name: "-",
         arity: 2,
-        summary: "the difference, where it is not negative",
+        summary: "the difference, unless it is negative",
         apply: |a| extents(a, |x, y| (x.known()? >= y.known()?).then(|| x.minus(y))),
     },
     Function { name: "*", arity: 2, summary: "the product", apply: |a| extents(a, |x, y| Some(x.times(y))) },
     Function {
         name: "/",
         arity: 2,
-        summary: "the quotient, where nothing remains",
+        summary: "the quotient, if the division is exact",
         apply: |a| extents(a, |x, y| if y.is(0) { None } else { x.exact_div(y) }),
     },
 ];
 
-/// The longest list that an expression makes of a number: no tensor has more axes.
+/// The maximum length of a list that `repeat` or `iota` makes. Tensors have fewer axes.
 const MOST: usize = 64;
 
 fn index(value: &Value) -> Option<usize> {
     usize::try_from(value.as_int()?).ok()
 }
 
-/// Whether any item of the list is `value`, or is not where that is not `wanted`; none if it depends on extents.
+/// Whether any item of the list equals `value` (if `wanted`) or differs from it (if not). `None` if that depends on
+/// unknown extents.
 fn any_item(list: &Value, value: &Value, wanted: bool) -> Option<bool> {
     let answers: Vec<Option<bool>> = list.as_list()?.iter().map(|item| item.is_surely(value)).collect();
     if answers.contains(&Some(wanted)) { Some(true) } else { (!answers.contains(&None)).then_some(false) }
 }
 
-/// Every `inner` element of the `outer` ones.
+/// Composes two slices of one axis: `inner` applied to the result of `outer`.
 fn part_within(outer: &Value, inner: &Value) -> Option<Value> {
     let ([start, end, step], [first, last, stride]) = (outer.as_list()?, inner.as_list()?) else { return None };
     let (start, step) = (start.as_int()?, step.as_int()?);
@@ -190,7 +191,7 @@ fn part_within(outer: &Value, inner: &Value) -> Option<Value> {
         (false, last) => Value::int(start.checked_add((last? - 1).checked_mul(step)?)?.checked_add(1)?),
     };
     let start = start.checked_add(first.as_int()?.checked_mul(step)?)?;
-    // Where nothing is left, the start may lie after the end.
+    // If no element is left, the start may be past the end.
     let start = end.as_int().map_or(start, |end| start.min(end));
     Some(Value::List(vec![Value::int(start), end, Value::int(step.checked_mul(stride.as_int()?)?)]))
 }
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_depends_on_extents_has_no_value() {
+    fn answers_that_depend_on_unknown_extents_have_no_value() {
         check("contains", &["N", "4"], "4", Some(true));
         check("contains", &["N", "4"], "N", Some(true));
         check("contains", &["3", "4"], "5", Some(false));
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_other_kinds_are_other_values() {
+    fn values_of_different_kinds_are_surely_different() {
         let part = |end: Value| Value::List(vec![Value::int(0), end]);
         let extent = Value::Extent(Dim::parse("N").unwrap());
         assert_eq!(extent.is_surely(&Value::Null), Some(false));

@@ -1,16 +1,16 @@
-//! Where rules are matched, and what holes stand for there.
+//! The graphs that rules are matched in, and the bindings of holes.
 
 use netc_ir::{CoreOp, Name, Type};
 
 use crate::rule::{Condition, DimKind, Expr, HoleKind, Relation, Rule, TensorKind};
 use crate::value::{Entries, Value};
 
-/// A program that rules are matched in: a function, or classes of values that are equal.
+/// A program that rules are matched in: a function, or the classes of an e-graph.
 pub trait Graph {
     /// A value of the program.
     type Id: Copy + Eq;
 
-    /// The core ops that compute `id`, with what they read.
+    /// The core ops that compute `id`, with their operands.
     fn definitions(&self, id: Self::Id) -> impl Iterator<Item = (&CoreOp, &[Self::Id])>;
 
     /// The type of `id`.
@@ -20,11 +20,11 @@ pub trait Graph {
     fn is_constant(&self, id: Self::Id) -> bool;
 }
 
-/// The most values that a function may make of some: attributes have a few per axis, and functions of functions of
-/// lists could fill the memory.
+/// The maximum size of a value that an expression computes. Attributes have a few items per axis, but nested list
+/// functions could fill the memory.
 const MAX_SIZE: usize = 4096;
 
-/// What one hole stands for.
+/// The binding of one hole.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Bound<Id> {
     Tensor(Id),
@@ -34,7 +34,7 @@ pub(crate) enum Bound<Id> {
 }
 
 impl<Id> Bound<Id> {
-    /// Whether it is the same as what equals it.
+    /// Whether an equal binding surely stands for the same thing. An unknown extent `?` may differ from another.
     fn is_definite(&self) -> bool {
         match self {
             Self::Tensor(_) | Self::Tensors(_) => true,
@@ -44,12 +44,12 @@ impl<Id> Bound<Id> {
     }
 }
 
-/// What the holes of a rule stand for, by number.
+/// The bindings of a rule's holes, by number.
 #[derive(Clone, Debug)]
 pub struct Bindings<Id>(Vec<Option<Bound<Id>>>);
 
 impl<Id: Copy + Eq> Bindings<Id> {
-    /// Nothing yet, for the holes of `rule`.
+    /// Empty bindings for the holes of `rule`.
     pub fn of(rule: &Rule) -> Self {
         Self(vec![None; rule.holes.len()])
     }
@@ -58,7 +58,7 @@ impl<Id: Copy + Eq> Bindings<Id> {
         self.0.get(hole)?.as_ref()
     }
 
-    /// Lets `hole` stand for `bound`; false if it stands for something else, or for what may be so.
+    /// Binds `hole` to `bound`. Returns false if it is bound already, unless to surely the same.
     pub(crate) fn bind(&mut self, hole: usize, bound: Bound<Id>) -> bool {
         match &mut self.0[hole] {
             Some(known) => *known == bound && known.is_definite(),
@@ -85,7 +85,8 @@ impl<Id: Copy + Eq> Bindings<Id> {
         if let Bound::Value(value) = self.get(hole)? { Some(value) } else { None }
     }
 
-    /// Lets the tensor `hole` of `rule` stand for `id`, if it takes it. The extents that its type names are bound too.
+    /// Binds the tensor `hole` of `rule` to `id`, and the extents that its type names. Returns false if `id` does not
+    /// fit.
     pub(crate) fn bind_tensor<G: Graph<Id = Id>>(&mut self, rule: &Rule, graph: &G, hole: usize, id: Id) -> bool {
         let HoleKind::Tensor(kind) = &rule.holes[hole].kind else { return false };
         self.bind(hole, Bound::Tensor(id)) && self.takes(kind, graph, id)
@@ -106,7 +107,7 @@ impl<Id: Copy + Eq> Bindings<Id> {
     }
 }
 
-/// The value of an expression, if it has one.
+/// Evaluates an expression; `None` if it has no value.
 pub(crate) fn eval<G: Graph>(expr: &Expr, graph: &G, bindings: &Bindings<G::Id>) -> Option<Value> {
     match expr {
         Expr::Hole(hole) => bindings.value(*hole).cloned(),
@@ -125,13 +126,13 @@ fn eval_all<G: Graph>(exprs: &[Expr], graph: &G, bindings: &Bindings<G::Id>) -> 
     exprs.iter().map(|e| eval(e, graph, bindings)).collect()
 }
 
-/// The attributes that a term names, with their values.
+/// Evaluates the attributes that a term names.
 pub(crate) fn eval_entries<G: Graph>(named: &[(Name, Expr)], graph: &G, bindings: &Bindings<G::Id>) -> Option<Entries> {
     named.iter().map(|(key, expr)| Some((key.clone(), eval(expr, graph, bindings)?))).collect()
 }
 
 impl Rule {
-    /// Whether the conditions hold. One whose value nobody knows does not.
+    /// Whether all conditions hold. A condition without a value does not.
     pub(crate) fn conditions_hold<G: Graph>(&self, graph: &G, bindings: &Bindings<G::Id>) -> bool {
         let holds = |Condition { left, relation, right }: &Condition| {
             relation.holds(&eval(left, graph, bindings)?, &eval(right, graph, bindings)?)
@@ -141,7 +142,7 @@ impl Rule {
 }
 
 impl Condition {
-    /// The expression must be true.
+    /// The condition that `expr` is true.
     pub(crate) fn is_true(expr: Expr) -> Self {
         Self { left: expr, relation: Relation::Eq, right: Expr::Value(Value::Bool(true)) }
     }

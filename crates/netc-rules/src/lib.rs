@@ -1,23 +1,23 @@
-//! Rewrite rules over core ops, as text.
+//! Rewrite rules over core ops, written as text.
 //!
 //! ```text
-//! ; (x + a) + b = x + (a + b), which is one op less where a and b are constant.
+//! ; (x + a) + b = x + (a + b). If a and b are constants, this saves one op.
 //! add-add rounding: add(add(?x, ?a: const), ?b: const) => add(?x, add(?a, ?b))
 //!
-//! ; The axes in the order q of the axes in the order p.
+//! ; Two transposes in a row are one.
 //! transpose-transpose: transpose(transpose(?x) {perm = ?p}) {perm = ?q} => transpose(?x) {perm = pick(?p, ?q)}
 //! ```
 //!
-//! A rule says which programs of core ops compute the same. [`parse()`] reads rules, [`check()`] tries one on random
-//! tensors, [`Rule::matches`] finds where it applies in a [`Graph`], and [`Rule::replacement`] is what stands there then.
-//! The graph may be a function, or classes of equal values: rules do not know which.
+//! A rule states that two programs of core ops compute the same. [`parse()`] reads rules, [`check()`] tests one on
+//! random tensors, [`Rule::matches`] finds where it applies in a [`Graph`], and [`Rule::replacement`] builds the new
+//! ops. The graph may be a function or an e-graph; rules do not know which.
 //!
 //! ```text
 //! rules     := rule*
 //! rule      := NAME ["rounding"] ":" terms ("=>" | "<=>") terms ["where" condition ("," condition)*]
 //! terms     := term ("," term)*                        several values, replaced together
 //! term      := "?" NAME [":" type]                     a hole: a tensor
-//!            | NUMBER                                  a constant of which every element is this
+//!            | NUMBER                                  a constant whose elements all have this value
 //!            | OP "(" [term ("," term)*] ["?" NAME "..."] ")" [attrs]
 //! type      := ["const"] ["float" | "int" | ELEM] ["[" [dim ("," dim)*] "]"]
 //! dim       := "_" | NUMBER | "?" NAME
@@ -29,11 +29,11 @@
 //!            | ("shape" | "rank" | "elem" | "constant") "(" "?" NAME ")" | FUNCTION "(" [sum ("," sum)*] ")"
 //! ```
 //!
-//! Names of ops and attributes are those of the specification, with what a result's type says as attributes: the
-//! `shape` of `reshape` and `broadcast`, the `elem` of `cast`. An attribute that a term does not name is what programs
-//! leave out; `..?c` takes, or puts in, all that are not named. Comments run from `;` to the end of the line.
-//! [`FUNCTIONS`] are what expressions may use. What has no value, such as the order of extents that are not known, makes
-//! that a rule does not apply.
+//! Ops and attributes have the names of the specification. Properties that a program states in the result type are
+//! attributes here: `shape` of `reshape` and `broadcast`, `elem` of `cast`. An attribute that a term does not name has
+//! its default value; `..?c` stands for all attributes that are not named. Comments run from `;` to the end of the
+//! line. Expressions may call [`FUNCTIONS`]. If an expression has no value, as when it compares unknown extents, the
+//! rule does not apply.
 
 mod certain;
 mod check;

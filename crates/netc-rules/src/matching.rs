@@ -1,4 +1,4 @@
-//! Finding where a rule applies.
+//! Matching: finds where a rule applies.
 
 use netc_ir::CoreOp;
 use netc_ir::attr::F64;
@@ -9,7 +9,9 @@ use crate::rule::{Expr, OpTerm, Rule, Term};
 use crate::value::{Entries, Value, completed, entries_of, get, keys, number, unnamed};
 
 impl Rule {
-    /// Every way in which the term number `root` of what is matched is `id`, given what holes stand for by then.
+    /// All ways to match term number `root` of [`Rule::from`] with `id`, extending the bindings `given`.
+    ///
+    /// With the last term, only matches that satisfy the conditions are returned.
     pub fn matches<G: Graph>(
         &self,
         graph: &G,
@@ -25,7 +27,7 @@ impl Rule {
         found
     }
 
-    /// The name of the op that the term number `root` begins with, if it begins with one.
+    /// The name of the op at the root of term number `root`, if it is an op.
     pub fn root_op(&self, root: usize) -> Option<&str> {
         match self.from.get(root)? {
             Term::Op(op) => Some(&op.name),
@@ -33,7 +35,7 @@ impl Rule {
         }
     }
 
-    /// A value that whatever the term number `root` is reads, if what holes stand for by then says one.
+    /// A value that every match of term number `root` must read, if the bindings `given` determine one.
     pub fn read_by_root<Id: Copy + Eq>(&self, root: usize, given: &Bindings<Id>) -> Option<Id> {
         let Term::Op(op) = self.from.get(root)? else { return None };
         op.operands.iter().find_map(|term| if let Term::Hole(hole) = term { given.tensor(*hole) } else { None })
@@ -46,7 +48,7 @@ struct Matcher<'a, G> {
 }
 
 impl<G: Graph> Matcher<'_, G> {
-    /// Those of the ways that `given` begins in which `term` is `id`.
+    /// Extends each of the bindings `given` by all ways to match `term` with `id`.
     fn term(&self, term: &Term, id: G::Id, mut given: Vec<Bindings<G::Id>>) -> Vec<Bindings<G::Id>> {
         match term {
             Term::Hole(hole) => {
@@ -65,8 +67,8 @@ impl<G: Graph> Matcher<'_, G> {
         }
     }
 
-    /// Whether the numbers of `term` could be scalars in what computes `id` of `operands`: a constant that the other
-    /// operands are repeated for is more than its number.
+    /// Whether the numbers of `term` could be scalars in the op that computes `id` from `operands`. If the other
+    /// operands are broadcast to the shape of a constant, the constant is more than a number.
     fn numbers_are_scalars(&self, term: &OpTerm, id: G::Id, operands: &[G::Id]) -> bool {
         let is_number = |term: &Term| matches!(term, Term::Number(_));
         let result = self.graph.ty(id);
@@ -97,7 +99,7 @@ impl<G: Graph> Matcher<'_, G> {
         found
     }
 
-    /// Takes the attributes of an op; none if they are not those of the term.
+    /// Matches the attributes of an op; `None` if they do not match the term.
     fn attrs(&self, term: &OpTerm, entries: &Entries, bindings: &mut Bindings<G::Id>) -> Option<()> {
         let mut named = Entries::new();
         for (key, expr) in &term.attrs {
@@ -121,7 +123,7 @@ impl<G: Graph> Matcher<'_, G> {
     }
 }
 
-/// Whether the op is a constant of which every element is what `x` is in its type.
+/// Whether the op is a constant whose elements all equal `x`, converted to its type.
 fn is_number(op: &CoreOp, x: F64) -> bool {
     let CoreOp::Constant(literal) = op else { return false };
     number(literal.elem, x).is_some_and(|expected| expected.bytes == literal.bytes)

@@ -1,4 +1,4 @@
-//! What a rule puts in place of what it matched.
+//! The ops that replace a match of a rule.
 
 use netc_ir::attr::F64;
 use netc_ir::{CoreOp, ElemType, Module, Type, infer};
@@ -8,37 +8,37 @@ use crate::graph::{Bindings, Graph, eval_entries};
 use crate::rule::{OpTerm, Rule, Term};
 use crate::value::{Entries, completed, core_op, number, unnamed};
 
-/// New ops that compute what some values are, each after those that it reads.
+/// New ops that compute some values, each after the ops that it reads.
 #[derive(Clone, Debug)]
 pub struct Replacement<Id> {
     /// The ops.
     pub ops: Vec<NewOp<Id>>,
-    /// What computes each value that is replaced.
+    /// The new value for each replaced value.
     pub results: Vec<Source<Id>>,
 }
 
 /// An op of a replacement.
 #[derive(Clone, PartialEq, Debug)]
 pub struct NewOp<Id> {
-    /// What it computes.
+    /// The core op.
     pub op: CoreOp,
-    /// What it reads.
+    /// Its operands.
     pub operands: Vec<Source<Id>>,
     /// The type of its result.
     pub ty: Type,
 }
 
-/// What an op of a replacement reads.
+/// An operand or result of a replacement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source<Id> {
     /// A value of the program.
     Old(Id),
-    /// The result of the op of the replacement with this number.
+    /// The result of the replacement's op with this index.
     New(usize),
 }
 
 impl<Id> Source<Id> {
-    /// What is read, if the ops of the replacement compute `new`, and `old` says what a value of the program is.
+    /// Resolves the source, given the results `new` of the replacement's ops and a function for values of the program.
     pub fn resolve<T: Copy>(self, new: &[T], old: impl FnOnce(Id) -> T) -> T {
         match self {
             Self::Old(id) => old(id),
@@ -48,8 +48,8 @@ impl<Id> Source<Id> {
 }
 
 impl Rule {
-    /// What stands in place of `roots`, which match in the way of `bindings`. None where it would have another type, or
-    /// an op would not fit what it reads.
+    /// Builds the replacement of `roots`, which match with `bindings`. `None` if it would change a type, or if an op
+    /// would not fit its operands.
     pub fn replacement<G: Graph>(
         &self,
         graph: &G,
@@ -72,7 +72,7 @@ impl<Id: Copy> Replacement<Id> {
     }
 }
 
-/// The ops that compute `terms`, whose holes are all filled; none where one does not fit what it reads.
+/// Builds the ops that compute `terms`, whose holes must all be bound. `None` if an op does not fit its operands.
 pub(crate) fn instantiate<G: Graph>(
     terms: &[Term],
     graph: &G,
@@ -86,13 +86,13 @@ pub(crate) fn instantiate<G: Graph>(
 struct Draft<'a, G: Graph> {
     graph: &'a G,
     bindings: &'a Bindings<G::Id>,
-    /// Types are those of ops that read no weights.
+    /// An empty module, for inference: the ops read no weights.
     none: Module,
     ops: Vec<NewOp<G::Id>>,
 }
 
 impl<G: Graph> Draft<'_, G> {
-    /// What computes `term`. A number is of the type `elem`.
+    /// Adds the ops of `term`. A number has the element type `elem`.
     fn term(&mut self, term: &Term, elem: Option<ElemType>) -> Option<Source<G::Id>> {
         match term {
             Term::Hole(hole) => self.bindings.tensor(*hole).map(Source::Old),
@@ -110,7 +110,7 @@ impl<G: Graph> Draft<'_, G> {
     fn op(&mut self, term: &OpTerm) -> Option<Source<G::Id>> {
         let is_number = |term: &Term| matches!(term, Term::Number(_));
         let mut operands = vec![None; term.operands.len()];
-        // A number has the type of the other operands.
+        // A number has the element type of the other operands.
         let mut elem = None;
         for i in (0..operands.len()).filter(|i| !is_number(&term.operands[*i])) {
             let operand = self.term(&term.operands[i], None)?;

@@ -1,4 +1,4 @@
-//! What a rule is, as data.
+//! Rules as data.
 
 use std::fmt;
 
@@ -9,34 +9,34 @@ use netc_pass::Fidelity;
 use crate::function::Function;
 use crate::value::Value;
 
-/// What computes like what: programs `from` may be replaced by the programs `to`, where the conditions hold.
+/// A rewrite rule: where the conditions hold, the programs `from` may be replaced by the programs `to`.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// What reports call it.
+    /// The name of the rule, for reports.
     pub name: Name,
     /// Whether both sides give the same bits, or round differently.
     pub fidelity: Fidelity,
-    /// What is matched: several terms where several values are replaced together.
+    /// The terms to match: several if the rule replaces several values together.
     pub from: Vec<Term>,
-    /// What stands in place of each, in the same order. Every hole is one of `from`.
+    /// The replacement of each, in the same order. All holes occur in `from`.
     pub to: Vec<Term>,
-    /// What must hold of the holes.
+    /// The conditions on the holes.
     pub conditions: Vec<Condition>,
     /// The holes, by number.
     pub holes: Vec<Hole>,
-    /// The line that it begins at, from 1.
+    /// The line where it begins, from 1.
     pub line: usize,
 }
 
 impl Rule {
-    /// The rule from right to left. What is put in must be of a form that can be matched.
+    /// The rule from right to left. `to` must be valid as terms to match.
     pub(crate) fn reversed(&self) -> Self {
         let Self { from, to, .. } = self.clone();
         Self { name: format!("{}-back", self.name).into(), from: to, to: from, ..self.clone() }
     }
 }
 
-/// What a term leaves open.
+/// A variable of a rule.
 #[derive(Clone, Debug)]
 pub struct Hole {
     /// Its name, without the question mark.
@@ -45,7 +45,7 @@ pub struct Hole {
     pub kind: HoleKind,
 }
 
-/// What a hole stands for.
+/// The kind of thing that a hole stands for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HoleKind {
     /// A tensor.
@@ -54,7 +54,7 @@ pub enum HoleKind {
     Tensors,
     /// An attribute, or an extent.
     Value,
-    /// The attributes of an op that a pattern does not name.
+    /// All attributes of an op that the term does not name.
     Others,
 }
 
@@ -74,9 +74,9 @@ impl fmt::Display for HoleKind {
 pub struct TensorKind {
     /// Whether it must be computed from weights and constants alone.
     pub constant: bool,
-    /// The type of the elements.
+    /// The element types.
     pub elem: ElemKind,
-    /// The extents, where the rule says so.
+    /// The extents, if the rule restricts them.
     pub dims: Option<Vec<DimKind>>,
 }
 
@@ -95,7 +95,7 @@ pub enum ElemKind {
 }
 
 impl ElemKind {
-    /// Whether elements may have the type `elem`.
+    /// Whether it includes the element type `elem`.
     pub fn takes(self, elem: ElemType) -> bool {
         match self {
             Self::Any => true,
@@ -109,20 +109,20 @@ impl ElemKind {
 /// Which extents an axis of a hole may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DimKind {
-    /// All.
+    /// Any extent.
     Any,
     /// This number.
     Known(u64),
-    /// What the hole with this number stands for.
+    /// The extent that the hole with this number is bound to.
     Hole(usize),
 }
 
 /// A program with holes.
 #[derive(Clone, Debug)]
 pub enum Term {
-    /// A tensor that is matched by anything; the number of the hole.
+    /// The hole with this number, which matches a tensor.
     Hole(usize),
-    /// A constant of which every element is this number.
+    /// A constant whose elements all equal this number.
     Number(F64),
     /// An op.
     Op(OpTerm),
@@ -135,20 +135,20 @@ pub struct OpTerm {
     pub name: Name,
     /// Its first operands.
     pub operands: Vec<Term>,
-    /// The hole of its further operands, where it may have some.
+    /// The hole for further operands, if it may have any.
     pub further: Option<usize>,
-    /// The attributes that the term names. In what is matched, each is a hole or comes from holes that are filled by then.
+    /// The attributes that the term names. In a term to match, each is a hole or an expression of holes bound earlier.
     pub attrs: Vec<(Name, Expr)>,
-    /// The hole of the attributes that the term does not name. Without it they are what programs leave out.
+    /// The hole for all other attributes. Without one, they must have their default values.
     pub others: Option<usize>,
 }
 
-/// A value that is computed from what holes stand for.
+/// An expression over the bindings of holes.
 #[derive(Clone, Debug)]
 pub enum Expr {
-    /// What the hole stands for.
+    /// The value that the hole is bound to.
     Hole(usize),
-    /// This value.
+    /// A literal value.
     Value(Value),
     /// A list.
     List(Vec<Expr>),
@@ -158,36 +158,36 @@ pub enum Expr {
     Elem(usize),
     /// Whether a tensor is computed from weights and constants alone.
     Constant(usize),
-    /// A function of values.
+    /// A function call.
     Call(&'static Function, Vec<Expr>),
 }
 
 /// A comparison that must hold.
 #[derive(Clone, Debug)]
 pub struct Condition {
-    /// What stands on the left.
+    /// The left side.
     pub left: Expr,
-    /// How they compare.
+    /// The comparison.
     pub relation: Relation,
-    /// What stands on the right.
+    /// The right side.
     pub right: Expr,
 }
 
-/// A comparison of values. Only whole numbers that are known have an order.
+/// A comparison operator. Only known whole numbers are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// The same.
+    /// Equal.
     Eq,
-    /// Not the same: of extents that are not known, nobody knows.
+    /// Not equal. Undecided if an extent is unknown.
     Ne,
     /// Less.
     Lt,
-    /// Less, or the same.
+    /// Less or equal.
     Le,
 }
 
 impl Relation {
-    /// Whether it holds, if that is known.
+    /// Whether it holds, or `None` if that is undecided.
     pub fn holds(self, a: &Value, b: &Value) -> Option<bool> {
         match self {
             Self::Eq => (a.is_definite() && b.is_definite()).then(|| a == b),

@@ -10,14 +10,14 @@ use crate::replace::{Replacement, instantiate};
 use crate::rule::{DimKind, ElemKind, Expr, HoleKind, OpTerm, Rule, TensorKind, Term};
 use crate::value::{Entries, Value, completed, core_op, get, unnamed};
 
-/// Tensors that holes stand for, and what both sides of the rule compute from them.
+/// Tensors for the holes of a rule, and both sides of the rule on them.
 pub(crate) struct Instance {
     pub(crate) tensors: Tensors,
     pub(crate) from: Replacement<usize>,
     pub(crate) to: Replacement<usize>,
 }
 
-/// The tensors that holes stand for: their types, and whether they are constant.
+/// The types of the tensors that holes are bound to, and whether each is constant.
 #[derive(Default)]
 pub(crate) struct Tensors(pub(crate) Vec<(Type, bool)>);
 
@@ -37,8 +37,8 @@ impl Graph for Tensors {
     }
 }
 
-/// A random program that `rule` matches, which computes something, and whose replacement has the same types. Its element
-/// type is the one whose turn it is; none if this try makes none.
+/// Generates a random program that `rule` matches, with at least one element to compare and a replacement of the same
+/// types. `turn` selects the element type. `None` if this attempt finds no such program.
 pub(crate) fn sample(rule: &Rule, turn: usize, rng: &mut Rng) -> Option<Instance> {
     let mut sampler = Sampler::new(rule, turn, rng);
     sampler.tensors()?;
@@ -58,10 +58,10 @@ pub(crate) fn sample(rule: &Rule, turn: usize, rng: &mut Rng) -> Option<Instance
     Some(Instance { from, to, tensors })
 }
 
-/// The largest extent of a tensor that a hole stands for, if its type does not say more.
+/// The largest random extent, unless the type of a hole names a larger one.
 const MOST_EXTENT: u64 = 4;
 
-/// The most elements of a tensor that is computed.
+/// The maximum number of elements of a computed tensor.
 const MOST_ELEMENTS: u64 = 1 << 16;
 
 fn is_small(side: &Replacement<usize>) -> bool {
@@ -75,23 +75,23 @@ struct Sampler<'a> {
     elem: ElemType,
     rank: u64,
     extent: u64,
-    /// Whether a third of the axes has extent 0.
+    /// Whether a third of the axes have extent 0.
     empty: bool,
-    /// One of so many ranks and extents is another one.
+    /// One in `alike` ranks and extents differs from the common one.
     alike: u64,
     tensors: Tensors,
     bindings: Bindings<usize>,
     none: Module,
 }
 
-/// Floats that holes of exact rules are tried with; every op of floats rounds, so that in rules that round only wide floats
-/// tell a mistake from rounding.
+/// Float types to test exact rules with. Rules that round are tested in `f64` only: in narrower types, rounding errors
+/// could hide a mistake.
 const EXACT: [ElemType; 4] = [ElemType::F32, ElemType::F64, ElemType::F16, ElemType::BF16];
 const ROUNDING: [ElemType; 1] = [ElemType::F64];
-/// The others that programs are computed in.
+/// The other element types to test rules with.
 const WHOLE: [ElemType; 6] = [ElemType::I32, ElemType::U8, ElemType::Bool, ElemType::I64, ElemType::U32, ElemType::I16];
 
-/// The type whose turn it is: every second is one of floats.
+/// The element type for this turn. Every second one is a float type.
 fn elem_of(fidelity: Fidelity, turn: usize) -> ElemType {
     let floats = if fidelity == Fidelity::Exact { &EXACT[..] } else { &ROUNDING[..] };
     let types = if turn.is_multiple_of(2) { floats } else { &WHOLE[..] };
@@ -109,7 +109,7 @@ impl<'a> Sampler<'a> {
         Self { rule, rng, elem, rank, extent, empty, alike, tensors, bindings, none: Module::new() }
     }
 
-    /// Makes the tensors of all holes.
+    /// Generates the tensors of all holes.
     fn tensors(&mut self) -> Option<()> {
         for hole in 0..self.rule.holes.len() {
             match &self.rule.holes[hole].kind {
@@ -136,7 +136,7 @@ impl<'a> Sampler<'a> {
         Some(())
     }
 
-    /// A random type that a hole takes.
+    /// Generates a type that fits the hole; `None` if this attempt does not fit.
     fn ty(&mut self, kind: &TensorKind) -> Option<Type> {
         let elem = match kind.elem {
             ElemKind::Only(elem) => elem,
@@ -184,7 +184,7 @@ impl<'a> Sampler<'a> {
         elem_of(self.rule.fidelity, self.rng.below(1 << 16) as usize)
     }
 
-    /// The type of what `term` computes; its attributes are made where holes do not say them.
+    /// The result type of `term`. Generates attributes for holes that are not bound.
     fn term(&mut self, term: &Term) -> Option<Type> {
         match term {
             Term::Hole(hole) => Some(self.tensors.ty(self.bindings.tensor(*hole)?).clone()),
@@ -206,12 +206,12 @@ impl<'a> Sampler<'a> {
         infer(&self.none, &op, &types.iter().collect::<Vec<_>>()).ok()
     }
 
-    /// The type of an operand; none inside for a number, whose type is that of the others.
+    /// The type of an operand. `Some(None)` for a number, which takes the element type of the other operands.
     fn operand(&mut self, term: &Term) -> Option<Option<Type>> {
         if matches!(term, Term::Number(_)) { Some(None) } else { self.term(term).map(Some) }
     }
 
-    /// All attributes of the op: as holes say, else random.
+    /// All attributes of the op: those bound by holes, the others random.
     fn entries(&mut self, term: &OpTerm, types: &[Type]) -> Option<Entries> {
         let random = completed(&term.name, self.random(&term.name, types)?)?;
         let mut named = Entries::new();
@@ -232,7 +232,7 @@ impl<'a> Sampler<'a> {
         completed(&term.name, named)
     }
 
-    /// Random attributes for an op on operands of these types.
+    /// Generates attributes for an op with operands of these types.
     fn random(&mut self, name: &str, types: &[Type]) -> Option<Entries> {
         let dims = types.first()?.fixed_dims()?;
         let rank = dims.len() as u64;
@@ -265,7 +265,8 @@ impl<'a> Sampler<'a> {
         })
     }
 
-    /// A window over the spatial axes: of a kernel of this shape, else of a tensor with as many axes.
+    /// Generates a window over the spatial axes. `dims` is the shape of the kernel for a convolution, else of the
+    /// input.
     fn window(&mut self, dims: &[u64], is_conv: bool) -> Entries {
         let spatial = dims.len().saturating_sub(2);
         let small = |rng: &mut Rng| if rng.below(2) == 0 { 1 } else { 1 + rng.below(3) };
@@ -306,7 +307,7 @@ impl<'a> Sampler<'a> {
         Value::ints((0..n).filter(|_| self.rng.below(2) == 0).collect::<Vec<_>>())
     }
 
-    /// Another shape of as many elements: axes made two, neighbouring ones made one, and axes of extent 1.
+    /// Generates another shape with the same number of elements: splits axes, joins neighbours, adds axes of extent 1.
     fn regrouped(&mut self, dims: &[u64]) -> Vec<u64> {
         let mut out: Vec<u64> = Vec::new();
         for dim in dims.iter().flat_map(|dim| self.factors(*dim)).collect::<Vec<_>>() {
@@ -321,13 +322,13 @@ impl<'a> Sampler<'a> {
         out
     }
 
-    /// Extents whose product is `n`: one, or two.
+    /// One or two extents whose product is `n`.
     fn factors(&mut self, n: u64) -> Vec<u64> {
         let first = 1 + self.rng.below(MOST_EXTENT);
         if self.rng.below(2) == 0 && n.is_multiple_of(first) { vec![first, n / first] } else { vec![n] }
     }
 
-    /// A shape that `dims` broadcasts to.
+    /// Generates a shape that `dims` broadcasts to.
     fn repeated(&mut self, dims: &[u64]) -> Vec<u64> {
         let further = self.rng.below(2);
         let leading: Vec<u64> = (0..further).map(|_| self.extent()).collect();

@@ -1,10 +1,10 @@
-//! Whether the values that a rule replaces together are alike.
+//! Symmetry of rules that replace several values together.
 
 use crate::rule::{DimKind, Expr, HoleKind, OpTerm, Rule, Term};
 
 impl Rule {
-    /// Whether it is enough to try the values that it replaces together in one order: in another one they are matched too,
-    /// and what is put in for each are the same ops, if perhaps of operands in another order.
+    /// Whether trying the values in one order is enough. If so, any other order matches too and gives the same
+    /// replacement ops, perhaps with operands in another order.
     pub fn is_symmetric(&self) -> bool {
         let neighbours = 1..self.from.len();
         self.conditions.is_empty()
@@ -12,7 +12,7 @@ impl Rule {
             && neighbours.into_iter().all(|i| same_ops(&self.to[i - 1], &self.to[i]))
     }
 
-    /// Whether what is matched stays what it is when two of its terms change places and holes their names.
+    /// Whether swapping two of the terms to match gives the same terms up to the names of holes.
     fn may_exchange(&self, i: usize, j: usize) -> bool {
         let mut renaming = Renaming { rule: self, to: vec![None; self.holes.len()] };
         let place = |k| {
@@ -28,7 +28,7 @@ impl Rule {
     }
 }
 
-/// The same ops on the same number of operands, each.
+/// Whether both terms have the same ops with the same numbers of operands.
 fn same_ops(a: &Term, b: &Term) -> bool {
     match (a, b) {
         (Term::Hole(_), Term::Hole(_)) => true,
@@ -42,7 +42,7 @@ fn same_ops(a: &Term, b: &Term) -> bool {
     }
 }
 
-/// Holes that stand in place of others, by number.
+/// A renaming of holes, by number.
 struct Renaming<'r> {
     rule: &'r Rule,
     to: Vec<Option<usize>>,
@@ -101,7 +101,7 @@ impl Renaming<'_> {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| self.expr(a, b))
     }
 
-    /// Lets `b` stand in place of `a`, if it takes the same and stands in place of nothing else.
+    /// Renames `a` to `b`. Returns false if their kinds differ, or if either is renamed differently already.
     fn hole(&mut self, a: usize, b: usize) -> bool {
         if self.to[a].is_some() || self.to.contains(&Some(b)) {
             return self.to[a] == Some(b);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_alike_where_the_holes_may_have_other_names() {
+    fn terms_equal_up_to_hole_names_are_symmetric() {
         check("r: mul(?x, ?a: [_, ?m]), mul(?x, ?b: [_, ?n]) => neg(mul(?x, ?a)), neg(mul(?b, ?x))", true);
         check("r: neg(?x), neg(?y), neg(?z) => neg(?x), neg(?y), neg(?z)", true);
         check("r: concat(?x, ?y) {axis = ?i}, concat(?z, ?y) {axis = ?j} => relu(?x), relu(?z)", true);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_other_ops_and_other_holes_are_not_alike() {
+    fn different_ops_or_hole_kinds_are_not_symmetric() {
         check("r: exp(?x), neg(?x) => relu(?x), relu(?x)", false);
         check("r: mul(?x, ?a: const), mul(?x, ?b) => relu(?a), relu(?b)", false);
         check("r: mul(?x, ?a: [3]), mul(?x, ?b: [_]) => relu(?a), relu(?b)", false);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_put_in_must_be_the_same_ops() {
+    fn replacements_must_have_the_same_ops() {
         check("r: sub(?x, ?y), sub(?y, ?x) => sub(?x, ?y), sub(?y, ?x)", true);
         check("r: sub(?x, ?y), sub(?y, ?x) => sub(?x, ?y), neg(sub(?x, ?y))", false);
     }

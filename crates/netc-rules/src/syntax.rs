@@ -1,4 +1,4 @@
-//! Reading the text of rules. The grammar is in the crate's documentation.
+//! Parses the text of rules. The grammar is in the crate's documentation.
 
 use netc_ir::attr::F64;
 use netc_ir::lex::{Cursor, Result};
@@ -10,16 +10,16 @@ use crate::function::{self, FUNCTIONS};
 use crate::rule::{Condition, DimKind, ElemKind, Expr, Hole, HoleKind, OpTerm, Relation, Rule, TensorKind, Term};
 use crate::value::Value;
 
-/// How deep terms and expressions may nest.
+/// The maximum nesting depth of terms and expressions.
 const MAX_DEPTH: usize = 64;
 
-/// How many operators a rule may have: each is a level of an expression, whose terms nest to the left.
+/// The maximum number of operators in a rule. Operators nest to the left, so each adds a level to the expression.
 const MAX_OPERATORS: usize = 256;
 
-/// The rules that `text` spells; `<=>` spells two, of which the second has `-back` after its name.
+/// Parses rules. `<=>` gives two rules; the second has the suffix `-back`.
 ///
-/// Every hole of what a rule puts in is one of what it matches, and every op exists and has the operands and attributes
-/// that it is given. Whether the rules are true is not known: [`crate::check()`] tries them.
+/// Checks that every hole on the right also occurs on the left, and that every op exists and has these operands and
+/// attributes. Does not check that the rules are true: [`crate::check()`] tests that.
 pub fn parse(text: &str) -> Result<Vec<Rule>> {
     let mut cursor = Cursor::new(text);
     let mut rules: Vec<Rule> = Vec::new();
@@ -27,7 +27,7 @@ pub fn parse(text: &str) -> Result<Vec<Rule>> {
         let at = cursor.here();
         for rule in Parser::new(&mut cursor).rule()? {
             if rules.iter().any(|known| known.name == rule.name) {
-                return cursor.error_at(at, format!("there are two rules called `{}`", rule.name));
+                return cursor.error_at(at, format!("two rules are called `{}`", rule.name));
             }
             rules.push(rule);
         }
@@ -38,9 +38,9 @@ pub fn parse(text: &str) -> Result<Vec<Rule>> {
 struct Parser<'c, 'a> {
     cursor: &'c mut Cursor<'a>,
     holes: Vec<Hole>,
-    /// Whether a term may have holes that are not yet known: those of what is matched.
+    /// Whether terms may introduce new holes, as the terms to match do.
     matched: bool,
-    /// The operators so far.
+    /// The number of operators so far.
     operators: usize,
 }
 
@@ -55,7 +55,9 @@ impl<'c, 'a> Parser<'c, 'a> {
         let name = self.cursor.word("the name of a rule")?;
         let rounding = self.cursor.eat_word("rounding");
         let fidelity = if rounding { Fidelity::Rounding } else { Fidelity::Exact };
-        self.cursor.expect(":")?;
+        if !self.cursor.eat(":") {
+            return self.cursor.expected("`:` after the rule name (a rule begins with `name:` or `name rounding:`)");
+        }
         let from = self.terms()?;
         let both = self.cursor.eat("<=>");
         if !both {
@@ -66,7 +68,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         let to = self.terms()?;
         if both && self.holes.len() > known {
             let new = &self.holes[known].name;
-            return self.cursor.error_at(at, format!("the hole `?{new}` stands on one side of `<=>` alone"));
+            return self.cursor.error_at(at, format!("the hole `?{new}` occurs on only one side of `<=>`"));
         }
         self.matched = false;
         let conditions = if self.cursor.eat_word("where") { self.conditions()? } else { Vec::new() };
@@ -78,7 +80,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         }
         if rule.from.len() != rule.to.len() {
             let (from, to) = (rule.from.len(), rule.to.len());
-            return self.cursor.error_at(at, format!("{from} values are matched and {to} put in their place"));
+            return self.cursor.error_at(at, format!("the left side has {from} terms, but the right side has {to}"));
         }
         Ok(if both { vec![rule.clone(), rule.reversed()] } else { vec![rule] })
     }
@@ -108,18 +110,18 @@ impl<'c, 'a> Parser<'c, 'a> {
         self.op(depth).map(Term::Op)
     }
 
-    /// The hole at `at` as a tensor.
+    /// Resolves the hole at `at` as a tensor.
     fn tensor(&mut self, at: usize, name: &str, kind: Option<TensorKind>) -> Result<usize> {
         let typed = kind.is_some();
         self.hole(at, name, HoleKind::Tensor(kind.unwrap_or_default()), !typed)
     }
 
-    /// The number of the hole called `name`, which is of this kind. Tensors have their type where they stand first, and
-    /// are then known by their name.
+    /// Returns the number of the hole called `name`, adding it if it is new. Fails if it is known with another kind. A
+    /// tensor has its type at its first occurrence; later ones need only the name (`any_tensor`).
     fn hole(&mut self, at: usize, name: &str, kind: HoleKind, any_tensor: bool) -> Result<usize> {
         let Some(known) = self.holes.iter().position(|h| &*h.name == name) else {
             if !self.matched {
-                return self.cursor.error_at(at, format!("nothing that is matched has the hole `?{name}`"));
+                return self.cursor.error_at(at, format!("the hole `?{name}` does not occur in the terms to match"));
             }
             self.holes.push(Hole { name: name.into(), kind });
             return Ok(self.holes.len() - 1);
@@ -129,8 +131,8 @@ impl<'c, 'a> Parser<'c, 'a> {
             return Ok(known);
         }
         let note = match (found, &kind) {
-            (HoleKind::Tensor(_), HoleKind::Tensor(_)) => "has another type where it stands first".into(),
-            (found, kind) => format!("stands for {found} elsewhere, here for {kind}"),
+            (HoleKind::Tensor(_), HoleKind::Tensor(_)) => "has another type at its first occurrence".into(),
+            (found, kind) => format!("stands for {kind} here, but for {found} elsewhere"),
         };
         self.cursor.error_at(at, format!("the hole `?{name}` {note}"))
     }
@@ -141,7 +143,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         if name.is_empty() { self.cursor.expected("the name of a hole after `?`") } else { Ok(name.into()) }
     }
 
-    /// `const f32[_, 3, ?n]`, or some of it.
+    /// Parses `const f32[_, 3, ?n]` or parts of it.
     fn tensor_kind(&mut self) -> Result<TensorKind> {
         let constant = self.cursor.eat_word("const");
         let (at, word) = (self.cursor.here(), self.cursor.run(|c| c.is_ascii_alphanumeric()));
@@ -151,7 +153,9 @@ impl<'c, 'a> Parser<'c, 'a> {
             "int" => ElemKind::Int,
             word => match ElemType::parse(word) {
                 Some(elem) => ElemKind::Only(elem),
-                None => return self.cursor.error_at(at, format!("`{word}` is no type: `float`, `int`, `f32`, ...")),
+                None => {
+                    return self.cursor.error_at(at, format!("no such type: `{word}`; use `float`, `int`, `f32`, ..."));
+                }
             },
         };
         let dims = if self.cursor.eat("[") { Some(self.dims()?) } else { None };
@@ -188,7 +192,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         let name = self.cursor.word("a hole, a number or an op")?;
         if !CORE_OPS.iter().any(|(op, _)| *op == &*name) || matches!(&*name, "constant" | "weight") {
             let names: Vec<&str> = CORE_OPS.iter().map(|(op, _)| *op).collect();
-            return self.cursor.error_at(at, format!("there is no op `{name}` in rules{}", nearest(&name, &names)));
+            return self.cursor.error_at(at, format!("rules have no op `{name}`{}", nearest(&name, &names)));
         }
         self.cursor.expect("(")?;
         let (mut operands, mut further) = (Vec::new(), None);
@@ -212,7 +216,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         }
     }
 
-    /// `?rest...`, if it is next.
+    /// Parses `?rest...`, if it is next.
     fn further(&mut self) -> Result<Option<usize>> {
         let at = self.cursor.here();
         if !self.cursor.peek("?") {
@@ -226,7 +230,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         Ok(None)
     }
 
-    /// The rest of `{axis = ?i, ..?c}`.
+    /// Parses the rest of `{axis = ?i, ..?c}`.
     fn attrs(&mut self, term: &mut OpTerm) -> Result<()> {
         while !self.cursor.eat("}") {
             if self.cursor.eat("..") {
@@ -351,7 +355,7 @@ impl<'c, 'a> Parser<'c, 'a> {
         }
         let Some(function) = function::find(name) else {
             let names: Vec<&str> = OF_TENSORS.into_iter().chain(FUNCTIONS.iter().map(|f| f.name)).collect();
-            return self.cursor.error_at(at, format!("there is no function `{name}`{}", nearest(name, &names)));
+            return self.cursor.error_at(at, format!("no such function: `{name}`{}", nearest(name, &names)));
         };
         let args = self.exprs(")", depth)?;
         if args.len() != function.arity {
@@ -371,10 +375,10 @@ impl<'c, 'a> Parser<'c, 'a> {
     }
 }
 
-/// What expressions can ask of a tensor.
+/// Functions of tensors in expressions.
 const OF_TENSORS: [&str; 4] = ["shape", "elem", "constant", "rank"];
 
-/// What `name`, one of [`OF_TENSORS`], asks of the tensor `hole`.
+/// The expression for `name`, one of [`OF_TENSORS`], of the tensor `hole`.
 fn of_tensor(name: &str, hole: usize) -> Expr {
     match (name, function::find("len")) {
         ("elem", _) => Expr::Elem(hole),
@@ -389,34 +393,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_directions_are_rules() {
+    fn a_two_way_rule_gives_two_rules() {
         let rules = parse("; a comment\nr rounding: add(?a, ?b) <=> add(?b, ?a) where rank(?a) == 2").unwrap();
         let names: Vec<(&str, Fidelity, usize)> = rules.iter().map(|r| (&*r.name, r.fidelity, r.line)).collect();
         assert_eq!(names, [("r", Fidelity::Rounding, 2), ("r-back", Fidelity::Rounding, 2)]);
     }
 
     #[test]
-    fn malformed_rules_are_errors_with_their_place() {
+    fn malformed_rules_are_errors_with_their_position() {
         for (text, column, message) in [
-            ("r", 2, "expected `:`, found the end"),
-            ("r: ?x => ?x", 1, "what is matched must begin with an op"),
-            ("r: relu(?x) => ?y", 16, "nothing that is matched has the hole `?y`"),
-            ("r: relu(?x) <=> relu(?y)", 1, "the hole `?y` stands on one side of `<=>` alone"),
-            ("r: rellu(?x) => ?x", 4, "there is no op `rellu` in rules; did you mean `relu`?"),
+            (
+                "r",
+                2,
+                "expected `:` after the rule name (a rule begins with `name:` or `name rounding:`), found the end",
+            ),
+            ("r: ?x => ?x", 1, "each term to match must be an op"),
+            ("r: relu(?x) => ?y", 16, "the hole `?y` does not occur in the terms to match"),
+            ("r: relu(?x) <=> relu(?y)", 1, "the hole `?y` occurs on only one side of `<=>`"),
+            ("r: rellu(?x) => ?x", 4, "rules have no op `rellu`; did you mean `relu`?"),
             ("r: relu(?x, ?y) => ?x", 4, "`relu` takes 1 operands, found 2"),
             ("r: relu(?x) {axis = 1} => ?x", 4, "`relu` has no attribute `axis`; it has: none"),
-            ("r: concat(?x) => ?x", 4, "`concat` needs the attribute `axis`, or `..?c` for all that are not named"),
+            ("r: concat(?x) => ?x", 4, "`concat` needs the attribute `axis`, or `..?c` for all other attributes"),
             (
                 "r: concat(?x) {axis = ?x} => ?x",
                 23,
-                "the hole `?x` stands for a tensor elsewhere, here for an attribute",
+                "the hole `?x` stands for an attribute here, but for a tensor elsewhere",
             ),
-            ("r: add(?x: f32, ?x: i32) => ?x", 17, "the hole `?x` has another type where it stands first"),
-            ("r: concat(?x) {axis = ?i + 1} => ?x", 1, "`?i` is computed with before it is matched"),
-            ("r: relu(?x) => ?x where length(?x)", 25, "there is no function `length`; did you mean `len`?"),
-            ("r: relu(?x: f33) => ?x", 13, "`f33` is no type: `float`, `int`, `f32`, ..."),
-            ("r: relu(?x) => ?x, ?x", 1, "1 values are matched and 2 put in their place"),
-            ("r: neg(?x) => ?x r: neg(?x) => ?x", 18, "there are two rules called `r`"),
+            ("r: add(?x: f32, ?x: i32) => ?x", 17, "the hole `?x` has another type at its first occurrence"),
+            ("r: concat(?x) {axis = ?i + 1} => ?x", 1, "an expression uses `?i` before it is matched"),
+            ("r: relu(?x) => ?x where length(?x)", 25, "no such function: `length`; did you mean `len`?"),
+            ("r: relu(?x: f33) => ?x", 13, "no such type: `f33`; use `float`, `int`, `f32`, ..."),
+            ("r: relu(?x) => ?x, ?x", 1, "the left side has 1 terms, but the right side has 2"),
+            ("r: neg(?x) => ?x r: neg(?x) => ?x", 18, "two rules are called `r`"),
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!((error.column, &*error.message), (column, message), "{text}");
@@ -432,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_has_an_end() {
+    fn deep_nesting_is_an_error() {
         let deep = |n: usize| format!("r: {}?x{} => ?x", "relu(".repeat(n), ")".repeat(n));
         assert!(parse(&deep(60)).is_ok());
         assert!(parse(&deep(100_000)).is_err());

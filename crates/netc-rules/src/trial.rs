@@ -1,8 +1,8 @@
-//! Trying a rule: both sides of it on random tensors.
+//! Testing a rule: runs both sides on random tensors and compares.
 
 use netc_data::Rng;
 use netc_ir::{Builder, FuncId, Literal, Module, Number, ValueId, Weight, WeightData, print};
-use netc_pass::{ConstError, ConstEval, Fidelity};
+use netc_pass::{ConstEval, Fidelity, chain};
 use thiserror::Error;
 
 use crate::elements::random_literal;
@@ -10,81 +10,81 @@ use crate::replace::{Replacement, Source};
 use crate::rule::Rule;
 use crate::sample::{Instance, sample};
 
-/// Random programs that a rule is compared on.
+/// The number of random programs to compare a rule on.
 pub const TRIALS: usize = 64;
 
-/// The fewest of them that say something of a rule.
+/// The minimum number of compared programs to accept a rule.
 const LEAST: usize = 8;
 
-/// Programs that are made for them, at most: one that cannot be computed says nothing.
+/// The maximum number of programs to generate. Programs that cannot be computed are not compared.
 const PROGRAMS: usize = 4 * TRIALS;
 
-/// Random tries to find a program that the rule matches, for each.
+/// The maximum number of attempts to generate one program that the rule matches.
 const TRIES: usize = 4_000;
 
-/// Tries with one element type before the next one has its turn.
+/// The number of attempts with one element type before trying the next.
 const PATIENCE: usize = 16;
 
-/// How far the sides of a rule that rounds may be apart in `f64`, relative to the largest element.
+/// The tolerance for rules that round, in `f64`, relative to the largest element.
 const TOLERANCE: f64 = 1e-9;
 
-/// Why a rule is not to be used.
+/// Why a rule must not be used.
 #[derive(Debug, Clone, Error)]
 pub enum Untrue {
     /// The sides compute different values.
     #[error(
-        "line {line}: the rule `{rule}` changes what is computed: element {element} of `%from{result}` is {from}, of \
-         `%to{result}` it is {to}, in\n{program}"
+        "line {line}: rule `{rule}` changes values: element {element} is {from} in `%from{result}` and {to} in \
+         `%to{result}` of this program:\n{program}"
     )]
     Differs {
         /// The rule.
         rule: String,
         /// Its line.
         line: usize,
-        /// The number of the value that is replaced.
+        /// The index of the replaced value.
         result: usize,
-        /// The element, in row-major order.
+        /// The index of the element, in row-major order.
         element: usize,
-        /// What is matched computes this.
+        /// The element as the left side computes it.
         from: String,
-        /// What is put in its place computes this.
+        /// The element as the right side computes it.
         to: String,
-        /// Both sides on the tensors that tell them apart.
+        /// Both sides with the tensors on which they differ.
         program: String,
     },
     /// Too few programs were found that the rule applies to.
     #[error(
-        "line {line}: the rule `{rule}` could be compared on {compared} random programs, expected {LEAST} or more: what \
-         is put in has another type, or few programs that can be computed have what is matched and required"
+        "line {line}: rule `{rule}` could be tested on only {compared} random programs, expected {LEAST} or more: the \
+         replacement changes the type, or too few programs match the rule, meet its conditions and can be computed"
     )]
     TooFew {
         /// The rule.
         rule: String,
         /// Its line.
         line: usize,
-        /// On how many it was compared.
+        /// The number of programs that it was compared on.
         compared: usize,
     },
-    /// One side cannot be computed where the other can.
-    #[error("line {line}: one side of the rule `{rule}` cannot be computed: {source}, in\n{program}")]
+    /// The left side can be computed, but not the right side.
+    #[error("line {line}: the right side of rule `{rule}` cannot be computed: {cause}, in\n{program}")]
     Fails {
         /// The rule.
         rule: String,
         /// Its line.
         line: usize,
-        /// Why not.
-        source: ConstError,
+        /// The reason.
+        cause: String,
         /// Both sides.
         program: String,
     },
 }
 
-/// Tries `rule` on random tensors, of every element type that it takes, some with extents of 0. Integers are small ones
-/// or any of their type, floats up to a thousand; those of an exact rule have zeros with both signs, infinities and NaN
-/// in them.
+/// Tests `rule` on random tensors of every element type that it accepts, some with extents of 0. Integers are small or
+/// from the full range of their type. Floats go up to a thousand; for exact rules they include zeros of both signs,
+/// infinities and NaN.
 ///
-/// Fails where both sides do not give the same: the same bits, or, if the rule rounds, the same up to rounding in `f64`.
-/// The same `seed` tries the same.
+/// Fails if the two sides differ: in any bit, or beyond rounding in `f64` if the rule rounds. Also fails if too few
+/// programs could be compared. The same `seed` gives the same tests.
 pub fn check(rule: &Rule, consts: &dyn ConstEval, seed: u64) -> Result<(), Untrue> {
     let mut rng = Rng::for_part(seed, &rule.name);
     let mut compared = 0;
@@ -100,7 +100,8 @@ pub fn check(rule: &Rule, consts: &dyn ConstEval, seed: u64) -> Result<(), Untru
     if compared >= LEAST { Ok(()) } else { Err(too_few()) }
 }
 
-/// Whether both sides could be compared: what cannot be computed before a rewrite says nothing of it.
+/// Compares both sides on one program. Returns false if the left side cannot be computed, which says nothing about the
+/// rule.
 fn try_on(rule: &Rule, instance: &Instance, consts: &dyn ConstEval, rng: &mut Rng) -> Result<bool, Untrue> {
     let program = Program::of(rule, instance, rng);
     let evaluate = |values: &[ValueId]| consts.evaluate(&program.module, &program.module[FuncId::new(0)], values);
@@ -108,8 +109,9 @@ fn try_on(rule: &Rule, instance: &Instance, consts: &dyn ConstEval, rng: &mut Rn
     let (from, to) = match (evaluate(&program.from), evaluate(&program.to)) {
         (Ok(from), Ok(to)) => (from, to),
         (Err(_), _) => return Ok(false),
-        (Ok(_), Err(source)) => {
-            return Err(Untrue::Fails { rule: name, line, source, program: print(&program.module) });
+        (Ok(_), Err(error)) => {
+            let cause = chain(&error);
+            return Err(Untrue::Fails { rule: name, line, cause, program: print(&program.module) });
         }
     };
     for (result, (a, b)) in from.iter().zip(&to).enumerate() {
@@ -161,7 +163,7 @@ impl Program {
     }
 }
 
-/// Adds the ops of one side, and returns its results.
+/// Adds the ops of one side and returns its results.
 fn add(builder: &mut Builder<'_>, tensors: &[ValueId], side: &Replacement<usize>) -> Vec<ValueId> {
     let mut new: Vec<ValueId> = Vec::new();
     let value = |new: &[ValueId], source: &Source<usize>| source.resolve(new, |i| tensors[i]);
@@ -173,7 +175,7 @@ fn add(builder: &mut Builder<'_>, tensors: &[ValueId], side: &Replacement<usize>
     side.results.iter().map(|source| value(&new, source)).collect()
 }
 
-/// The first element in which two tensors are not the same, with both numbers.
+/// The first element in which two tensors differ, with both numbers.
 fn difference(a: &Literal, b: &Literal, fidelity: Fidelity) -> Option<(usize, String, String)> {
     let (a, b): (Vec<_>, Vec<_>) = (expanded(a), expanded(b));
     let finite = |x: &&Number| x.as_f64().is_finite();
@@ -194,7 +196,7 @@ fn difference(a: &Literal, b: &Literal, fidelity: Fidelity) -> Option<(usize, St
     Some((element, text(&a[element]), text(&b[element])))
 }
 
-/// Every element.
+/// All elements, with splats expanded.
 fn expanded(literal: &Literal) -> Vec<Number> {
     let count = literal.ty().num_elements().unwrap_or_default() as usize;
     match literal.as_splat() {
@@ -208,15 +210,16 @@ mod tests {
     use std::cell::Cell;
 
     use netc_ir::Func;
+    use netc_pass::ConstError;
 
     use super::*;
 
-    /// Computes zeros, so many times.
+    /// Evaluates everything to zeros, for a limited number of times.
     struct Zeros(Cell<usize>);
 
     impl ConstEval for Zeros {
         fn evaluate(&self, _: &Module, func: &Func, values: &[ValueId]) -> Result<Vec<Literal>, ConstError> {
-            let left = self.0.get().checked_sub(1).ok_or_else(|| ConstError::new("nothing is left"))?;
+            let left = self.0.get().checked_sub(1).ok_or_else(|| ConstError::new("no evaluations left"))?;
             self.0.set(left);
             let zeros =
                 |value: &ValueId| Some(Literal::splat(func[*value].ty.elem, &func[*value].ty.fixed_dims()?, 0.0));
@@ -225,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn few_programs_say_nothing_of_a_rule() {
+    fn a_rule_tested_on_too_few_programs_is_rejected() {
         let rule = &crate::parse("r: neg(?x: f32[2]) => neg(?x)").unwrap()[0];
         let tried = |times: usize| check(rule, &Zeros(Cell::new(2 * times)), 1);
         assert!(tried(LEAST).is_ok());

@@ -1,18 +1,18 @@
-//! The attributes of core ops as values that rules take apart and put together.
+//! Attributes of core ops as values, which rules take apart and compute.
 
 use std::fmt;
 
 use netc_ir::attr::{Attr, Attrs, F64};
 use netc_ir::{CoreOp, Dim, ElemType, Literal, Name, Number, OpClass, Type};
 
-/// A value in a rule: an attribute of an op, or what an expression makes of some.
+/// A value in a rule: an attribute of an op, or the result of an expression.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Value {
-    /// The absent value.
+    /// The null attribute, such as an open end of a slice.
     Null,
     /// True or false.
     Bool(bool),
-    /// A whole number, or an extent that is not known as one.
+    /// A whole number, or a symbolic or unknown extent.
     Extent(Dim),
     /// A floating-point number.
     Float(F64),
@@ -22,15 +22,15 @@ pub enum Value {
     List(Vec<Value>),
 }
 
-/// The constant that the number `x` of a rule is in `elem`: rounded to it, if it is a float; none for an integer that is
-/// not `x`.
+/// The number `x` of a rule as a scalar constant of type `elem`. Floats are rounded; `None` if an integer type does not
+/// hold `x` exactly.
 pub(crate) fn number(elem: ElemType, x: F64) -> Option<Literal> {
     let literal = Literal::splat(elem, &[], x.get());
     let is = |n: Number| F64::new(n.as_f64()) == x;
     (elem.is_float() || literal.as_splat().is_some_and(is)).then_some(literal)
 }
 
-/// Attributes with their names.
+/// Named attributes.
 pub type Entries = Vec<(Name, Value)>;
 
 impl Value {
@@ -49,7 +49,7 @@ impl Value {
         Self::List(dims.iter().cloned().map(Self::Extent).collect())
     }
 
-    /// The whole number, if it is one that is known.
+    /// The whole number, if it is one and known.
     pub fn as_int(&self) -> Option<u64> {
         self.as_extent()?.known()
     }
@@ -64,17 +64,17 @@ impl Value {
         if let Self::List(items) = self { Some(items) } else { None }
     }
 
-    /// The extents, if it is a list of such.
+    /// The extents, if it is a list of extents.
     pub fn as_shape(&self) -> Option<Vec<Dim>> {
         self.as_list()?.iter().map(|v| v.as_extent().cloned()).collect()
     }
 
-    /// Whether it is the same as an equal value: an extent `?` is not, even as itself.
+    /// Whether it surely equals itself. A value with an extent `?` does not.
     pub(crate) fn is_definite(&self) -> bool {
         self.extents(&|dim| !dim.is_unknown())
     }
 
-    /// Whether it is the same as `other`, if that is so for all values of the symbols or for none.
+    /// Whether it equals `other`: true or false if that holds for all values of the symbols, else `None`.
     pub(crate) fn is_surely(&self, other: &Self) -> Option<bool> {
         match (self, other) {
             (Self::Extent(a), Self::Extent(b)) if a == b => (!a.is_unknown()).then_some(true),
@@ -92,7 +92,7 @@ impl Value {
         self.extents(&|dim| dim.known().is_some())
     }
 
-    /// Whether all extents in it are such.
+    /// Whether all extents in it satisfy `such`.
     fn extents(&self, such: &dyn Fn(&Dim) -> bool) -> bool {
         match self {
             Self::Extent(dim) => such(dim),
@@ -101,12 +101,12 @@ impl Value {
         }
     }
 
-    /// The number of values in it, its own included.
+    /// The number of values in it, itself included.
     pub(crate) fn size(&self) -> usize {
         self.as_list().map_or(0, |items| items.iter().map(Self::size).sum()) + 1
     }
 
-    /// The value of an attribute of a core op; none for what no core op has.
+    /// Converts an attribute; `None` for kinds that core ops do not have.
     pub fn from_attr(attr: &Attr) -> Option<Self> {
         Some(match attr {
             Attr::Null => Self::Null,
@@ -119,7 +119,7 @@ impl Value {
         })
     }
 
-    /// The attribute; none for extents that are not known.
+    /// Converts it to an attribute; `None` for unknown extents.
     fn to_attr(&self) -> Option<Attr> {
         Some(match self {
             Self::Null => Attr::Null,
@@ -150,19 +150,19 @@ impl fmt::Display for Value {
     }
 }
 
-/// An attribute that ops have, and what it is where the text of a program leaves it out.
+/// An attribute of an op, with its default value if it has one.
 pub(crate) struct Key {
     pub(crate) name: &'static str,
     default: Option<Default>,
 }
 
-/// What an attribute is that a program leaves out.
+/// The default value of an attribute.
 enum Default {
     Bool(bool),
     Int(u64),
     Float(f64),
     Word(&'static str),
-    /// A one for each of the strides.
+    /// A list of ones, as long as the strides.
     Ones,
 }
 
@@ -175,7 +175,7 @@ impl Key {
         Self { name, default: Some(default) }
     }
 
-    /// What the attribute is where it is left out of `entries`, if it can be.
+    /// The default value, given the other `entries`; `None` if the attribute is required.
     fn default(&self, entries: &Entries) -> Option<Value> {
         Some(match self.default.as_ref()? {
             Default::Bool(b) => Value::Bool(*b),
@@ -215,8 +215,8 @@ const CONV: &[Key] = &[
     Key::or("groups", Default::Int(1)),
 ];
 
-/// The attributes of the core op `name`. What the result's type says in programs is one here: the `shape` of `reshape`
-/// and `broadcast`, and the `elem` of `cast`.
+/// The attributes of the core op `name`. These include properties that programs state in the result type: the `shape`
+/// of `reshape` and `broadcast`, and the `elem` of `cast`.
 pub(crate) fn keys(name: &str) -> &'static [Key] {
     match name {
         "conv" => CONV,
@@ -233,17 +233,17 @@ pub(crate) fn keys(name: &str) -> &'static [Key] {
     }
 }
 
-/// The entry called `name`.
+/// The value of the entry `name`.
 pub(crate) fn get<'e>(entries: &'e Entries, name: &str) -> Option<&'e Value> {
     entries.iter().find(|(key, _)| &**key == name).map(|(_, value)| value)
 }
 
-/// Those of `entries` whose names are not in `named`.
+/// The entries whose names are not in `named`.
 pub(crate) fn unnamed(entries: &Entries, named: &Entries) -> Entries {
     entries.iter().filter(|(key, _)| get(named, key).is_none()).cloned().collect()
 }
 
-/// Every attribute of `op`, in the order of [`keys`].
+/// All attributes of `op`, in the order of [`keys`]. `None` for ops that rules cannot have.
 pub(crate) fn entries_of(op: &CoreOp) -> Option<Entries> {
     let written: Entries = if let CoreOp::Reshape(dims) | CoreOp::Broadcast(dims) = op {
         vec![("shape".into(), Value::shape(dims))]
@@ -258,13 +258,13 @@ pub(crate) fn entries_of(op: &CoreOp) -> Option<Entries> {
     completed(op.name(), written)
 }
 
-/// The entries in the order of [`keys`], with those that are left out; none if one must not be.
+/// Orders the entries as in [`keys`] and adds defaults. `None` if a required entry is missing.
 pub(crate) fn completed(name: &str, entries: Entries) -> Option<Entries> {
     let value = |key: &Key| get(&entries, key.name).cloned().or_else(|| key.default(&entries));
     keys(name).iter().map(|key| Some((key.name.into(), value(key)?))).collect()
 }
 
-/// The core op `name` with all of these attributes, if they fit it.
+/// The core op `name` with these attributes, if they fit. `entries` must be complete.
 pub(crate) fn core_op(name: &str, entries: &Entries) -> Option<CoreOp> {
     let result = match name {
         "reshape" | "broadcast" => Type::new(ElemType::Any, get(entries, "shape")?.as_shape()?),

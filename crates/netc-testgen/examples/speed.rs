@@ -1,6 +1,6 @@
-//! How fast programs are made and judged: `cargo run --release -p netc-testgen --example speed`.
+//! Measures how fast programs are built and checked: `cargo run --release -p netc-testgen --example speed`.
 //!
-//! On one core: modules built and verified per second, and modules split and run, whole and in stages, per second.
+//! Prints, for one core, how many modules per second are built, verified, and run whole and in stages.
 
 #![allow(clippy::print_stdout)]
 
@@ -9,7 +9,7 @@ use std::time::Instant;
 use netc_ir::verify;
 use netc_testgen::{CoreRecipe, Cuts, oracle};
 
-/// Ops of a module.
+/// Steps per recipe.
 const OPS: usize = 30;
 
 fn main() {
@@ -30,7 +30,7 @@ fn build(seed: u64) -> netc_ir::Module {
     CoreRecipe::from_seed(seed, OPS).build()
 }
 
-/// Does `work` for the seeds below `n`, and prints how often it is done in a second.
+/// Runs `work` for the seeds below `n` and prints how many modules it handles per second.
 fn measure(what: &str, n: u64, work: impl Fn(u64) -> Result<(), oracle::Wrong>) {
     let ops: usize = (0..n).map(|seed| build(seed).num_ops()).sum();
     let start = Instant::now();

@@ -1,11 +1,11 @@
-//! Programs that compute extents, written by hand: what recipes seldom make.
+//! Handwritten programs that compute extents in ways that recipes rarely do.
 
 use netc_dialect::Dialects;
 use netc_ir::{Module, parse, verify};
 
 use crate::oracle;
 
-/// A function has symbols from a call, and its caller has them too.
+/// A function gets symbols from a call, and its caller has symbols of the same names.
 const NESTED: &str = "netc 1
 func @main(%x: f32[C], %n: i64[], %m: i64[]) -> (%a, %b, %y, %z) {
   %a = call @fill(%n) : f32[A,2]
@@ -31,7 +31,7 @@ func @count(%n: i64[]) -> (%i) {
 }
 ";
 
-/// A function takes `2*K` elements and computes another `K`, as its caller does. It returns more with `K`.
+/// A function takes `2*K` elements and gets another `K` from a call. Its caller has a `K` of its own.
 const SCALED: &str = "netc 1
 func @main(%d: f32[2*K], %n: i64[], %m: i64[]) -> (%k, %s, %t, %v) {
   %k = iota(%n) : i64[J]
@@ -54,7 +54,7 @@ func @count(%n: i64[]) -> (%f) {
 }
 ";
 
-/// An extent goes through a call, and is counted again beside it.
+/// An extent passes through calls, and an `iota` computes it again.
 const CHECKED: &str = "netc 1
 func @main(%x: f32[N,2], %n: i64[]) -> (%y, %z) {
   %i = iota(%n) : i64[K]
@@ -96,7 +96,7 @@ fn program(text: &str) -> Module {
     module
 }
 
-/// The names of the values of `@main`: most are places to cut at.
+/// The names of the values of `@main`; most can be cut at.
 fn places(module: &Module) -> Vec<String> {
     let main = module.main().unwrap();
     main.values_in_order().filter_map(|v| main[v].name.as_ref().map(ToString::to_string)).collect()

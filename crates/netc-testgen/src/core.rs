@@ -21,57 +21,57 @@ use crate::recipe::{Build, Recipe, Step, of};
 classes! {
     /// What a step of a [`CoreRecipe`] adds.
     CoreClass {
-        /// A function of one tensor.
+        /// A unary op.
         Unary,
-        /// A function of two tensors.
+        /// A binary op.
         Binary,
-        /// A product with a new matrix, or of two values.
+        /// A matrix product, with a new matrix or of two values.
         MatMul,
         /// A convolution with a new kernel.
         Conv,
-        /// Products and ops with constants along one axis, as batch normalization leaves them.
+        /// Products and ops with constants along one axis, as from batch normalization.
         Affine,
         /// A pooling.
         Pool,
         /// A reduction.
         Reduce,
-        /// Another shape.
+        /// A reshape.
         Reshape,
-        /// Another order of the axes.
+        /// A transpose.
         Transpose,
-        /// Values one after the other.
+        /// A concatenation.
         Concat,
-        /// A strided part.
+        /// A strided slice.
         Slice,
-        /// A border.
+        /// A padding.
         Pad,
-        /// Repetition.
+        /// A broadcast.
         Broadcast,
-        /// Slices at indices.
+        /// A gather.
         Gather,
         /// A comparison.
         Compare,
-        /// A choice.
+        /// A select.
         Select,
-        /// Another element type.
+        /// A cast.
         Cast,
-        /// Elements in order.
+        /// A sort.
         Sort,
-        /// Running sums.
+        /// A cumulative sum.
         CumSum,
-        /// Elements in the opposite order.
+        /// A reversal.
         Reverse,
         /// The extent of an axis.
         Dim,
-        /// Numbers from 0 on, as many as the program computes.
+        /// An `iota` of a computed extent.
         Iota,
-        /// A weight, new or known.
+        /// A weight, new or existing.
         Weight,
         /// A constant.
         Constant,
-        /// A function: the steps that follow are its body. Without this step, they are the caller's.
+        /// A new function and a call of it. The next steps form its body.
         Function,
-        /// A call of a function that is there.
+        /// A call of an existing function.
         Call,
     }
 }
@@ -80,7 +80,8 @@ classes! {
 pub type CoreRecipe = Recipe<CoreClass>;
 
 impl Build for CoreClass {
-    /// The module: valid, and executable for every batch of 1 or more, unless a feature says otherwise.
+    /// Builds the module. It is valid, and executable for every batch of 1 or more unless it has the feature
+    /// `abstract`.
     fn build(recipe: &CoreRecipe) -> Module {
         let mut draft = Draft::new(recipe);
         for step in &recipe.steps {
@@ -90,11 +91,11 @@ impl Build for CoreClass {
     }
 }
 
-/// The value that a step adds, if it fits.
+/// The value that a step adds; `None` if nothing fits.
 type Added = Option<usize>;
 
 impl Draft<'_> {
-    /// Adds what the step says; where nothing fits, a simple op, so that programs are as long as their recipes.
+    /// Executes a step. If nothing fits, adds a simple op, so that programs are as long as their recipes.
     fn step(&mut self, step: &Step<CoreClass>) {
         self.be_wild(step.knobs[3]);
         let added = self.add_class(step);

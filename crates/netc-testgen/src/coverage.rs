@@ -1,4 +1,4 @@
-//! Which ops, attribute values, types and graphs a set of modules has, and which are missing.
+//! Measures which ops, attribute values, types and graph shapes a set of modules has, and which are missing.
 
 mod diamonds;
 mod graph;
@@ -10,18 +10,18 @@ use std::fmt;
 use netc_dialect::Dialects;
 use netc_ir::{CORE_OPS, CoreOp, ElemType, Func, Module, Op, OpKind, Type, infer};
 
-/// Something that a module can have.
+/// A countable property of modules.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Fact {
     /// The core op, or `program`, `model` or `value`.
     pub subject: &'static str,
     /// The attribute, or another property.
     pub attribute: &'static str,
-    /// What it is, or the class of values that it is in.
+    /// The value of the attribute, or its class.
     pub value: &'static str,
 }
 
-/// How often each fact holds in modules: of ops, for each op; of programs, for each module.
+/// Counts facts in modules: facts of ops once per op, facts of programs once per module.
 ///
 /// ```
 /// use netc_testgen::{CoreRecipe, Coverage};
@@ -34,28 +34,28 @@ pub struct Fact {
 #[derive(Clone, Default, Debug)]
 pub struct Coverage {
     counts: BTreeMap<Fact, u64>,
-    /// The facts that can hold of the ops that are there: what element types they are defined for.
+    /// The element types for which the ops seen so far are defined.
     possible: BTreeSet<Fact>,
-    /// Whether there are models of layers.
+    /// Whether any module is a model of layers.
     layers: bool,
 }
 
 impl Coverage {
-    /// What `modules` have.
+    /// Measures the coverage of `modules`.
     pub fn of<'m>(modules: impl IntoIterator<Item = &'m Module>) -> Self {
         let mut coverage = Self::default();
         modules.into_iter().for_each(|module| coverage.add(module));
         coverage
     }
 
-    /// Counts what a model of layers has, by its layers too.
+    /// Counts the facts of a model of layers, including those of its layers.
     pub fn add_model(&mut self, module: &Module, dialects: &Dialects) {
         self.layers = true;
         self.graph("model", &graph::of_layers(module, dialects));
         self.add(module);
     }
 
-    /// Counts what `module` has.
+    /// Counts the facts of `module`.
     pub fn add(&mut self, module: &Module) {
         self.graph("program", &graph::properties(module));
         for func in &module.funcs {
@@ -95,12 +95,12 @@ impl Coverage {
         *self.counts.entry(fact).or_default() += 1;
     }
 
-    /// How often `fact` holds.
+    /// The count of `fact`.
     pub fn times(&self, fact: &Fact) -> u64 {
         self.counts.get(fact).copied().unwrap_or(0)
     }
 
-    /// Every fact that can hold of an executable module, as far as the ops that are there tell.
+    /// All facts possible in executable modules. For element types, only those of ops seen so far.
     pub fn possible(&self) -> BTreeSet<Fact> {
         let op = |(subject, _): &(&'static str, _)| Fact { subject, attribute: "elements", value: "any" };
         let seen = |fact: &Fact| self.counts.keys().any(|f| f.subject == fact.subject);
@@ -112,13 +112,13 @@ impl Coverage {
         unseen.chain(graphs).chain(values::possible()).chain(self.possible.iter().copied()).collect()
     }
 
-    /// Every fact that can hold and does not.
+    /// The possible facts that never occur.
     pub fn missing(&self) -> Vec<Fact> {
         self.possible().into_iter().filter(|fact| self.times(fact) == 0).collect()
     }
 }
 
-/// A line for each attribute: its values with how often they are there, the missing ones with 0.
+/// Prints one line per attribute with the counts of its values, including 0 for missing ones.
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
@@ -158,12 +158,12 @@ fn data<'t, T>(op: &CoreOp, operands: &'t mut [T]) -> &'t mut [T] {
     }
 }
 
-/// The type of the elements that the op computes with.
+/// The element type that the op computes with.
 fn elem(op: &CoreOp, operands: &[&Type], result: &Type) -> ElemType {
     data(op, &mut operands.to_vec()).first().map_or(result.elem, |ty| ty.elem)
 }
 
-/// Whether the op is defined for elements of type `elem`. What has no operands holds every type.
+/// Whether the op is defined for elements of type `elem`. Ops without operands are defined for every type.
 fn is_defined(module: &Module, op: &CoreOp, operands: &[&Type], elem: ElemType) -> bool {
     let mut types: Vec<Type> = operands.iter().map(|ty| (*ty).clone()).collect();
     data(op, &mut types).iter_mut().for_each(|ty| ty.elem = elem);
@@ -175,21 +175,21 @@ mod tests {
     use super::*;
     use crate::CoreRecipe;
 
-    /// Enough for each op to be made of each element type.
+    /// Enough to build each op with each element type.
     const SEEDS: u64 = 1_000;
 
     #[test]
-    fn core_recipes_make_everything_that_runs() {
+    fn core_recipes_cover_everything_executable() {
         let modules: Vec<Module> = (0..SEEDS).map(|seed| CoreRecipe::from_seed(seed, 30).build()).collect();
         let coverage = Coverage::of(&modules);
         assert_eq!(coverage.missing(), [], "\n{coverage}");
         let possible = coverage.possible();
         let unknown: Vec<&Fact> = coverage.counts.keys().filter(|fact| !possible.contains(fact)).collect();
-        assert_eq!(unknown, Vec::<&Fact>::new(), "values that are on no list");
+        assert_eq!(unknown, Vec::<&Fact>::new(), "values missing from the list of possible ones");
     }
 
     #[test]
-    fn what_is_missing_is_told() {
+    fn missing_facts_are_listed() {
         let text = "netc 1\nfunc @main(%x: f32[N,4]) -> (%y) {\n  %y = reduce_sum(%x) {axes = [1]} : f32[N]\n}";
         let coverage = Coverage::of([&netc_ir::parse(text).unwrap()]);
         let fact = |subject, attribute, value| Fact { subject, attribute, value };
@@ -204,7 +204,7 @@ mod tests {
         ] {
             assert!(missing.contains(&absent), "{absent:?}");
         }
-        assert!(!missing.contains(&fact("reduce_sum", "elements", "bool")), "there is no such sum");
+        assert!(!missing.contains(&fact("reduce_sum", "elements", "bool")), "`reduce_sum` is not defined for bool");
         assert!(coverage.to_string().contains("all 0, none 0, some 1"), "{coverage}");
     }
 }

@@ -1,4 +1,4 @@
-//! What recipes may make: named features, each on or off.
+//! Features that recipes may use, each on or off.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,13 +15,13 @@ macro_rules! features {
             /// Every feature.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// Its name on the command line.
+            /// The name on the command line.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$name => $text),* }
             }
 
-            /// Those that models of layers have: the others are of programs of core ops. What no output needs is in no
-            /// model of layers.
+            /// The features of models of layers; the others apply only to programs of core ops. A model of layers has
+            /// no dead ops.
             pub const OF_LAYERS: &'static [Self] = &[
                 Self::Branches,
                 Self::Skips,
@@ -34,7 +34,7 @@ macro_rules! features {
                 Self::Custom,
             ];
 
-            /// What it adds, in a sentence.
+            /// What the feature adds, in a sentence.
             pub fn doc(self) -> &'static str {
                 match self { $(Self::$name => $doc),* }
             }
@@ -43,25 +43,25 @@ macro_rules! features {
 }
 
 features! {
-    Branches = "branches", "Values are read by several ops; without it, ops form a chain.";
+    Branches = "branches", "Several ops read a value; without this feature, ops form a chain.";
     Skips = "skips", "Ops read values from far back.";
-    Nested = "nested", "Functions are called, and call others.";
+    Nested = "nested", "Functions call other functions.";
     Shared = "shared", "A function or layer is applied several times.";
     ManyInputs = "many-inputs", "There is more than one input.";
-    ManyOutputs = "many-outputs", "Outputs are several, from the middle too: inputs, and values returned twice.";
+    ManyOutputs = "many-outputs", "There are several outputs, including intermediate values, inputs and duplicates.";
     Dead = "dead", "Ops and inputs that no output needs.";
     ZeroDims = "zero-dims", "Extents of 0.";
     Scalars = "scalars", "Tensors without axes.";
-    Symbols = "symbols", "Symbolic extents beside the batch, and extents such as `2*N` and `N+3`.";
-    Booleans = "booleans", "Truth values.";
+    Symbols = "symbols", "Symbolic extents other than the batch, and extents such as `2*N` and `N+3`.";
+    Booleans = "booleans", "Boolean elements.";
     Integers = "integers", "Integer elements.";
     Halves = "halves", "Elements of 16 bits: `f16` and `bf16`.";
     Doubles = "doubles", "Elements of 64-bit floats.";
-    NonFinite = "non-finite", "A few values that are infinite or no numbers.";
+    NonFinite = "non-finite", "A few values that are infinite or NaN.";
     Names = "names", "Names, attributes and locations that are hard to print.";
-    Abstract = "abstract", "What does not run: element types without kernels, weights in files that do not exist, layers \
-        without a meaning, source ops that run functions.";
-    Custom = "custom", "Layers of classes of the user, `Scale` and `Adapter`, which a framework loads with the code of the class.";
+    Abstract = "abstract", "Things that do not run: element types without kernels, weights in missing files, \
+        unsupported layers, source ops that run functions.";
+    Custom = "custom", "Layers of the custom classes `Scale` and `Adapter`; a framework needs their code to load them.";
 }
 
 /// Which features a recipe uses.
@@ -69,16 +69,16 @@ features! {
 pub struct Features(u32);
 
 impl Features {
-    /// The simplest: a chain of `f32` ops.
+    /// No features: a chain of `f32` ops.
     pub const NONE: Self = Self(0);
 
-    /// All, what does not run included: for what looks at programs and runs none.
+    /// All features, including those that do not run. For tests that never run the program.
     pub const ALL: Self = Self((1 << Feature::ALL.len()) - 1);
 
-    /// All that runs.
+    /// All executable features.
     pub const EXECUTABLE: Self = Self::ALL.without(Feature::Abstract);
 
-    /// All that runs, without classes of the user.
+    /// All executable features without custom classes.
     pub const STANDARD: Self = Self::EXECUTABLE.without(Feature::Custom);
 
     /// Whether `feature` is on.
@@ -86,19 +86,19 @@ impl Features {
         self.0 >> feature as u32 & 1 == 1
     }
 
-    /// These and `feature`.
+    /// Adds `feature`.
     #[must_use]
     pub const fn with(self, feature: Feature) -> Self {
         Self(self.0 | 1 << feature as u32)
     }
 
-    /// These but `feature`.
+    /// Removes `feature`.
     #[must_use]
     pub const fn without(self, feature: Feature) -> Self {
         Self(self.0 & !(1 << feature as u32))
     }
 
-    /// Those of these whose bits are set, by the order of [`Feature::ALL`].
+    /// Keeps only the features whose bits are set, in the order of [`Feature::ALL`].
     #[must_use]
     pub const fn masked(self, bits: u32) -> Self {
         Self(self.0 & bits)
@@ -111,7 +111,7 @@ impl Default for Features {
     }
 }
 
-/// The names, joined by commas, as they parse.
+/// Prints the names, joined by commas, as they parse.
 impl fmt::Display for Features {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = Feature::ALL.iter().filter(|x| self.has(**x)).map(|x| x.name()).collect();
@@ -125,7 +125,7 @@ impl fmt::Debug for Features {
     }
 }
 
-/// Reads names joined by commas; no text is no feature.
+/// Parses names joined by commas; the empty text has no features.
 impl FromStr for Features {
     type Err = String;
 
@@ -139,7 +139,7 @@ fn feature(name: &str) -> Result<Feature, String> {
     let names: Vec<&str> = Feature::ALL.iter().map(|f| f.name()).collect();
     let known = Feature::ALL.iter().find(|f| f.name() == name).copied();
     known.ok_or_else(|| {
-        format!("there is no feature `{name}`{}; there are: {}", nearest(name, &names), names.join(", "))
+        format!("unknown feature `{name}`{}; the features are: {}", nearest(name, &names), names.join(", "))
     })
 }
 
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn features_print_as_they_parse() {
+    fn features_round_trip_through_text() {
         for features in [Features::NONE, Features::ALL, Features::EXECUTABLE, Features::ALL.masked(0b101)] {
             assert_eq!(features.to_string().parse(), Ok(features));
         }
@@ -157,10 +157,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_feature_has_a_near_name() {
+    fn an_unknown_feature_suggests_the_nearest_name() {
         let error = "branches,shred".parse::<Features>().unwrap_err();
         assert!(
-            error.starts_with("there is no feature `shred`; did you mean `shared`?; there are: branches,"),
+            error.starts_with("unknown feature `shred`; did you mean `shared`?; the features are: branches,"),
             "{error}"
         );
     }

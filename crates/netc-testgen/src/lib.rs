@@ -1,12 +1,12 @@
-//! Random well-typed modules, and the oracles that judge what netc does to them.
+//! Random well-typed modules, and oracles that check what netc does with them.
 //!
-//! A [`Recipe`] is plain data, a few lists of small numbers, and building it is total: every recipe makes a valid
-//! module, so a shrinker or a fuzzer may change any number. [`CoreRecipe`]s make programs of core ops; recipes of layers come
-//! with their format. Recipes come from proptest ([`Recipe::strategy`]), from a seed ([`Recipe::from_seed`])
-//! and from a fuzzer's bytes ([`Recipe::from_bytes`]); [`Features`] say what they may make, [`Coverage`] what they made.
-//! [`Cuts`] say where to split what was built.
+//! A [`Recipe`] is plain data: a few lists of small numbers. Every recipe builds a valid module, so a shrinker or a
+//! fuzzer may change any number. [`CoreRecipe`]s build programs of core ops; recipes of layers come with their format.
+//! Recipes come from proptest ([`Recipe::strategy`]), a seed ([`Recipe::from_seed`]) or a fuzzer's bytes
+//! ([`Recipe::from_bytes`]). [`Features`] limit what they may build, and [`Coverage`] measures what they built.
+//! [`Cuts`] choose where to split a module.
 //!
-//! An [`oracle`] is a function that takes a module, or bytes, and says what is wrong.
+//! An [`oracle`] is a function that checks a module, or bytes, and returns what is wrong.
 //!
 //! ```
 //! use netc_testgen::{CoreRecipe, Cuts, oracle};
@@ -17,8 +17,8 @@
 //! # Ok::<(), oracle::Wrong>(())
 //! ```
 //!
-//! To let recipes make a new op, add a class to [`CoreClass`]; the compiler names the matches to extend,
-//! and the test of [`Coverage`] what is still missing.
+//! To add an op to the recipes, add a class to [`CoreClass`]. The compiler then lists the matches to extend, and the
+//! test of [`Coverage`] lists what recipes still fail to build.
 
 #[cfg(test)]
 mod computed;

@@ -1,4 +1,4 @@
-//! What must hold of every module, and of every input: functions that say what is wrong.
+//! Oracles: properties of every module and every input, as functions that return what is wrong.
 
 mod files;
 mod looks;
@@ -23,18 +23,18 @@ pub use rules::{BREAKS, Break, verifier_rejects};
 pub use runs::{differs, lower_exec, lowered, near_outputs, random_inputs, run, same_outputs};
 pub use splits::{Split, cuts_are_those_of_split, split_compose, split_compose_files};
 
-/// What an oracle found wrong, in words.
+/// A violated property, described in words.
 pub type Wrong = String;
 
-/// The module verifies, and its text parses back equal.
+/// Checks that the module verifies and that its printed text parses back equal.
 pub fn print_parse(module: &Module) -> Result<(), Wrong> {
     verify(module).map_err(|e| format!("does not verify:\n{e}"))?;
     let text = print(module);
-    let back = parse(&text).map_err(|e| format!("does not parse as printed: {e}\n{text}"))?;
-    require(back == *module, || format!("parses differently as printed:\n{text}\n---\n{}", print(&back)))
+    let back = parse(&text).map_err(|e| format!("the printed text does not parse: {e}\n{text}"))?;
+    require(back == *module, || format!("the printed text parses to another module:\n{text}\n---\n{}", print(&back)))
 }
 
-/// `wrong` unless it holds.
+/// Returns `wrong` as the error unless `holds`.
 pub fn require(holds: bool, wrong: impl FnOnce() -> Wrong) -> Result<(), Wrong> {
     if holds { Ok(()) } else { Err(wrong()) }
 }

@@ -1,4 +1,4 @@
-//! Property tests that repeat: a fixed seed, a bounded number of cases, and more of both on request.
+//! Reproducible property tests: a fixed seed and number of cases, which environment variables override.
 
 use std::fmt::Debug;
 use std::{env, fmt};
@@ -8,27 +8,27 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
 use crate::oracle::Wrong;
 
-/// How many cases each property is tried on, in place of its own number.
+/// Environment variable that overrides the number of cases of every property.
 pub const CASES: &str = "NETC_PROPERTY_CASES";
 
-/// The seed of the cases, 1 if it is not set.
+/// Environment variable with the seed of the cases; the default is 1.
 pub const SEED: &str = "NETC_PROPERTY_SEED";
 
-/// A property that does not hold: what proptest says of the simplest case that it found.
+/// A failed property, with proptest's report of the simplest failing case.
 pub struct Fails(String);
 
-/// As text, so that `unwrap` shows it in lines.
+/// Prints the text unescaped, so that `unwrap` shows its line breaks.
 impl Debug for Fails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// How many cases may be rejected for each that is not.
+/// Maximum number of rejected cases per accepted case.
 const MOST_REJECTED: u32 = 16;
 
-/// The configuration of tests of properties: `cases` of them, or as many as the environment variable [`CASES`] says, of
-/// the seed [`SEED`].
+/// The configuration of a property test with `cases` cases, unless the environment variable [`CASES`] overrides the
+/// number. The seed comes from [`SEED`].
 pub fn config(cases: u32) -> Config {
     let cases = number(CASES).unwrap_or(cases);
     Config {
@@ -41,7 +41,10 @@ pub fn config(cases: u32) -> Config {
     }
 }
 
-/// Tries `property` on values of `strategy`, as [`config`] says.
+/// Checks `property` on values of `strategy`, configured by [`config`].
+///
+/// # Errors
+/// The property fails for some value.
 pub fn check<T: Debug>(
     cases: u32,
     strategy: impl Strategy<Value = T>,

@@ -1,4 +1,4 @@
-//! Recipes: plain data that says which module to build.
+//! Recipes: plain data from which modules are built.
 
 use std::fmt::{self, Debug};
 
@@ -9,54 +9,54 @@ use proptest::prelude::*;
 
 use crate::features::Features;
 
-/// What a step adds: a small enum.
+/// The kind of a step: a small enum.
 pub trait Class: Copy + Debug + 'static {
-    /// Every class, the simplest first: shrinking goes there.
+    /// Every class, the simplest first, as shrinking needs it.
     const ALL: &'static [Self];
 }
 
-/// A class whose recipes make modules.
+/// A class whose recipes build modules.
 pub trait Build: Class {
-    /// The module of `recipe`: valid, and executable unless the recipe has features that are not.
+    /// Builds the module of `recipe`. It is valid, and executable unless the recipe has features that are not.
     fn build(recipe: &Recipe<Self>) -> Module;
 }
 
-/// One step of a recipe. Every combination of numbers has a meaning.
+/// One step of a recipe. Every combination of numbers is valid.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Step<C> {
-    /// What is added.
+    /// What the step adds.
     pub class: C,
-    /// Which of the values that are there it reads, counted from the last.
+    /// Which of the existing values it reads, counted from the last.
     pub reads: [u8; 3],
-    /// The choices that the class leaves.
+    /// The choices left by the class.
     pub knobs: [u8; 4],
 }
 
 /// A module as plain data.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recipe<C> {
-    /// What it may make.
+    /// The features that the module may use.
     pub features: Features,
-    /// The inputs; each is an entry of the table of input types.
+    /// The inputs, as indices into the table of input types.
     pub inputs: Vec<u8>,
-    /// The ops. A step that no value fits adds nothing.
+    /// The steps. A step without fitting operands adds nothing.
     pub steps: Vec<Step<C>>,
-    /// The outputs; each is a value, mostly one of the last.
+    /// The outputs; each selects a value, usually one of the last.
     pub outputs: Vec<u8>,
 }
 
-/// The most steps that [`Recipe::from_bytes`] takes.
+/// Maximum number of steps in [`Recipe::from_bytes`].
 const MAX_STEPS: usize = 64;
 
 impl<C: Class> Recipe<C> {
-    /// The recipe with `steps` steps that a seed gives, with all features that run.
+    /// Derives a recipe with `steps` steps from a seed, with all executable features.
     pub fn from_seed(seed: u64, steps: usize) -> Self {
         let mut rng = Rng::new(seed);
         Self::draw(steps, || rng.next_u64().to_le_bytes()[7])
     }
 
-    /// The recipe that a fuzzer's bytes give; bytes that are missing count as 0. The first say which of the features
-    /// that run are left out.
+    /// Derives a recipe from a fuzzer's bytes. Missing bytes count as 0. The first four bytes select the executable
+    /// features to leave out.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut bytes_left = bytes.iter().copied();
         let mut byte = || bytes_left.next().unwrap_or(0);
@@ -65,7 +65,7 @@ impl<C: Class> Recipe<C> {
         Self::draw((bytes.len() / 8).min(MAX_STEPS), byte).with_features(features)
     }
 
-    /// The module of the recipe: see [`Build`].
+    /// Builds the module of the recipe; see [`Build`].
     pub fn build(&self) -> Module
     where
         C: Build,
@@ -79,8 +79,8 @@ impl<C: Class> Recipe<C> {
         Self { features, ..self }
     }
 
-    /// Recipes with up to `steps` steps: half of them with all features that run, the others with some, so that no
-    /// feature hides what happens without it.
+    /// A strategy for recipes with up to `steps` steps. Half of them have all executable features. The others have a
+    /// random subset, so that no feature hides bugs that show only without it.
     #[cfg(feature = "proptest")]
     pub fn strategy(steps: usize) -> impl Strategy<Value = Self> {
         let few = || prop::collection::vec(any::<u8>(), 1..4);
@@ -111,7 +111,7 @@ impl<C: Class> From<[u8; 8]> for Step<C> {
     }
 }
 
-/// On one line, however it is asked for: recipes are read as lists of steps.
+/// Always prints on one line, even with `{:#?}`, so that a recipe reads as a list of steps.
 impl<C: Debug> Debug for Step<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { class, reads: [a, b, c], knobs: [k, l, m, n] } = self;
@@ -119,25 +119,25 @@ impl<C: Debug> Debug for Step<C> {
     }
 }
 
-/// Entry `i` of a table that is not empty, counted around.
+/// Entry `i` of a non-empty table, modulo its length.
 pub fn of<T: Copy>(table: &[T], i: u8) -> T {
     table[usize::from(i) % table.len()]
 }
 
-/// The candidate that `read` stands for: mostly one of the last three, so that graphs become deep.
+/// The candidate selected by `read`: usually one of the last three, so that graphs become deep.
 pub fn pick<T: Copy>(candidates: &[T], read: u8) -> Option<T> {
     let n = candidates.len();
     let near = if read < 192 { n.min(3) } else { n };
     (n > 0).then(|| candidates[n - 1 - usize::from(read) % near])
 }
 
-/// The candidate that `place` stands for, counted from the last.
+/// The candidate selected by `place`, counted from the last.
 pub(crate) fn from_last<T: Copy>(candidates: &[T], place: u8) -> Option<T> {
     let n = candidates.len();
     (n > 0).then(|| candidates[n - 1 - usize::from(place) % n])
 }
 
-/// Declares a class of steps, a [`Class`] that lists its variants.
+/// Declares an enum that implements [`Class`].
 #[macro_export]
 macro_rules! classes {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident,)* }) => {

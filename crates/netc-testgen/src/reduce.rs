@@ -1,8 +1,8 @@
-//! Delta debugging: the smallest module that still shows a failure.
+//! Delta debugging: finds a small module that still shows a failure.
 //!
-//! [`reduce`] asks for edits that make the module smaller, tries many at once, then half of them, and so on down to
-//! one (A. Zeller and R. Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002), and
-//! keeps what is valid, smaller and still shows the failure. It ends when no single edit does.
+//! [`reduce`] lists edits that make the module smaller and tries many at once, then half of them, and so on down to one
+//! (A. Zeller and R. Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002). It keeps
+//! an edited module that is valid, smaller and still shows the failure, and ends when no single edit succeeds.
 
 mod edit;
 mod rebuild;
@@ -15,32 +15,32 @@ use netc_ir::{CoreOp, Module, OpKind, Type, print, verify};
 
 pub use edit::Edit;
 
-/// What a module that was tried does.
+/// The outcome of trying a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It shows the failure.
+    /// The module shows the failure.
     Shows,
-    /// It does not.
+    /// The module does not show the failure.
     Clean,
-    /// The user wants no more: what was found so far is the result.
+    /// End the reduction now, with the best module so far.
     Stop,
 }
 
-/// What a reduction came to.
+/// The result of a reduction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reduced {
     /// The smallest module found that shows the failure.
     pub module: Module,
-    /// How many modules were tried.
+    /// The number of modules tried.
     pub tried: usize,
-    /// Whether it was ended early.
+    /// Whether [`Verdict::Stop`] ended the reduction.
     pub stopped: bool,
 }
 
-/// Makes `module`, which shows a failure, as small as it can be while `shows` says that it still does.
+/// Makes `module`, which shows a failure, as small as possible while `shows` still reports the failure.
 ///
-/// `shows` sees valid modules only, each smaller than the last that showed the failure. Layers that `dialects` know fit
-/// their configurations, their weights and what they are applied to.
+/// `shows` gets only valid modules, each smaller than the last one that showed the failure. Layers known to `dialects`
+/// keep matching their configurations, weights and operands.
 pub fn reduce(module: &Module, dialects: &Dialects, shows: &mut dyn FnMut(&Module) -> Verdict) -> Reduced {
     let size = Size::of(module);
     let mut reducer = Reducer { best: module.clone(), dialects, size, shows, tried: 0, stopped: false };
@@ -48,17 +48,17 @@ pub fn reduce(module: &Module, dialects: &Dialects, shows: &mut dyn FnMut(&Modul
     Reduced { module: reducer.best, tried: reducer.tried, stopped: reducer.stopped }
 }
 
-/// What a reduction makes smaller, the most important first.
+/// The size that a reduction minimizes, most important part first.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Size {
-    /// Ops but for constants and weights.
+    /// Ops other than constants and weights.
     ops: usize,
     constants: usize,
     /// Functions, parameters, outputs, weights and layers.
     declarations: usize,
-    /// Elements of every tensor, where symbols count as 1.
+    /// Elements of all tensors; symbols count as 1.
     elements: u64,
-    /// The length of the text, and the text: `1` comes before `2`.
+    /// The length of the text, then the text, so that `1` is smaller than `2`.
     text: (usize, String),
 }
 
@@ -94,7 +94,7 @@ struct Reducer<'a> {
 }
 
 impl Reducer<'_> {
-    /// Tries every kind of edit; whether anything became smaller.
+    /// Tries every kind of edit. Returns whether the module became smaller.
     fn round(&mut self) -> bool {
         let mut smaller = false;
         for edits in edit::KINDS {
@@ -103,12 +103,12 @@ impl Reducer<'_> {
         smaller && !self.stopped
     }
 
-    /// Tries the edits of one kind in chunks of decreasing size; whether anything became smaller.
+    /// Tries the edits of one kind in chunks of decreasing size. Returns whether the module became smaller.
     fn kind(&mut self, edits: fn(&Module) -> Vec<Edit>) -> bool {
         let mut smaller = false;
         let mut chunk = edits(&self.best).len();
         while chunk > 0 && !self.stopped {
-            // An edit that is kept moves the others: they are listed anew, from the place that was reached.
+            // A kept edit shifts the others, so list them again and continue at the same position.
             let mut at = 0;
             let mut all = edits(&self.best);
             while at < all.len() && !self.stopped {
@@ -125,7 +125,7 @@ impl Reducer<'_> {
         smaller
     }
 
-    /// Keeps the module with `edits` made if it is valid, smaller and shows the failure.
+    /// Applies `edits` and keeps the result if it is valid, smaller and shows the failure.
     fn try_edits(&mut self, edits: &[Edit]) -> bool {
         let Some(module) = edit::apply(&self.best, self.dialects, edits) else { return false };
         let size = Size::of(&module);

@@ -1,4 +1,4 @@
-//! What recipes promise: they are total, valid, executable and varied.
+//! Tests of recipes: they are total, valid, executable and varied.
 
 use std::collections::BTreeSet;
 
@@ -29,10 +29,10 @@ fn outputs(module: &Module, batch: u64) -> Vec<Tensor> {
 }
 
 #[test]
-fn steps_become_ops_and_many_are_needed() {
+fn most_steps_become_ops_and_many_are_live() {
     let modules = core_modules(Features::default());
     let ops: usize = modules.iter().map(|m| m.num_ops()).sum();
-    assert!(ops as u64 > SEEDS * 30, "{ops} ops: steps are skipped more often than they fit");
+    assert!(ops as u64 > SEEDS * 30, "only {ops} ops: too many steps add nothing");
     let mains = modules.iter().filter_map(Module::main);
     let [live, all] = mains.fold([0, 0], |[live, all], main| {
         [live + live_ops(main).iter().filter(|live| **live).count(), all + main.num_ops()]
@@ -49,16 +49,16 @@ fn programs_run_and_most_outputs_are_finite() {
 }
 
 #[test]
-fn affine_chains_meet_products() {
+fn affine_chains_are_next_to_products() {
     let (registry, dialects) = (netc_passes::registry(), Dialects::new());
     let folds = Subject { pipeline: "fold-bn", registry: &registry, dialects: &dialects };
     let modules = core_modules(Features::default());
     let folded = modules.iter().filter(|m| folds.apply(m, Fuel::unlimited()).unwrap().1.rewrites > 0).count();
-    assert!(folded * 4 > modules.len(), "`fold-bn` does something in {folded} of {} programs", modules.len());
+    assert!(folded * 4 > modules.len(), "`fold-bn` rewrites only {folded} of {} programs", modules.len());
 }
 
 #[test]
-fn without_the_feature_every_output_is_finite() {
+fn without_non_finite_every_output_is_finite() {
     for module in core_modules(Features::default().without(Feature::NonFinite)) {
         assert!(
             outputs(&module, 2).iter().flat_map(Tensor::to_f64s).all(f64::is_finite),
@@ -92,9 +92,9 @@ fn each_feature_can_be_left_out() {
     let all = Coverage::of(&core_modules(Features::ALL));
     for (feature, fact) in facts {
         let without = Coverage::of(&core_modules(Features::ALL.without(feature)));
-        assert!(all.times(&fact) > 0, "{fact:?} is not there");
-        // Ops make some of what inputs are not: sums over all axes are scalars, products of extents expressions.
-        assert!(without.times(&fact) * 2 < all.times(&fact), "{fact:?} is there without {}", feature.name());
+        assert!(all.times(&fact) > 0, "{fact:?} never occurs");
+        // Some occur even without the feature: sums over all axes are scalars, products of extents are expressions.
+        assert!(without.times(&fact) * 2 < all.times(&fact), "{fact:?} occurs without {}", feature.name());
     }
 }
 
@@ -112,7 +112,7 @@ fn without_features_a_program_is_a_chain() {
 }
 
 #[test]
-fn some_parameters_have_extents_that_tell_no_symbol() {
+fn some_parameters_have_extents_of_unbound_symbols() {
     let scaled = |func: &&Func| {
         let dims = || func.params.iter().flat_map(|p| func[p.value].ty.dims.iter().flatten());
         let bound: BTreeSet<&Name> = dims().filter_map(Dim::as_symbol).collect();
@@ -125,7 +125,7 @@ fn some_parameters_have_extents_that_tell_no_symbol() {
 }
 
 #[test]
-fn extreme_numbers_build() {
+fn recipes_of_extreme_numbers_build() {
     for byte in [0, 1, 127, 128, 254, 255] {
         let bytes = vec![byte; 400];
         let recipe = CoreRecipe::from_bytes(&bytes);
@@ -138,9 +138,8 @@ fn extreme_numbers_build() {
     oracle::print_parse(&empty.build()).unwrap();
 }
 
-/// Each function calls the one before it twice.
 #[test]
-fn calls_of_calls_do_not_explode() {
+fn functions_that_double_their_calls_stay_small() {
     let step = |class, pick| Step { class, reads: [0; 3], knobs: [pick, 1, 0, 0] };
     let body = |class, pick| [step(CoreClass::Function, 0), step(class, pick), step(class, pick)];
     let calls = (0..30).flat_map(|last| body(CoreClass::Call, last));
@@ -153,7 +152,7 @@ fn calls_of_calls_do_not_explode() {
 }
 
 #[test]
-fn most_cuts_are_cuts() {
+fn most_random_cuts_are_valid() {
     let split = |seed| {
         let module = CoreRecipe::from_seed(seed, 20).build();
         oracle::split_compose(&module, &Cuts::from_seed(seed).names(&module)).unwrap()
@@ -164,7 +163,6 @@ fn most_cuts_are_cuts() {
     assert!(stages.contains(&4));
 }
 
-/// An oracle that accepts everything proves nothing.
 #[test]
 fn oracles_can_fail() {
     let mut broken = CoreRecipe::from_seed(3, 8).build();

@@ -4,19 +4,19 @@
 use netc_ir::{Attr, Attrs, Module};
 use netc_keras::build::{BuildError, Declaration, Dense, Init, ModelBuilder, Tensor};
 
-/// Tokens.
+/// The number of tokens.
 const LENGTH: u64 = 128;
 
-/// Extent of the hidden states.
+/// The extent of the hidden states.
 const HIDDEN: u64 = 768;
 
-/// Parts of a hidden state that attend on their own, and the extent of each.
+/// The number of attention heads, and the extent of each.
 const HEADS: [i64; 2] = [12, 64];
 
-/// Extent between the two dense layers of a block.
+/// The extent between the two dense layers of a block.
 const FEED_FORWARD: u64 = 3072;
 
-/// Blocks.
+/// The number of blocks.
 const BLOCKS: u32 = 12;
 
 pub(crate) fn build(seed: u64) -> Result<Module, BuildError> {
@@ -53,7 +53,8 @@ fn attention(m: &mut ModelBuilder, x: Tensor, name: &str) -> Tensor {
     m.named(format!("{name}_dense")).dense(context, hidden())
 }
 
-/// A projection of `x` with the tokens, the heads and the extent of a head, axes 1, 2 and 3, in the order `axes`.
+/// A projection of `x`, split into heads. `axes` is the order of tokens, heads and the extent of a head, which are axes
+/// 1, 2 and 3.
 fn heads(m: &mut ModelBuilder, x: Tensor, name: &str, axes: [u64; 3]) -> Tensor {
     let projected = m.named(name).dense(x, hidden());
     let [heads, extent] = HEADS;
@@ -61,7 +62,7 @@ fn heads(m: &mut ModelBuilder, x: Tensor, name: &str, axes: [u64; 3]) -> Tensor 
     permute(m, split, &format!("{name}_permuted"), axes)
 }
 
-/// The normalized sum of `x` and what a sublayer made of it.
+/// The normalized sum of `x` and the result `made` of a sublayer.
 fn residual(m: &mut ModelBuilder, x: Tensor, made: Tensor, name: &str) -> Tensor {
     let sum = m.named(format!("{name}_add")).add(&[x, made]);
     let config = Attrs::new().with("axis", -1).with("epsilon", 1e-12).with("center", true).with("scale", true);

@@ -6,15 +6,15 @@ use netc_keras::build::{BatchNormalization, BuildError, Conv2d, Dense, ModelBuil
 /// A step of a branch. Convolutions are followed by a normalization and a rectifier.
 #[derive(Clone, Copy)]
 enum Step {
-    /// A convolution to so many channels, with a kernel of so many rows and columns.
+    /// A convolution: output channels, kernel rows, kernel columns.
     Conv(u64, u64, u64),
-    /// A 3x3 convolution to so many channels that halves height and width.
+    /// A 3x3 convolution with this many output channels that halves height and width.
     Halve(u64),
     /// The mean of 3x3 windows.
     Mean,
     /// The maximum of 3x3 windows; halves height and width.
     Max,
-    /// 1x3 and 3x1 convolutions side by side; the name of their concatenation.
+    /// Parallel 1x3 and 3x1 convolutions, concatenated under this name.
     Fork(Option<&'static str>),
 }
 use Step::{Conv, Fork, Halve, Max, Mean};
@@ -72,7 +72,7 @@ fn block_c(m: &mut ModelBuilder, x: Tensor, name: &str, fork: &'static str) -> T
     mixed(m, x, name, &[&[Conv(320, 1, 1)], once, twice, &[Mean, Conv(192, 1, 1)]])
 }
 
-/// Branches side by side.
+/// Parallel branches, concatenated.
 fn mixed(m: &mut ModelBuilder, x: Tensor, name: &str, branches: &[&[Step]]) -> Tensor {
     let mut ends = Vec::new();
     for branch in branches {

@@ -1,13 +1,14 @@
-//! Built-in architectures, made through the public model builder, with weights from a seed.
+//! Built-in architectures, made with the public model builder, with weights from a seed.
 //!
-//! A model of `keras.applications` has here the layers, names and configurations that it has there, so that a place
-//! named in one is the same place in the other. Weights are not trained; they keep the numbers in the network small.
+//! A model of `keras.applications` has the same layers, names and configurations here, so a cut has the same name in
+//! both. Weights are random, chosen to keep the numbers in the network small.
 
 mod bert;
 mod inception_v3;
 mod mobilenet_v2;
 mod nasnet_a;
 mod nasrnn;
+mod residual;
 mod resnet152_scale;
 mod resnet50;
 mod resnext50;
@@ -20,16 +21,16 @@ mod vgg19;
 mod tests;
 
 use netc_ir::Module;
-use netc_keras::build::{BuildError, Init};
+use netc_keras::build::BuildError;
 
 /// An architecture.
 #[derive(Clone, Copy, Debug)]
 pub struct ZooModel {
-    /// What users call it.
+    /// The name that users type.
     pub name: &'static str,
-    /// What it is, in a line.
+    /// A one-line description.
     pub summary: &'static str,
-    /// Builds it with the weights that a seed gives.
+    /// Builds the model with weights from a seed.
     pub build: fn(seed: u64) -> Result<Module, BuildError>,
 }
 
@@ -37,27 +38,27 @@ pub struct ZooModel {
 pub const ZOO: &[ZooModel] = &[
     ZooModel {
         name: "bert",
-        summary: "the encoder of BERT-base (Devlin et al. 2018), 128 embedded tokens, 85.1 million weights",
+        summary: "the encoder of BERT-base (Devlin et al. 2018), 128 embedded tokens, 85.1 million parameters",
         build: bert::build,
     },
     ZooModel {
         name: "inception_v3",
-        summary: "keras.applications.InceptionV3 (Szegedy et al. 2015), 299x299x3, 23.9 million weights",
+        summary: "keras.applications.InceptionV3 (Szegedy et al. 2015), 299x299x3, 23.9 million parameters",
         build: inception_v3::build,
     },
     ZooModel {
         name: "mobilenet_v2",
-        summary: "keras.applications.MobileNetV2 (Sandler et al. 2018), 224x224x3, 3.5 million weights",
+        summary: "keras.applications.MobileNetV2 (Sandler et al. 2018), 224x224x3, 3.5 million parameters",
         build: mobilenet_v2::build,
     },
     ZooModel {
         name: "nasnet_a",
-        summary: "keras.applications.NASNetMobile (Zoph et al. 2017), 224x224x3, 5.3 million weights",
+        summary: "keras.applications.NASNetMobile (Zoph et al. 2017), 224x224x3, 5.3 million parameters",
         build: nasnet_a::build,
     },
     ZooModel {
         name: "nasrnn",
-        summary: "a recurrent network of searched cells (Zoph, Le 2017) as measured by TASO, 5 steps of 512, 4.2 million weights",
+        summary: "the recurrent cell found by Zoph and Le (2017), as benchmarked by TASO, 5 steps of 512, 4.2 million parameters",
         build: nasrnn::build,
     },
     ZooModel {
@@ -67,28 +68,28 @@ pub const ZOO: &[ZooModel] = &[
     },
     ZooModel {
         name: "resnet50",
-        summary: "keras.applications.ResNet50 (He et al. 2015), 224x224x3, 25.6 million weights",
+        summary: "keras.applications.ResNet50 (He et al. 2015), 224x224x3, 25.6 million parameters",
         build: resnet50::build,
     },
     ZooModel {
         name: "resnext50",
-        summary: "ResNeXt-50 32x4d (Xie et al. 2016), 224x224x3, 25.1 million weights",
+        summary: "ResNeXt-50 32x4d (Xie et al. 2016), 224x224x3, 25.1 million parameters",
         build: resnext50::build,
     },
     ZooModel {
         name: "siamese",
-        summary: "two inputs, one convolutional tower applied to both, and a distance",
+        summary: "one convolutional tower applied to two inputs, and their distance",
         build: siamese::build,
     },
     ZooModel {
         name: "squeezenet",
-        summary: "SqueezeNet 1.1 (Iandola et al. 2016), 227x227x3, 1.2 million weights",
+        summary: "SqueezeNet 1.1 (Iandola et al. 2016), 227x227x3, 1.2 million parameters",
         build: squeezenet::build,
     },
     ZooModel { name: "tiny", summary: "one residual block and a classifier, 8x8x3", build: tiny::build },
     ZooModel {
         name: "vgg19",
-        summary: "keras.applications.VGG19 (Simonyan, Zisserman 2014), 224x224x3, 143.7 million weights",
+        summary: "keras.applications.VGG19 (Simonyan, Zisserman 2014), 224x224x3, 143.7 million parameters",
         build: vgg19::build,
     },
 ];
@@ -96,10 +97,4 @@ pub const ZOO: &[ZooModel] = &[
 /// The architecture called `name`.
 pub fn find(name: &str) -> Option<&'static ZooModel> {
     ZOO.iter().find(|model| model.name == name)
-}
-
-/// For the last factor of a residual branch: the sum grows with each block, and without training nothing else
-/// keeps it from growing.
-fn residual_factor() -> Init {
-    Init::uniform(0.05, 0.2)
 }

@@ -1,11 +1,12 @@
-//! MobileNetV2 (Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", 2018), as Keras has it.
+//! MobileNetV2 (Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", 2018), as implemented in
+//! Keras.
 
 use netc_ir::Module;
 use netc_keras::build::{
     BatchNormalization, BuildError, Conv2d, Dense, DepthwiseConv2d, ModelBuilder, Padding, Relu, Tensor,
 };
 
-/// Table 2: expansion, channels, number of blocks, stride of the first.
+/// Table 2: expansion, channels, number of blocks, stride of the first block.
 const STAGES: [(u64, u64, u32, u64); 7] =
     [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)];
 
@@ -51,7 +52,7 @@ fn block(m: &mut ModelBuilder, input: Tensor, index: u32, block: Block) -> Tenso
     }
     let mut depthwise = DepthwiseConv2d { use_bias: false, padding: Padding::Same, ..DepthwiseConv2d::default() };
     if block.stride == 2 {
-        // The border that `same` would give, for inputs of even size.
+        // The padding that `same` gives for inputs of even size.
         x = m.named(format!("{prefix}_pad")).zero_padding2d(x, [[0, 1], [0, 1]]);
         depthwise = DepthwiseConv2d { strides: [2, 2], padding: Padding::Valid, ..depthwise };
     }

@@ -1,5 +1,5 @@
 //! NASNet-A (Zoph et al., "Learning transferable architectures for scalable image recognition", 2017) with 4 normal
-//! cells between reductions and 1056 channels at the end, as Keras has it: `NASNetMobile`.
+//! cells between reductions and 1056 channels at the end, as implemented in Keras: `NASNetMobile`.
 
 use netc_ir::{Attr, Attrs, Module};
 use netc_keras::build::{
@@ -7,10 +7,10 @@ use netc_keras::build::{
     SeparableConv, Tensor,
 };
 
-use crate::residual_factor;
+use crate::residual::residual_factor;
 
-/// Reductions, by name, with the channels of each part; then 4 normal cells: the number of the first, and the channels
-/// of each part.
+/// Reduction cells by name, with the channels of each part; then 4 normal cells: the number of the first, and the
+/// channels of each part.
 type Stage = (&'static [(&'static str, u64)], u32, u64);
 
 const STAGES: [Stage; 3] =
@@ -38,12 +38,12 @@ pub(crate) fn build(seed: u64) -> Result<Module, BuildError> {
     m.finish(&[("predictions", y)])
 }
 
-/// A cell that is being built. It reads what the last cell made, and what the one before made if there is one.
+/// A cell under construction. It reads the result of the last cell and, if there is one, of the cell before.
 struct Cell<'a> {
     m: &'a mut ModelBuilder,
     kind: &'static str,
     id: &'a str,
-    /// Channels of each part of its result.
+    /// The channels of each part of its result.
     filters: u64,
 }
 
@@ -90,7 +90,7 @@ impl Cell<'_> {
         self.named("concat").concatenate(&[x2, x3, x4, x5], -1)
     }
 
-    /// What the cell before the last made, with the extents of `x` and the channels of this cell.
+    /// The result of the cell before the last, adjusted to the extents of `x` and the channels of this cell.
     fn adjusted(&mut self, before: Option<Tensor>, x: Tensor) -> Tensor {
         let Some(p) = before else { return x };
         if extent(self.m, p, 2) != extent(self.m, x, 2) {
@@ -111,7 +111,7 @@ impl Cell<'_> {
         p
     }
 
-    /// Every other element of `x` along height and width, in half of the channels of the cell.
+    /// Every other element of `x` along height and width, in half the channels of the cell.
     fn every_other(&mut self, x: Tensor, i: u32) -> Tensor {
         let pool = Pool2d { size: [1, 1], strides: Some([2, 2]), ..Pool2d::default() };
         let x = self.adjust(&format!("avg_pool_{i}")).average_pooling2d(x, pool);
@@ -119,7 +119,7 @@ impl Cell<'_> {
         self.adjust(&format!("conv_{i}")).conv2d(x, pointwise(filters))
     }
 
-    /// What the last cell made, in the channels of this cell.
+    /// The result of the last cell, projected to the channels of this cell.
     fn squeezed(&mut self, x: Tensor) -> Tensor {
         let x = self.m.activation(x, "relu");
         let filters = self.filters;
@@ -127,7 +127,7 @@ impl Cell<'_> {
         norm(self.m, x, self.name("bn_1"), Init::factor())
     }
 
-    /// A separable convolution, applied twice; the first has the strides.
+    /// Two separable convolutions; the first has the strides.
     fn separable(&mut self, x: Tensor, place: &str, kernel: u64, strides: u64) -> Tensor {
         let place = self.name(place);
         let same =
@@ -162,7 +162,7 @@ impl Cell<'_> {
     }
 }
 
-/// The border that `same` would give to a window of stride 2.
+/// The padding that `same` gives for a window of stride 2.
 fn border(m: &ModelBuilder, x: Tensor, kernel: u64) -> [[u64; 2]; 2] {
     [1, 2].map(|axis| {
         let even = extent(m, x, axis).is_some_and(|n| n % 2 == 0);
@@ -174,7 +174,7 @@ fn extent(m: &ModelBuilder, x: Tensor, axis: usize) -> Option<u64> {
     m.ty(x).dims?.get(axis)?.known()
 }
 
-/// A window of 3x3; one of stride 1 reaches over the borders.
+/// A 3x3 window; with stride 1 it is padded.
 fn pool(strides: u64) -> Pool2d {
     let padding = if strides == 1 { Padding::Same } else { Padding::Valid };
     Pool2d { size: [3, 3], strides: Some([strides; 2]), padding, ..Pool2d::default() }

@@ -1,7 +1,7 @@
 //! A recurrent network whose cell was found by search (Zoph, Le, "Neural architecture search with reinforcement
-//! learning", 2017), unrolled, in the form in which optimisers of tensor graphs are measured on it (Jia et al., "TASO:
-//! optimizing deep learning computation with automatic generation of graph substitutions", 2019): eight sums of two
-//! products are the leaves of a tree of activations, and the cell has no memory beside its state. The steps share
+//! learning", 2017), unrolled. This is the variant that optimizers of tensor graphs are benchmarked on (Jia et al.,
+//! "TASO: optimizing deep learning computation with automatic generation of graph substitutions", 2019): the leaves of
+//! a tree of activations are eight sums of two products, and the cell has no memory except its state. The steps share
 //! their weights.
 
 use std::array;
@@ -9,10 +9,10 @@ use std::array;
 use netc_ir::Module;
 use netc_keras::build::{BuildError, Dense, ModelBuilder, Tensor};
 
-/// Units of the inputs and of the state.
+/// The units of the inputs and of the state.
 const UNITS: u64 = 512;
 
-/// Steps that are unrolled.
+/// The number of unrolled steps.
 const STEPS: usize = 5;
 
 pub(crate) fn build(seed: u64) -> Result<Module, BuildError> {
@@ -34,7 +34,7 @@ fn dense(m: &mut ModelBuilder, x: Tensor, name: String) -> Tensor {
     m.named(name).dense(x, Dense { units: UNITS, use_bias: false, ..Dense::default() })
 }
 
-/// The next state, called `name`, from the products of the input and of the state.
+/// The next state, named `name`, from the products of the input and of the state.
 fn tree(m: &mut ModelBuilder, products: [[Tensor; 2]; 8], name: &str) -> Tensor {
     let leaves = products.map(|pair| m.add(&pair));
     let a = sum(m, ("relu", leaves[0]), ("sigmoid", leaves[3]));
@@ -47,7 +47,7 @@ fn tree(m: &mut ModelBuilder, products: [[Tensor; 2]; 8], name: &str) -> Tensor 
     m.named(name).activation(y, "tanh")
 }
 
-/// A tensor and the activation that it goes through first.
+/// A tensor, and the activation that is applied to it first.
 type Activated = (&'static str, Tensor);
 
 fn sum(m: &mut ModelBuilder, a: Activated, b: Activated) -> Tensor {

@@ -1,10 +1,10 @@
-//! ResNet-152 (He et al., "Deep residual learning for image recognition", 2015) as ported to Keras from Caffe, with
-//! the names of the original. Caffe normalizes in two layers, so each normalization is followed by a `Scale`.
+//! ResNet-152 (He et al., "Deep residual learning for image recognition", 2015) as ported to Keras from Caffe, with the
+//! original names. Caffe normalizes in two layers, so a `Scale` follows each normalization.
 
 use netc_ir::{Attrs, Module};
 use netc_keras::build::{BatchNormalization, BuildError, Conv2d, Dense, Init, ModelBuilder, Pool2d, Tensor};
 
-use crate::residual_factor;
+use crate::residual::residual_factor;
 
 /// The stages of table 1: number, channels of the bottleneck, stride of the first block, names of the other blocks.
 const STAGES: [(u32, u64, u64, Blocks); 4] = [
@@ -14,7 +14,7 @@ const STAGES: [(u32, u64, u64, Blocks); 4] = [
     (5, 512, 2, Blocks::Letters(&["b", "c"])),
 ];
 
-/// How the blocks after the first, `a`, are named.
+/// The names of the blocks after the first, `a`.
 #[derive(Clone, Copy)]
 enum Blocks {
     Letters(&'static [&'static str]),

@@ -1,11 +1,11 @@
-//! ResNet50 (He et al., "Deep residual learning for image recognition", 2015), as Keras has it.
+//! ResNet50 (He et al., "Deep residual learning for image recognition", 2015), as implemented in Keras.
 
 use netc_ir::Module;
 use netc_keras::build::{BatchNormalization, BuildError, Conv2d, Dense, Init, ModelBuilder, Padding, Pool2d, Tensor};
 
-use crate::residual_factor;
+use crate::residual::residual_factor;
 
-/// The stacks of table 1: channels of the bottleneck, number of blocks, stride of the first.
+/// The stacks of table 1: channels of the bottleneck, number of blocks, stride of the first block.
 const STACKS: [(&str, u64, u32, u64); 4] =
     [("conv2", 64, 3, 1), ("conv3", 128, 4, 2), ("conv4", 256, 6, 2), ("conv5", 512, 3, 2)];
 

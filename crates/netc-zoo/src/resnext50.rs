@@ -3,13 +3,13 @@
 use netc_ir::Module;
 use netc_keras::build::{BatchNormalization, BuildError, Conv2d, Dense, Init, ModelBuilder, Pool2d, Tensor};
 
-use crate::residual_factor;
+use crate::residual::residual_factor;
 
-/// The stacks of table 1: channels of the bottleneck, number of blocks, stride of the first.
+/// The stacks of table 1: channels of the bottleneck, number of blocks, stride of the first block.
 const STACKS: [(&str, u64, u32, u64); 4] =
     [("conv2", 128, 3, 1), ("conv3", 256, 4, 2), ("conv4", 512, 6, 2), ("conv5", 1024, 3, 2)];
 
-/// Paths that a block aggregates: groups of its 3x3 convolution.
+/// The number of paths that a block aggregates: the groups of its 3x3 convolution.
 const CARDINALITY: u64 = 32;
 
 pub(crate) fn build(seed: u64) -> Result<Module, BuildError> {
@@ -59,7 +59,7 @@ fn plain(filters: u64) -> Conv2d {
     Conv2d { filters, use_bias: false, ..Conv2d::default() }
 }
 
-/// A convolution between borders of half its kernel, and a normalization.
+/// A convolution with padding of half its kernel, and a normalization.
 fn conv(m: &mut ModelBuilder, x: Tensor, name: &str, conv: Conv2d, gamma: Init) -> Tensor {
     let border = conv.kernel.map(|extent| [extent / 2; 2]);
     let x = match conv.kernel {

@@ -1,5 +1,5 @@
-//! Two images go through the same tower; the model says whether they show the same. Each layer of the tower is one
-//! declaration that is applied twice.
+//! A Siamese network: two images go through the same tower, and the model tells whether they show the same thing. Each
+//! layer of the tower is one declaration that is applied twice.
 
 use netc_ir::Module;
 use netc_keras::build::{BuildError, Conv2d, Dense, ModelBuilder, Pool2d, Tensor};
@@ -20,7 +20,7 @@ pub(crate) fn build(seed: u64) -> Result<Module, BuildError> {
     m.finish(&[("same", y)])
 }
 
-/// What each layer of the tower makes of `image`.
+/// The results of the tower's layers on `image`.
 fn tower(m: &mut ModelBuilder, image: Tensor) -> [Tensor; 7] {
     let conv = |filters| Conv2d { filters, activation: "relu", ..Conv2d::default() };
     let conv1 = m.named("tower_conv1").conv2d(image, Conv2d { kernel: [5, 5], ..conv(16) });

@@ -1,6 +1,6 @@
 //! SqueezeNet 1.1 (Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model
-//! size", 2016), with the names of the release for Caffe: its first kernels are smaller and its poolings earlier than
-//! those of the paper.
+//! size", 2016), with the names of its Caffe release. Compared with the paper, its first kernels are smaller and its
+//! poolings come earlier.
 
 use netc_ir::Module;
 use netc_keras::build::{BuildError, Conv2d, ModelBuilder, Padding, Pool2d, Tensor};
@@ -12,7 +12,7 @@ pub(crate) fn build(seed: u64) -> Result<Module, BuildError> {
     let x = pool(&mut m, x, "pool1", Padding::Valid);
     let x = fire(&mut m, x, "fire2", 16, 64);
     let x = fire(&mut m, x, "fire3", 16, 64);
-    // In Caffe the last window reaches beyond the end of an even extent.
+    // In Caffe the last window extends past the end of an even extent.
     let x = pool(&mut m, x, "pool3", Padding::Same);
     let x = fire(&mut m, x, "fire4", 32, 128);
     let x = fire(&mut m, x, "fire5", 32, 128);
@@ -28,7 +28,7 @@ pub(crate) fn build(seed: u64) -> Result<Module, BuildError> {
     m.finish(&[("prob", y)])
 }
 
-/// Figure 1: `squeezed` channels, expanded by 1x1 and 3x3 kernels to `expanded` ones each.
+/// Figure 1: `squeezed` channels, expanded by 1x1 and 3x3 kernels to `expanded` channels each.
 fn fire(m: &mut ModelBuilder, x: Tensor, name: &str, squeezed: u64, expanded: u64) -> Tensor {
     let x = m.named(format!("{name}_squeeze1x1")).conv2d(x, conv(squeezed, 1));
     let one = m.named(format!("{name}_expand1x1")).conv2d(x, conv(expanded, 1));

@@ -1,4 +1,4 @@
-//! What holds of every built-in architecture.
+//! Tests of every built-in architecture.
 
 use std::iter;
 
@@ -10,7 +10,7 @@ fn build(name: &str) -> Module {
     (find(name).expect("a model of the zoo").build)(7).expect("the model builds")
 }
 
-/// Layers as Keras counts them, weights as `count_params` does, type of the only output.
+/// Checks the number of layers as Keras counts them, the parameter count, and the type of the only output.
 #[track_caller]
 fn check(name: &str, layers: usize, params: u64, output: &[u64]) {
     let module = build(name);
@@ -24,58 +24,58 @@ fn check(name: &str, layers: usize, params: u64, output: &[u64]) {
 }
 
 #[test]
-fn inception_v3_is_that_of_keras() {
+fn inception_v3_matches_keras() {
     check("inception_v3", 313, 23_851_784, &[1000]);
 }
 
 #[test]
-fn resnet50_is_that_of_keras() {
+fn resnet50_matches_keras() {
     check("resnet50", 177, 25_636_712, &[1000]);
 }
 
 #[test]
-fn mobilenet_v2_is_that_of_keras() {
+fn mobilenet_v2_matches_keras() {
     check("mobilenet_v2", 156, 3_538_984, &[1000]);
 }
 
-/// The 60,419,944 weights of keras.applications.ResNet152, without 75,712 biases of convolutions, with two weights of
-/// `Scale` for each of these.
+/// keras.applications.ResNet152 has 60,419,944 parameters. Minus its 75,712 biases of convolutions, plus two weights of
+/// `Scale` for each of them.
 #[test]
-fn resnet152_scale_is_that_of_caffe() {
+fn resnet152_scale_matches_caffe() {
     check("resnet152_scale", 722, 60_495_656, &[1000]);
 }
 
 #[test]
-fn vgg19_is_that_of_keras() {
+fn vgg19_matches_keras() {
     check("vgg19", 26, 143_667_240, &[1000]);
 }
 
 #[test]
-fn nasnet_a_is_that_of_keras() {
+fn nasnet_a_matches_keras() {
     check("nasnet_a", 771, 5_326_716, &[1000]);
 }
 
 #[test]
-fn squeezenet_is_that_of_caffe() {
+fn squeezenet_matches_caffe() {
     check("squeezenet", 41, 1_235_496, &[1000]);
 }
 
-/// The 25,028,904 weights that are trained, and 68,224 statistics.
+/// 25,028,904 trainable weights and 68,224 statistics.
 #[test]
-fn resnext50_has_the_published_number_of_weights() {
+fn resnext50_has_the_published_parameter_count() {
     check("resnext50", 193, 25_028_904 + 68_224, &[1000]);
 }
 
-/// 12 blocks of 4 dense layers for attention, 2 for the rest, and 2 normalizations.
+/// 12 blocks, each with 4 dense layers for attention, 2 more dense layers, and 2 normalizations.
 #[test]
-fn bert_has_the_published_number_of_weights() {
+fn bert_has_the_published_parameter_count() {
     let block = 4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 2 * 2 * 768;
     check("bert", 1 + 12 * 22, 12 * block, &[128, 768]);
 }
 
-/// Each step is 16 products, 8 sums, 15 activations and 7 sums and products of these.
+/// Each step has 16 products, 8 sums of them, 15 activations, and 7 sums and products of activations.
 #[test]
-fn nasrnn_has_its_weights_once() {
+fn nasrnn_shares_weights_across_steps() {
     check("nasrnn", 6 + 16 + 5 * 30, 16 * 512 * 512, &[512]);
     let module = build("nasrnn");
     let main = module.main().expect("an entry");
@@ -93,12 +93,12 @@ fn siamese_applies_its_tower_twice() {
 }
 
 #[test]
-fn tiny_is_tiny() {
+fn tiny_has_8_layers_and_326_parameters() {
     check("tiny", 8, 326, &[10]);
 }
 
 #[test]
-fn places_have_the_names_that_keras_gives_them() {
+fn layers_have_the_names_of_keras() {
     let names = |name: &str, places: &[&str]| {
         let module = build(name);
         let has = |place: &&str| module.layers.iter().any(|l: &Layer| &*l.name == *place);
@@ -119,7 +119,7 @@ fn places_have_the_names_that_keras_gives_them() {
 }
 
 #[test]
-fn every_model_is_printed_and_parsed_back() {
+fn every_model_prints_and_parses_back() {
     for model in ZOO {
         let module = build(model.name);
         assert!(netc_ir::parse(&netc_ir::print(&module)).is_ok_and(|back| back == module), "{}", model.name);
@@ -127,7 +127,7 @@ fn every_model_is_printed_and_parsed_back() {
 }
 
 #[test]
-fn a_seed_gives_one_model() {
+fn a_seed_determines_the_model() {
     for model in ZOO {
         assert!(build(model.name) == build(model.name), "{}", model.name);
     }
@@ -136,6 +136,6 @@ fn a_seed_gives_one_model() {
 }
 
 #[test]
-fn the_zoo_is_sorted_by_name() {
+fn zoo_is_sorted_by_name() {
     assert!(ZOO.is_sorted_by_key(|model| model.name));
 }

@@ -1,4 +1,4 @@
-//! The smallest network that has something of everything: for examples and tests.
+//! A small network with a convolution, a residual block, pooling and a classifier, for examples and tests.
 
 use netc_ir::Module;
 use netc_keras::build::{BatchNormalization, BuildError, Conv2d, Dense, ModelBuilder, Padding};

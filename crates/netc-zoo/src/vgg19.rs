@@ -1,5 +1,5 @@
-//! VGG19 (Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", 2014), as Keras
-//! has it.
+//! VGG19 (Simonyan, Zisserman, "Very deep convolutional networks for large-scale image recognition", 2014), as
+//! implemented in Keras.
 
 use netc_ir::Module;
 use netc_keras::build::{BuildError, Conv2d, Dense, ModelBuilder, Padding, Pool2d, Tensor};
@@ -22,7 +22,7 @@ pub(crate) fn build(seed: u64) -> Result<Module, BuildError> {
     m.finish(&[("predictions", y)])
 }
 
-/// `convs` convolutions, then half of height and width.
+/// `convs` convolutions, then a pooling that halves height and width.
 fn block(m: &mut ModelBuilder, mut x: Tensor, name: &str, filters: u64, convs: u32) -> Tensor {
     for i in 1..=convs {
         let conv = Conv2d { filters, padding: Padding::Same, activation: "relu", ..Conv2d::default() };

@@ -1,4 +1,4 @@
-//! The command `netc` with one more pass and one more format: `my-netc model.keras --pass strip-dropout -o out.keras`.
+//! The command `netc` with an additional pass and format: `my-netc model.keras --pass strip-dropout -o out.keras`.
 
 mod steps;
 mod strip_dropout;

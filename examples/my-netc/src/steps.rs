@@ -1,4 +1,4 @@
-//! A format of one's own: a text with a line for each step of a calculation on one tensor.
+//! A custom format: a text file with one line per step of a calculation on one tensor.
 //!
 //! ```text
 //! steps
@@ -22,7 +22,7 @@ const STEPS: Format = Format {
     extensions: &["steps"],
     reader: Some(&Steps),
     writer: Some(&Steps),
-    ..Format::new("steps", "a text with a line for each step")
+    ..Format::new("steps", "text with one line per step")
 };
 
 struct Steps;
@@ -60,7 +60,7 @@ fn parse(text: &str) -> Result<Module, String> {
                 b.name(result, name);
                 (name, result)
             }
-            _ => return Err(expected("`NAME FUNCTION NAME` with the name of the line before")),
+            _ => return Err(expected("`NAME FUNCTION NAME` with the name of the previous line")),
         });
     }
     let (name, value) = last.ok_or("it has no input")?;
@@ -74,13 +74,13 @@ impl Writer for Steps {
         let func = &model.module[model.func];
         let unsupported = |note: String| FormatError::Unsupported { model: func.name.clone(), source: note.into() };
         let ([param], [output]) = (&func.params[..], &func.outputs[..]) else {
-            return Err(unsupported("it has several inputs or outputs".into()));
+            return Err(unsupported("it must have one input and one output".into()));
         };
         let mut text = format!("steps\n{} {}\n", param.name, func[param.value].ty);
         let mut names = std::collections::BTreeMap::from([(param.value, param.name.to_string())]);
         for (id, op) in func.ops() {
             let OpKind::Core(CoreOp::Unary(function)) = &op.kind else {
-                return Err(unsupported(format!("`{}` is no step", op.kind.name())));
+                return Err(unsupported(format!("`{}` is not a unary op", op.kind.name())));
             };
             let name = func[op.results[0]].name.as_ref().map_or_else(|| id.to_string(), ToString::to_string);
             text.push_str(&format!("{name} {} {}\n", function.name(), names[&op.operands[0]]));

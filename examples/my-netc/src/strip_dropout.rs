@@ -1,4 +1,4 @@
-//! Takes dropout layers out of a model that will not be trained any more.
+//! A pass that removes the dropout layers of a model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +7,8 @@ use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo};
 
 pub const INFO: PassInfo = PassInfo {
     name: "strip-dropout",
-    summary: "Take out dropout layers, which do nothing at inference.",
-    help: "What reads the result of a dropout layer reads its input instead.",
+    summary: "Remove dropout layers, which do nothing at inference.",
+    help: "Readers of a dropout layer's result read its input instead.",
     fidelity: Fidelity::Exact,
     options: &[],
     build: |_| Ok(Box::new(StripDropout)),
@@ -22,7 +22,7 @@ impl Pass for StripDropout {
             let (mut dropouts, mut input_of) = (BTreeSet::new(), BTreeMap::new());
             for (id, op) in func.ops() {
                 if op.kind.name() == "keras.Dropout" && context.rewrite() {
-                    context.remark("strip-dropout", op.loc.clone(), "taken out");
+                    context.remark("strip-dropout", op.loc.clone(), "removed");
                     dropouts.insert(id);
                     input_of.insert(op.results[0], op.operands[0]);
                 }
@@ -41,7 +41,7 @@ mod tests {
     use netc_testgen::{Cuts, property};
 
     #[test]
-    fn strip_dropout_is_right() {
+    fn strip_dropout_passes_the_oracles() {
         let (registry, dialects) = (netc_passes::registry().with(&super::INFO), dialects());
         let subject = Subject { pipeline: "strip-dropout", registry: &registry, dialects: &dialects };
         property::check(50, (KerasRecipe::strategy(12), Cuts::strategy()), |(recipe, cuts)| {

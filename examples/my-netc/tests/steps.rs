@@ -1,4 +1,4 @@
-//! The whole command works on a format that it has never seen.
+//! Tests the whole command with a custom format.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What parts of a function cost.
+//! Tests of the costs of functions.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ fn costs_of(text: &str) -> Cost {
 }
 
 #[test]
-fn convolutions_and_products_cost_what_the_books_say() {
+fn convolutions_and_products_have_the_textbook_macs() {
     let cost = costs_of(
         r#"netc 1
         weight w0 "k" : f32[3,3,8,16] = 0.5
@@ -49,7 +49,7 @@ fn a_sequence_of_unknown_length_has_unknown_cost() {
 }
 
 #[test]
-fn a_nested_model_counts_once_however_often_it_is_called() {
+fn the_weights_of_a_nested_model_with_several_calls_count_once() {
     let cost = costs_of(
         r#"netc 1
         weight w0 "k" : f32[4,4] = 0.5
@@ -65,7 +65,7 @@ fn a_nested_model_counts_once_however_often_it_is_called() {
 }
 
 #[test]
-fn an_unknown_layer_has_unknown_cost_and_known_weights() {
+fn an_unsupported_layer_has_unknown_macs_but_known_parameters() {
     let cost = costs_of(
         r#"netc 1
         weight w0 "k" : f32[4] = 0.5
@@ -75,7 +75,7 @@ fn an_unknown_layer_has_unknown_cost_and_known_weights() {
     assert_eq!(cost, Cost { params: 4, macs: None, layers: 2 });
 }
 
-/// A wide bound: summing the callee at each call takes seventy times as long as this does.
+/// The time limit is generous: summing the callee at each call would take seventy times as long.
 #[test]
 fn many_calls_of_a_long_function_take_linear_time() {
     let chain = |op: &str| {

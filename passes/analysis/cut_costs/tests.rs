@@ -1,4 +1,4 @@
-//! What parts of a model cost.
+//! Tests of the costs of the parts of a cut.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ fn a_weight_that_both_parts_read_counts_in_both() {
 }
 
 #[test]
-fn parts_inside_nested_models_cost_what_their_layers_cost() {
+fn parts_inside_nested_models_have_the_cost_of_their_layers() {
     let module = parse(
         r#"netc 1
         weight w0 "k" : f32[4,4] = 0.5
@@ -79,8 +79,7 @@ fn parts_inside_nested_models_cost_what_their_layers_cost() {
     assert_eq!(costs, expect.map(|(name, a, b, macs)| (name, a, b, Some(macs))).collect::<Vec<_>>());
 }
 
-/// Parameters and multiply-accumulates of the ops for which `is_part` holds, with the weights and constants that they
-/// read.
+/// The parameter count and MACs of the ops that satisfy `is_part`, with the weights and constants that they read.
 fn sum(module: &Module, costs: &Costs<'_>, func: &Func, is_part: impl Fn(OpId) -> bool) -> (u64, Option<u64>) {
     let mut ops: Vec<OpId> = func.op_ids().filter(|op| is_part(*op)).collect();
     let read: Vec<OpId> =
@@ -99,7 +98,7 @@ fn only_returned(func: &Func) -> Vec<OpId> {
     returned.filter_map(|v| constant_producer(func, v)).collect()
 }
 
-/// The values that a cut is at.
+/// The values of a cut.
 fn values_of(module: &Module, cut: &str) -> Vec<ValueId> {
     let points = resolve(module, module.func_named(MAIN).unwrap(), cut, &dialects()).unwrap();
     points.into_iter().flat_map(|point| point.values).collect()
@@ -132,12 +131,12 @@ proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn the_parts_cost_what_their_ops_cost(module in random_module()) {
+    fn the_parts_have_the_cost_of_their_ops(module in random_module()) {
         check_parts(&module)?;
     }
 
     #[test]
-    fn the_parts_of_a_lowered_program_cost_what_their_ops_cost(module in random_lowered()) {
+    fn the_parts_of_a_lowered_program_have_the_cost_of_their_ops(module in random_lowered()) {
         check_parts(&module)?;
     }
 }

@@ -1,4 +1,4 @@
-//! Looking names up in the functions of a module, and spelling places so that they are found again.
+//! Looks up names in the functions of a module, and spells places so that they can be found again.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
@@ -9,24 +9,24 @@ use netc_ir::{Func, FuncId, LayerId, Module, OpId, ValueId};
 use super::super::models::{Models, NONE, Slot};
 use super::{CutError, choices, model_layers};
 
-/// The names in the functions of a module. Each function is indexed when it is first asked for.
+/// The names in the functions of a module. Each function is indexed on first use.
 pub(crate) struct Names<'m> {
     pub(super) module: &'m Module,
     pub(super) main: FuncId,
     pub(super) dialects: &'m Dialects,
     indexes: Vec<OnceCell<Index<'m>>>,
-    /// The most `+` in a name.
+    /// The maximum number of `+` in a name.
     pub(super) most_pluses: OnceCell<usize>,
 }
 
-/// The names in a function. They are looked up and not listed, so that their order does not matter.
+/// The names in a function. Never iterated, so the order of hash maps does not matter.
 struct Index<'m> {
-    /// The applications of the layers of each name, in order; none of the declaration of an input.
+    /// The applications of the layers of each name, in order. Empty for input layers.
     layers: HashMap<&'m str, Vec<OpId>>,
-    /// Which application of its layer an op is, by op id.
+    /// The index of each op among the applications of its layer, by op id.
     nth: Vec<u32>,
     values: HashMap<&'m str, ValueId>,
-    /// The number of each layer that its framework counts.
+    /// The number of each layer, as the framework counts.
     numbers: OnceCell<BTreeMap<LayerId, usize>>,
 }
 
@@ -37,15 +37,15 @@ pub(super) struct Scope<'n, 'm> {
     pub(super) id: FuncId,
 }
 
-/// What a name stands for in a function.
+/// The meaning of a name in a function.
 pub(super) enum Found {
-    /// The applications of a layer, or one of them; none of the declaration of an input.
+    /// The applications of a layer, or one of them. Empty for an input layer.
     Layer(Vec<OpId>),
     Value(ValueId),
 }
 
 impl<'m> Names<'m> {
-    /// The names in `module`, where cuts of `main` are named.
+    /// The names in `module`, for cuts of `main`.
     pub(crate) fn of(module: &'m Module, main: FuncId, dialects: &'m Dialects) -> Self {
         let indexes = module.funcs.iter().map(|_| OnceCell::new()).collect();
         Self { module, main, dialects, indexes, most_pluses: OnceCell::new() }
@@ -55,8 +55,8 @@ impl<'m> Names<'m> {
         Scope { names: self, id }
     }
 
-    /// The text by which [`Self::parts`] finds the place after the op in a slot; none if there is no such text, as inside
-    /// a nested model where no layer is applied.
+    /// The text by which [`Self::parts`] finds the place after the op in a slot. `None` if there is none, as for an op
+    /// inside a nested model that applies no layer.
     pub(crate) fn path(&self, models: &Models<'_>, slot: Slot) -> Option<String> {
         let (model, op) = models.place(slot);
         let calls = calls(models, model);
@@ -71,7 +71,7 @@ impl<'m> Names<'m> {
         spelled(false).filter(found).or_else(|| value().filter(found)).or_else(|| spelled(true).filter(found))
     }
 
-    /// The path of a nested model, with a slash at its end; empty for the model itself.
+    /// The path of a nested model, with a trailing slash; empty for `@main`.
     pub(super) fn prefix(&self, models: &Models<'_>, model: u32, numbered: bool) -> Option<String> {
         let (mut at, mut names) = (model, Vec::new());
         while models.call(at) != NONE {
@@ -83,7 +83,7 @@ impl<'m> Names<'m> {
     }
 }
 
-/// The calls on the way from `@main` to `model`.
+/// The calls on the path from `@main` to `model`.
 pub(crate) fn calls(models: &Models<'_>, model: u32) -> Vec<OpId> {
     let (mut at, mut calls) = (model, Vec::new());
     while models.call(at) != NONE {
@@ -104,7 +104,7 @@ impl<'n, 'm> Scope<'n, 'm> {
         self.names.indexes[self.id.index()].get_or_init(|| Index::of(self.names.module, self.func()))
     }
 
-    /// The names of the layers, inputs included, or of the values where there are no layers.
+    /// The names of the layers, including input layers, or of the values if there are no layers.
     pub(super) fn all(self) -> Vec<&'m str> {
         let (module, func) = (self.names.module, self.func());
         let layers: Vec<&str> = func.layers().into_iter().map(|id| &*module[id].name).collect();
@@ -127,7 +127,7 @@ impl<'n, 'm> Scope<'n, 'm> {
         self.layer_named(text).is_some() || self.index().values.contains_key(text)
     }
 
-    /// What `text`, which is no path, stands for; `None` if that is nothing.
+    /// The meaning of `text`, which must not be a path; `None` if it has none.
     pub(super) fn find(self, text: &str) -> Result<Option<Found>, CutError> {
         if let Some(ops) = self.layer_named(text) {
             return Ok(Some(Found::Layer(ops.to_vec())));
@@ -144,7 +144,7 @@ impl<'n, 'm> Scope<'n, 'm> {
         Ok(self.layer(text)?.map(Found::Layer))
     }
 
-    /// The applications of the layer called `name`, or counted by it.
+    /// The applications of the layer with this name or, for `#N`, this number.
     fn layer(self, name: &str) -> Result<Option<Vec<OpId>>, CutError> {
         let Some(index) = name.strip_prefix('#').and_then(|n| n.parse::<usize>().ok()) else {
             return Ok(self.layer_named(name).map(<[OpId]>::to_vec));
@@ -165,7 +165,7 @@ impl<'n, 'm> Scope<'n, 'm> {
         self.index().numbers.get_or_init(layers)
     }
 
-    /// The value that the program's text spells `%name`, or `%7` where it has no name.
+    /// The value written as `%name`, or as `%7` if it has no name, in the text of the program.
     fn value_spelled(self, text: &str) -> Option<ValueId> {
         let name = text.strip_prefix('%')?;
         self.index().values.get(name).copied().or_else(|| {
@@ -174,7 +174,7 @@ impl<'n, 'm> Scope<'n, 'm> {
         })
     }
 
-    /// What the application `op` of a layer is called: by the layer's name, or `numbered` as in `#3`.
+    /// The name of the application `op` of a layer: with the layer's name or, if `numbered`, as in `#3`.
     pub(super) fn spell(self, op: OpId, numbered: bool) -> Option<String> {
         let layer = self.func()[op].kind.layer()?;
         let (name, nth) = (&*self.names.module[layer].name, self.index().nth[op.index()]);
@@ -183,7 +183,7 @@ impl<'n, 'm> Scope<'n, 'm> {
         Some(if times == 1 { name } else { format!("{name}@{nth}") })
     }
 
-    /// The first result of `op` as the program's text spells it.
+    /// The first result of `op`, written as in the text of the program.
     fn spell_result(self, op: OpId) -> Option<String> {
         let first = *self.func()[op].results.first()?;
         let number = || self.func().values_in_order().position(|value| value == first);

@@ -1,5 +1,5 @@
-//! The parts of a cut, inside nested models too: `resnet50/conv4_block1_out` is the layer of that name in the model that
-//! is the layer `resnet50`. The application of a model that is applied several times is named as that of any layer:
+//! Parses the parts of a cut. A path leads into nested models: `resnet50/conv4_block1_out` is the layer
+//! `conv4_block1_out` of the nested model `resnet50`. If that is applied several times, the path names the application:
 //! `tower@1/conv`.
 
 use netc_ir::{FuncId, OpId, ValueId};
@@ -8,30 +8,31 @@ use super::super::models::callee;
 use super::index::{Found, Names, Scope};
 use super::{BEFORE, CutError, choices};
 
-/// A part of a cut: between `+` and `+`.
+/// A part of a cut, separated by `+`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CutPart {
-    /// As it was given, without `before:`.
+    /// The text as given, without `before:`.
     pub(crate) text: String,
     /// Whether the cut is before the place.
     pub(crate) before: bool,
-    /// The calls from the outermost in, each in the function that the one before calls.
+    /// The calls of nested models around it, from the outermost in.
     pub(crate) calls: Vec<OpId>,
-    /// The op, in the function that the last call calls.
+    /// The op, in the function of the last call.
     pub(crate) op: OpId,
-    /// The one of its results that is named, if a value is and not a layer.
+    /// The named result, if the text names a value rather than a layer.
     pub(crate) value: Option<ValueId>,
 }
 
-/// Which applications of a layer its name means where there are several.
+/// How to treat the name of a layer with several applications.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Several {
+    /// It means all of them.
     All,
-    /// None: the name is ambiguous.
+    /// It is an error, because it is ambiguous.
     Refused,
 }
 
-/// More places than a name can stand for.
+/// The maximum number of places that a name may stand for.
 const MAX_PLACES: usize = 1 << 16;
 
 impl Names<'_> {
@@ -40,8 +41,7 @@ impl Names<'_> {
         self.all_parts(spec, Several::Refused)
     }
 
-    /// The places that `spec` names, where the name of a layer that is applied several times means all of its
-    /// applications.
+    /// The parts of the cut `spec`, where the name of a shared layer means all of its applications.
     pub(crate) fn places(&self, spec: &str) -> Result<Vec<CutPart>, CutError> {
         self.all_parts(spec, Several::All)
     }
@@ -56,7 +56,7 @@ impl Names<'_> {
         Ok(parts)
     }
 
-    /// What stands between `+` and `+`: the longest texts that name something.
+    /// Splits `spec` at `+` into the longest texts that are names.
     fn texts<'t>(&self, spec: &'t str) -> Result<Vec<&'t str>, CutError> {
         let ends: Vec<usize> = spec.match_indices('+').map(|(at, _)| at).chain([spec.len()]).collect();
         let longest = if ends.len() == 1 { 0 } else { self.pluses().saturating_mul(spec.matches('/').count() + 1) };
@@ -76,7 +76,7 @@ impl Names<'_> {
         Ok(texts)
     }
 
-    /// The most `+` in the name of a layer, or of a value of the model itself.
+    /// The maximum number of `+` in the name of a layer, or of a value of `@main`.
     fn pluses(&self) -> usize {
         *self.most_pluses.get_or_init(|| {
             let main = &self.module[self.main];
@@ -86,7 +86,7 @@ impl Names<'_> {
         })
     }
 
-    /// Whether `text`, whole, leads to a place.
+    /// Whether the whole `text` names a place.
     fn is_place(&self, text: &str) -> bool {
         self.walk(text, Several::All).is_ok_and(|places| !places.is_empty())
     }
@@ -115,8 +115,8 @@ impl Names<'_> {
         Ok(parts)
     }
 
-    /// Where the path leads: the calls on the way, the function, and what the rest of the path names there. Nowhere, if a
-    /// name on the way is not known.
+    /// Follows the path. Returns each place with the calls on the way and its function. Empty if a name on the way is
+    /// unknown.
     fn walk(&self, path: &str, several: Several) -> Result<Vec<(Vec<OpId>, FuncId, Found)>, CutError> {
         let mut found = Vec::new();
         let mut open = vec![(Vec::new(), self.main, path)];
@@ -124,7 +124,7 @@ impl Names<'_> {
             let scope = self.scope(func);
             let model = if scope.is_name(rest) { None } else { scope.first_model(rest, several)? };
             let Some((ops, below)) = model else {
-                // Values are named in the model itself: those of nested models are not written in any file.
+                // Only values of `@main` can be named: the values of nested models are not in any file.
                 let place = scope.find(rest)?.filter(|found| calls.is_empty() || matches!(found, Found::Layer(_)));
                 found.extend(place.map(|place| (calls, func, place)));
                 continue;
@@ -142,7 +142,7 @@ impl Names<'_> {
 }
 
 impl Scope<'_, '_> {
-    /// The calls of the model that the path begins with, and the rest of the path.
+    /// The calls of the nested model at the beginning of the path, and the rest of the path.
     fn first_model(self, path: &str, several: Several) -> Result<Option<(Vec<OpId>, &str)>, CutError> {
         let mut error = None;
         for (at, _) in path.match_indices('/') {

@@ -1,4 +1,4 @@
-//! What places of a function are called.
+//! Tests of the names of places.
 
 use netc_ir::MAIN;
 use netc_keras_testgen::dialects;
@@ -38,7 +38,7 @@ fn check(spec: &str, expect: &str) {
 }
 
 #[test]
-fn layers_and_values() {
+fn cuts_name_layers_and_values() {
     check("a", "%a");
     check("shared@0", "%s");
     check("shared@1", "%t");
@@ -50,7 +50,7 @@ fn layers_and_values() {
 }
 
 #[test]
-fn before_is_what_is_read() {
+fn before_means_the_operands() {
     check("before:shared@1", "%s");
     check("before:add", "%s %t");
     check("before:a", "");
@@ -59,7 +59,7 @@ fn before_is_what_is_read() {
 }
 
 #[test]
-fn several_places() {
+fn plus_joins_several_places() {
     check("%s+before:y", "%s + %q");
     check("a+shared@1", "%a + %t");
 }
@@ -82,18 +82,18 @@ fn errors() {
     check("in", "`in` is an input of the model: a cut there leaves nothing before it");
     check("before:in", "`in` is an input of the model: a cut there leaves nothing before it");
     check("x", "`x` is an input of the model: a cut there leaves nothing before it");
-    check("shered", "there is no layer `shered`; did you mean `shared`?");
-    check("shared", "layer `shared` is applied 2 times: say which with `shared@0`, `shared@1`");
-    check("shared@2", "there is no `shared@2`: layer `shared` is applied 2 times: `shared@0`, `shared@1`");
+    check("shered", "no such layer: `shered`; did you mean `shared`?");
+    check("shared", "layer `shared` is applied 2 times: choose one of `shared@0`, `shared@1`");
+    check("shared@2", "no such application: `shared@2`; layer `shared` is applied 2 times: `shared@0`, `shared@1`");
     check("a+", "`a+` is not a cut: a name is missing, as in `a+b` or `before:a`");
     check("before:", "`before:` is not a cut: a name is missing, as in `a+b` or `before:a`");
-    check("inner", "there is no layer `inner`; did you mean `in`?");
+    check("inner", "no such layer: `inner`; did you mean `in`?");
 }
 
-/// Each slash may end the name of a model: looked at one by one, that is 64 lookups, and not 2^64.
+/// Each slash may end the name of a model. Trying them one by one takes 64 lookups rather than 2^64.
 #[test]
-fn a_name_of_nothing_but_slashes_is_soon_unknown() {
-    check(&"/".repeat(64), &format!("there is no layer `{}`", "/".repeat(64)));
+fn a_name_of_only_slashes_is_rejected_quickly() {
+    check(&"/".repeat(64), &format!("no such layer: `{}`", "/".repeat(64)));
 }
 
 #[test]
@@ -110,10 +110,10 @@ fn a_function_without_layers_names_its_values() {
     .unwrap();
     let main = module.main().unwrap();
     let error = |spec| resolve(&module, FuncId::new(0), spec, &Dialects::new()).unwrap_err().to_string();
-    assert_eq!(error("lift"), "there is no value `lift`; did you mean `left`?");
-    assert_eq!(error("#1"), "`#1` counts layers, and the model declares none: name a value, as in `%y`");
+    assert_eq!(error("lift"), "no such value: `lift`; did you mean `left`?");
+    assert_eq!(error("#1"), "`#1` counts layers, but the model declares none: name a value, as in `%y`");
     let before = resolve(&module, FuncId::new(0), "before:left", &Dialects::new()).unwrap();
-    assert_eq!(before[0].values, main.ops().nth(1).unwrap().1.results, "weights are no part of a cut");
+    assert_eq!(before[0].values, main.ops().nth(1).unwrap().1.results, "weights are not part of a cut");
 }
 
 #[test]
@@ -128,14 +128,14 @@ fn every_name_resolves_to_its_op() {
 }
 
 #[test]
-fn many_applications_are_not_all_listed() {
+fn errors_list_a_limited_number_of_applications() {
     let all: Vec<String> = (0..8).map(|i| format!("`a@{i}`")).collect();
     assert_eq!(choices("a", 8), all.join(", "));
     assert_eq!(choices("a", 9), "`a@0`, `a@1`, ..., `a@8`");
 }
 
 #[test]
-fn a_layer_may_be_called_as_what_is_before_another() {
+fn a_layer_name_may_begin_with_before() {
     let text = "netc 1
         layer l0 \"a\" : t.A {}
         layer l1 \"before:a\" : t.A {}
@@ -193,20 +193,17 @@ fn paths_lead_into_nested_models() {
     check_nested("before:tower@0/td", "before 1:op0");
     check_nested("tower@0/block/a+b", "2:op1");
     check_nested("tower@0/block/a+b+mine+before:tower@1/block/a+b", "2:op1 + 0:op2 + before 2:op1");
-    check_nested("tower/block/b1", "layer `tower` is applied 2 times: say which with `tower@0`, `tower@1`");
+    check_nested("tower/block/b1", "layer `tower` is applied 2 times: choose one of `tower@0`, `tower@1`");
 }
 
 #[test]
-fn a_forgotten_path_is_told() {
+fn a_missing_path_gets_a_hint() {
     let meant = "Layers in nested models are named by path; did you mean";
-    check_nested("b1", &format!("there is no layer `b1`. {meant} `tower@0/block/b1` or `tower@1/block/b1`?"));
-    check_nested(
-        "block/b1",
-        &format!("there is no layer `block/b1`. {meant} `tower@0/block/b1` or `tower@1/block/b1`?"),
-    );
+    check_nested("b1", &format!("no such layer: `b1`. {meant} `tower@0/block/b1` or `tower@1/block/b1`?"));
+    check_nested("block/b1", &format!("no such layer: `block/b1`. {meant} `tower@0/block/b1` or `tower@1/block/b1`?"));
     check_nested(
         "tower@0/block/b11",
-        "there is no layer `tower@0/block/b11`; did you mean `tower@0/block/b1`, `tower@1/block/b1` or `tower@0/block`?",
+        "no such layer: `tower@0/block/b11`; did you mean `tower@0/block/b1`, `tower@1/block/b1` or `tower@0/block`?",
     );
 }
 
@@ -214,17 +211,17 @@ fn a_forgotten_path_is_told() {
 fn a_path_with_a_wrong_outer_model_case_or_separator_gets_a_hint() {
     for text in ["tawer@0/td", "elsewhere/encoder/td", "Encoder/TD"] {
         let meant = "Layers in nested models are named by path; did you mean `tower@0/td` or `tower@1/td`?";
-        check_nested(text, &format!("there is no layer `{text}`. {meant}"));
+        check_nested(text, &format!("no such layer: `{text}`. {meant}"));
     }
     check_nested(
         "Tower@0.Block.b1",
-        "there is no layer `Tower@0.Block.b1`. Layers in nested models are named by path; did you mean `tower@0/block/b1`?",
+        "no such layer: `Tower@0.Block.b1`. Layers in nested models are named by path; did you mean `tower@0/block/b1`?",
     );
-    check_nested("MINE", "there is no layer `MINE`; did you mean `mine`?");
+    check_nested("MINE", "no such layer: `MINE`; did you mean `mine`?");
 }
 
 #[test]
-fn errors_name_the_op_that_holds_a_layer() {
+fn errors_name_the_op_around_an_inner_layer() {
     let op = "which is applied as one op: cut before or after";
     check_nested("dense", &format!("`dense` is inside `tower@0/td` (TimeDistributed), {op} `tower@0/td`"));
     check_nested("mine/query", &format!("`mine/query` is inside `mine` (Block), {op} `mine`"));

@@ -1,4 +1,4 @@
-//! What was meant by a name that nothing has: a path that ends in it, the layer that it is inside of, or a name like it.
+//! Hints for unknown names: a path that ends in the name, the layer around it, or similar names.
 
 use netc_ir::{Layer, LayerId, Name, OpId, OpKind, WeightId};
 use netc_pass::nearest_of;
@@ -7,14 +7,14 @@ use super::super::models::Models;
 use super::CutError;
 use super::index::Names;
 
-/// How many paths of layers are looked at.
+/// The maximum number of layer paths to search.
 const MAX_PATHS: usize = 1 << 17;
 
-/// How many paths an error lists.
+/// The maximum number of paths that an error lists.
 const PATHS_SHOWN: usize = 8;
 
 impl Names<'_> {
-    /// The error for `text`, which leads nowhere.
+    /// The error for `text`, which names nothing.
     pub(super) fn unknown(&self, text: &str) -> CutError {
         let paths = self.paths();
         let ends = |path: &&String| path.strip_suffix(text).is_some_and(|rest| rest.ends_with('/'));
@@ -38,14 +38,14 @@ impl Names<'_> {
         }
         let (kind, wanted) = if scope.has_layers() { ("layer", text) } else { ("value", text.trim_start_matches('%')) };
         let own = scope.all().into_iter().map(|name| (name, name));
-        // Without its models, a path is compared with the names at the ends of others.
+        // A text without a slash is compared with the last names of paths.
         let last = |path: &'_ String| if text.contains('/') { 0 } else { path.rfind('/').map_or(0, |at| at + 1) };
         let inside = paths.iter().map(|path| (&path[last(path)..], path.as_str()));
         let hint = nearest_of(wanted, own.chain(inside));
         CutError::Unknown { kind, name: text.into(), hint }
     }
 
-    /// The paths of the layers in nested models.
+    /// The paths of all layers in nested models.
     fn paths(&self) -> Vec<String> {
         let models = Models::openable(self.module, self.main);
         let mut paths = Vec::new();
@@ -63,7 +63,7 @@ impl Names<'_> {
         paths
     }
 
-    /// The error for a layer, or the path of one, inside a layer that is one op.
+    /// The error for the name or path of a layer inside another layer that is one op, if it is that.
     fn opaque(&self, text: &str) -> Option<CutError> {
         let models = Models::openable(self.module, self.main);
         (0..models.len() as u32).find_map(|model| {
@@ -71,13 +71,13 @@ impl Names<'_> {
             let rest = text.strip_prefix(prefix.as_str()).unwrap_or(text);
             let id = self.layer_with(&models, model, rest)?;
             let layer = &self.module[id];
-            let class = layer.class.rsplit('.').next().unwrap_or(&layer.class).to_string();
+            let class = self.dialects.class(&layer.class).to_string();
             Some(CutError::Opaque { name: text.into(), layer: format!("{prefix}{}", layer.name), class })
         })
     }
 
-    /// The layer of `model` that has a layer called `rest` inside, or that a path `layer/rest` begins with. Nested models
-    /// that can be opened are no such layers.
+    /// The layer of `model` that contains a layer called `rest`, or that the path `rest` begins with. Nested models
+    /// that can be opened do not count.
     fn layer_with(&self, models: &Models<'_>, model: u32, rest: &str) -> Option<LayerId> {
         let (scope, func) = (self.scope(models.func_id(model)), models.func(model));
         let is_closed = |op: &OpId| models.called(models.slot(model, *op)).is_none();
@@ -98,14 +98,14 @@ impl Names<'_> {
         })
     }
 
-    /// Whether the declaration of `layer`, or the places of its weights, name another layer `name` inside.
+    /// Whether the declaration of `layer`, or the paths of its weights, name an inner layer `name`.
     fn has_inside(&self, layer: &Layer, name: &str) -> bool {
         let has_part = |(place, _): &(Name, WeightId)| place.split('/').any(|part| part == name);
         self.dialects.declares_inside(layer, name) || layer.weights.iter().any(has_part)
     }
 }
 
-/// The paths that differ from `text` only in case, in dots for slashes, or in the names of the outer models.
+/// The paths that differ from `text` only in case, in separators, or in the names of the outer models.
 fn alike<'p>(text: &str, paths: impl Iterator<Item = &'p str>) -> Vec<&'p str> {
     let plain = |path: &str| path.to_lowercase().replace(['.', '\\'], "/");
     let text = plain(text);
@@ -118,7 +118,7 @@ fn alike<'p>(text: &str, paths: impl Iterator<Item = &'p str>) -> Vec<&'p str> {
     ends.find_map(|end| Some(ending(end)).filter(|found| !end.is_empty() && !found.is_empty())).unwrap_or_default()
 }
 
-/// `did you mean ...?` for some of the paths.
+/// Formats `did you mean ...?` with some of the paths.
 fn listed(paths: &[&str]) -> String {
     let more = paths.len().saturating_sub(PATHS_SHOWN);
     let shown: Vec<String> = paths.iter().take(PATHS_SHOWN).map(|path| format!("`{path}`")).collect();

@@ -1,4 +1,4 @@
-//! Which nested models are open where a place counts.
+//! Determines which nested models are open when a place is examined.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use super::super::models::{Models, callee};
 use super::super::needed::is_constant;
 use super::MAX_SIZE;
 
-/// For each model, the functions that are open for a place in it: those on the way to it, and those that are the same
-/// graph open or closed.
+/// For each model, the functions that are open for places in it: those on the path to it, and those that are equivalent
+/// open or closed.
 pub(super) struct Openings {
-    /// Which functions are open, by id.
+    /// The distinct sets of open functions, by id.
     all: Vec<Vec<bool>>,
-    /// The entry for each model.
+    /// The index of the set for each model.
     of_model: Vec<usize>,
 }
 
@@ -59,25 +59,26 @@ impl Openings {
         self.all.iter()
     }
 
-    /// The entry for the places in `model`; there may be none if the model has too many ways that make a difference.
+    /// The index of the set for places in `model`. Out of range if there are too many different paths.
     pub(super) fn graph_of(&self, model: u32) -> usize {
         self.of_model[model as usize]
     }
 }
 
-/// Finds the functions that are the same graph open or closed.
+/// Finds the functions that are equivalent open or closed.
 struct Plain<'m> {
     module: &'m Module,
     can_open: BTreeSet<FuncId>,
-    /// What is known for sets of functions that are open.
+    /// The results so far, by the set of functions that must be open.
     known: BTreeMap<BTreeSet<FuncId>, Vec<bool>>,
 }
 
-/// For each output of an open function, which of its parameters it needs.
+/// For each output of an open function, the parameters that it needs.
 type Needs = BTreeMap<FuncId, Vec<Vec<bool>>>;
 
 impl Plain<'_> {
-    /// Which functions are open, by id, where those in `key` are: these, and those that are the same graph open or closed.
+    /// Marks the functions, by id, that are open if those in `key` must be: these, and those that are equivalent open
+    /// or closed.
     fn open_with(&mut self, key: &BTreeSet<FuncId>) -> Vec<bool> {
         if let Some(open) = self.known.get(key) {
             return open.clone();
@@ -100,7 +101,7 @@ impl Plain<'_> {
     }
 }
 
-/// Whether the function has one output, which is computed from every parameter.
+/// Whether the function has exactly one output, which depends on every parameter.
 fn is_plain(func: &Func, needs: &Needs) -> bool {
     let [output] = &func.outputs[..] else { return false };
     let computed = func.producer(output.value).is_some_and(|op: OpId| !is_constant(&func[op].kind));

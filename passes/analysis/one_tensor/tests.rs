@@ -1,4 +1,4 @@
-//! One-tensor cuts against their definition.
+//! Tests one-tensor cuts against their definition.
 
 use netc_ir::{Def, ValueId, parse};
 use netc_testgen::property::config;
@@ -19,7 +19,7 @@ fn check(body: &str, expect: &[&str]) {
 }
 
 #[test]
-fn a_chain_can_be_cut_everywhere_but_at_its_end() {
+fn a_chain_can_be_cut_everywhere_except_at_its_end() {
     check(
         "(%x: f32[2]) -> (%c) { %a = relu(%x) : f32[2] %b = relu(%a) : f32[2] %c = relu(%b) : f32[2] }",
         &["%a", "%b"],
@@ -37,7 +37,7 @@ fn a_residual_block_can_be_cut_around() {
 }
 
 #[test]
-fn an_output_on_the_way_does_not_cross() {
+fn an_intermediate_output_does_not_cross() {
     check(
         "(%x: f32[2]) -> (%a, %c) { %a = relu(%x) : f32[2] %b = relu(%a) : f32[2] %c = relu(%b) : f32[2] }",
         &["%a", "%b"],
@@ -45,7 +45,7 @@ fn an_output_on_the_way_does_not_cross() {
     check("(%x: f32[2]) -> (%b, %c) { %a = relu(%x) : f32[2] %b = relu(%a) : f32[2] %c = neg(%a) : f32[2] }", &["%a"]);
 }
 
-/// The cuts with the inputs that both parts read.
+/// Checks the cuts and the inputs that both parts read.
 #[track_caller]
 fn check_shared(text: &str, expect: &[(&str, &[&str])]) {
     let module = parse(text).unwrap();
@@ -95,7 +95,7 @@ fn nested_models_are_opened() {
 }
 
 #[test]
-fn a_model_that_is_applied_twice_has_its_places_twice() {
+fn a_model_applied_twice_has_its_cuts_twice() {
     check_shared(
         &format!(
             "{NESTED} func @main(%x: f32[2]) -> (%head) {{
@@ -116,10 +116,10 @@ fn a_model_that_is_applied_twice_has_its_places_twice() {
     );
 }
 
-/// `pair` gives two tensors: what `@main` reads of it crosses as long as it is one op, and no more once a place inside is
-/// cut.
+/// `pair` has two results. While it is one op, the result that `@main` reads can be a cut; once it is open for a cut
+/// inside, it cannot.
 #[test]
-fn a_model_with_several_outputs_is_open_for_its_own_places_alone() {
+fn a_model_with_several_outputs_is_open_only_for_its_own_places() {
     check_shared(
         r#"netc 1
         layer l0 "pair" : t.Model {}
@@ -138,7 +138,7 @@ fn a_model_with_several_outputs_is_open_for_its_own_places_alone() {
 }
 
 #[test]
-fn a_model_with_weights_of_its_own_is_one_place() {
+fn a_model_with_its_own_weights_is_one_place() {
     check_shared(
         r#"netc 1
         weight w0 "own" : f32[2] = 0.5
@@ -151,9 +151,9 @@ fn a_model_with_weights_of_its_own_is_one_place() {
     );
 }
 
-/// Every name finds the place that it is listed for, whatever is in it.
+/// Every name finds the place that it is listed for, whatever characters it contains.
 #[test]
-fn names_are_ready_to_be_typed() {
+fn listed_names_can_be_used_as_cuts() {
     check_shared(
         r##"netc 1
         layer l0 "a@1" : t.A {}
@@ -210,7 +210,7 @@ fn a_weight_that_both_parts_read_does_not_cross() {
     assert_eq!(names, ["%a", "%b", "%d"]);
 }
 
-/// The definition, word for word, in quadratic time: the names of the cuts.
+/// Finds the names of the cuts by the definition, in quadratic time.
 fn brute_force(module: &Module) -> Vec<String> {
     let (func, names) = (module.main().unwrap(), OpNames::of(module, module.main().unwrap()));
     let live = live_ops(func);
@@ -249,7 +249,7 @@ fn tree(module: &Module) -> PostDominators {
     PostDominators::of(&Flat::of(&models, &models.open()))
 }
 
-/// The tree as petgraph computes it: dominators of the reversed graph, from the exit.
+/// The tree computed by petgraph: the dominators of the reversed graph, from the exit.
 fn petgraph_parents(tree: &PostDominators) -> Vec<Option<usize>> {
     let mut reversed: DiGraph<(), ()> = DiGraph::new();
     let nodes: Vec<NodeIndex> = (0..=tree.exit()).map(|_| reversed.add_node(())).collect();
@@ -270,17 +270,17 @@ proptest! {
     #![proptest_config(config(256))]
 
     #[test]
-    fn the_fast_way_finds_what_the_definition_says(module in random_module()) {
+    fn cuts_match_the_definition(module in random_module()) {
         prop_assert_eq!(names(&module), brute_force(&module));
     }
 
     #[test]
-    fn it_does_so_among_weights_of_layers_too(module in random_lowered()) {
+    fn cuts_of_lowered_programs_match_the_definition(module in random_lowered()) {
         prop_assert_eq!(names(&module), brute_force(&module));
     }
 
     #[test]
-    fn the_tree_is_that_of_petgraph(module in random_module()) {
+    fn the_tree_matches_petgraph(module in random_module()) {
         let tree = tree(&module);
         let parents: Vec<_> = (0..tree.exit()).map(|n| Some(tree.parent(n) as usize)).collect();
         prop_assert_eq!(&parents[..], &petgraph_parents(&tree)[..parents.len()]);

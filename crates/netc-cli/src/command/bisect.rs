@@ -1,4 +1,4 @@
-//! `netc bisect MODEL --pipeline P`: the first pass, and in it the first rewrite, that makes a model wrong.
+//! `netc bisect MODEL --pipeline P`: finds the first pass, and its first rewrite, that breaks a model.
 
 use netc_ir::{Module, print};
 use netc_pass::Fuel;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &BisectArgs, tables: &Tables) -> Result<()> {
     text::print(&bisection.report(pipeline::fuel(&args.passes))?)
 }
 
-/// A search over how far a pipeline is run. Wrong programs are taken to stay wrong.
+/// A binary search over the passes and rewrites of a pipeline. It assumes that a broken program stays broken.
 struct Bisection<'a> {
     judge: &'a Judge<'a>,
     module: &'a Module,
@@ -39,13 +39,13 @@ impl Bisection<'_> {
         let Some(wrong) = &whole.wrong else {
             self.judge.compares(self.module)?;
             return Err(CliError::input(format!(
-                "nothing is wrong: {} did {} and the failure is not there",
+                "there is no failure to bisect after {} and {}",
                 text::count_of(whole.passes.len(), "pass", "passes"),
                 text::count(usize::try_from(whole.rewrites).unwrap_or(usize::MAX), "rewrite"),
             )));
         };
         if self.run(0, fuel)?.wrong.is_some() {
-            return Err(CliError::input("the failure is there before any pass has run"));
+            return Err(CliError::input("the model fails before any pass runs"));
         }
         let guilty = self.first(1, whole.passes.len() as u64, |search, n| {
             Ok(search.run(usize::try_from(n).unwrap_or(usize::MAX), fuel)?.wrong.is_some())
@@ -62,11 +62,11 @@ impl Bisection<'_> {
         Ok(out)
     }
 
-    /// The first wrong rewrite of the pass that is number `guilty`, which does those from `start` to `end`.
+    /// Finds the first bad rewrite of pass number `guilty`, which does the rewrites from `start` to `end`.
     fn rewrite(&mut self, guilty: usize, start: u64, end: u64) -> Result<String> {
         let wrong = |search: &mut Self, n| Ok(search.run(guilty, Fuel::of(n))?.wrong.is_some());
         if start == end || wrong(self, start)? {
-            return Ok("rewrite   none: the pass does not ask for fuel before it rewrites\n".into());
+            return Ok("rewrite   unknown: the pass does not count its rewrites\n".into());
         }
         let first = self.first(start + 1, end, wrong)?;
         let (before, after) = (self.run(guilty, Fuel::of(first - 1))?, self.run(guilty, Fuel::of(first))?);
@@ -77,7 +77,7 @@ impl Bisection<'_> {
         Ok(out)
     }
 
-    /// The first of `low..=high` for which `wrong` holds, which it does for `high`.
+    /// The first of `low..=high` for which `wrong` holds. It holds for `high`.
     fn first(&mut self, mut low: u64, mut high: u64, wrong: impl Fn(&mut Self, u64) -> Result<bool>) -> Result<u64> {
         while low < high {
             let middle = low + (high - low) / 2;

@@ -1,4 +1,4 @@
-//! `netc cuts MODEL`: where one tensor separates a model in two.
+//! `netc cuts MODEL`: the places where a single tensor crosses.
 
 use std::io::{self, IsTerminal};
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::args::{CutOrder, CutsArgs};
 use crate::error::Result;
 use crate::input::{self, Tables};
-use crate::text::{self, shortened, table, thousands, width};
+use crate::text::{self, Figures, table, width};
 
 pub(crate) fn run(args: &CutsArgs, tables: &Tables) -> Result<()> {
     let session = tables.session(&args.model.library, None)?;
@@ -30,10 +30,10 @@ pub(crate) fn run(args: &CutsArgs, tables: &Tables) -> Result<()> {
         return Ok(());
     }
     let columns = if io::stdout().is_terminal() { text::terminal_columns() } else { None };
-    text::print(&listed(&model, &cuts, columns))
+    text::print(&listed(&model, &cuts, Figures::new(args.long), columns))
 }
 
-/// Leaves out the cuts that no stage can be written for: files of Keras say the type of each input.
+/// Removes the cuts whose tensor has an unknown type: a stage's file declares the type of each input.
 fn leave_out_unknown(cuts: &mut Vec<CutCost>) {
     let is_unknown = |c: &CutCost| c.cut.ty.elem == ElemType::Any || c.cut.ty.rank().is_none();
     let unknown: Vec<String> = cuts.iter().filter(|c| is_unknown(c)).map(|c| spelled(&c.cut.name)).collect();
@@ -44,14 +44,14 @@ fn leave_out_unknown(cuts: &mut Vec<CutCost>) {
     let shown = unknown.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
     let more = if unknown.len() > 3 { format!(" and {} more", unknown.len() - 3) } else { String::new() };
     text::note(&format!(
-        "not listed: {shown}{more}; the type of the tensor that crosses there is not known, so a stage cannot be written. \
-         `--layers FILE.nir` gives unsupported layers a meaning"
+        "not listed: {shown}{more}; a stage needs the type of the tensor that crosses there, and it is unknown. Define the \
+         unsupported layers with `--layers FILE.nir`"
     ));
 }
 
 fn sort(model: &Model, cuts: &mut [CutCost], order: CutOrder) {
     let apart = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.abs_diff(b));
-    // What is not known comes last.
+    // Unknown numbers come last.
     let known = |n: Option<u64>| (n.is_none(), n);
     match order {
         CutOrder::Order => {}
@@ -68,7 +68,7 @@ fn sort(model: &Model, cuts: &mut [CutCost], order: CutOrder) {
 /// A column of the table.
 struct Column {
     heading: &'static str,
-    /// How much it is worth: where the table is too wide, those with the largest number are left out first.
+    /// The columns with the largest number are dropped first from a table that is too wide.
     rank: u8,
     cells: Vec<Cell>,
 }
@@ -76,18 +76,19 @@ struct Column {
 enum Cell {
     Text(String),
     Number(Option<u64>),
+    Bytes(Option<u64>),
 }
 
-/// The table. Without a number of columns it does not depend on where it is printed; with one, numbers are shortened and
-/// columns left out until it fits. Names are never shortened.
-fn listed(model: &Model, cuts: &[CutCost], width_of_terminal: Option<usize>) -> String {
+/// The table. If it is wider than the terminal, the least important columns are dropped until it fits. Names are never
+/// shortened, and a table that goes to a file or a pipe keeps all columns.
+fn listed(model: &Model, cuts: &[CutCost], figures: Figures, terminal: Option<usize>) -> String {
     let number = |get: &dyn Fn(&CutCost) -> Option<u64>| cuts.iter().map(|c| Cell::Number(get(c))).collect();
     let text = |get: &dyn Fn(&CutCost) -> String| cuts.iter().map(|c| Cell::Text(get(c))).collect();
     let column = |heading, rank, cells| Column { heading, rank, cells };
     let mut columns = vec![
         column("cut", 0, text(&|c| spelled(&c.cut.name))),
         column("tensor", 3, text(&|c| c.cut.ty.to_string())),
-        column(">bytes", 2, number(&|c| c.cut.ty.bytes_per_example())),
+        column(">per example", 2, cuts.iter().map(|c| Cell::Bytes(c.cut.ty.bytes_per_example())).collect()),
     ];
     if cuts.iter().any(|c| !c.cut.shared_inputs.is_empty()) {
         columns.push(column("read on both sides", 1, text(&|c| c.cut.shared_inputs.join(", "))));
@@ -98,23 +99,22 @@ fn listed(model: &Model, cuts: &[CutCost], width_of_terminal: Option<usize>) -> 
         column(">MACs before", 4, number(&|c| c.macs_before)),
         column(">MACs after", 4, number(&|c| c.macs_after)),
     ]);
-    let exact = rendered(&columns, cuts.len(), &|n| thousands(n));
-    let Some(most) = width_of_terminal.filter(|most| width(&exact) > *most) else { return exact };
     loop {
-        let short = rendered(&columns, cuts.len(), &shortened);
+        let table = rendered(&columns, cuts.len(), figures);
         let worst = columns.iter().map(|column| column.rank).max().unwrap_or(0);
-        if width(&short) <= most || worst == 0 {
-            return short;
+        if worst == 0 || terminal.is_none_or(|most| width(&table) <= most) {
+            return table;
         }
         columns.retain(|column| column.rank != worst);
     }
 }
 
-fn rendered(columns: &[Column], rows: usize, number: &dyn Fn(u64) -> String) -> String {
+fn rendered(columns: &[Column], rows: usize, figures: Figures) -> String {
     let headings: Vec<&str> = columns.iter().map(|column| column.heading).collect();
     let cell = |cell: &Cell| match cell {
         Cell::Text(text) => text.clone(),
-        Cell::Number(n) => n.map_or_else(|| "?".into(), number),
+        Cell::Number(n) => figures.number(*n),
+        Cell::Bytes(n) => figures.bytes(*n),
     };
     let row = |i: usize| columns.iter().filter_map(|column| column.cells.get(i).map(cell)).collect();
     let rows: Vec<Vec<String>> = (0..rows).map(row).collect();
@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    fn listed_in(width: Option<usize>) -> String {
+    fn listed_in(figures: Figures, terminal: Option<usize>) -> String {
         let module = netc_ir::parse("netc 1\nfunc @main(%x: f32[2]) -> (%x) {}").unwrap();
         let model = Session::new(Formats::new()).model(module, "m", "m").unwrap();
         let cost = |name: &str, shared: &[&str], n: u64| CutCost {
@@ -156,26 +156,23 @@ mod tests {
             macs_before: Some(5_713_216_096),
             macs_after: None,
         };
-        listed(&model, &[cost("backbone/conv4_block3_out", &["mask"], 256), cost("a,b", &[], 3)], width)
+        listed(&model, &[cost("backbone/conv4_block3_out", &["mask"], 256), cost("a,b", &[], 3)], figures, terminal)
     }
 
     #[test]
     fn a_table_fits_the_terminal() {
-        insta::assert_snapshot!(listed_in(None), @r#"
+        insta::assert_snapshot!(listed_in(Figures::Exact, None), @r#"
         cut                        tensor          bytes  read on both sides  params before  params after    MACs before  MACs after
         backbone/conv4_block3_out  f32[1,56,256]  57,344  mask                   23,851,784           256  5,713,216,096           ?
         "a,b"                      f32[1,56,3]       672                         23,851,784             3  5,713,216,096           ?
         "#);
+        insta::assert_snapshot!(listed_in(Figures::Rounded, None), @"");
         for (columns, expected) in [
-            (
-                123,
-                "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask                       23.9 M           256       5.71 G           ?",
-            ),
-            (120, "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask                     5.71 G           ?"),
-            (80, "backbone/conv4_block3_out  f32[1,56,256]  57.3 k  mask"),
+            (105, "backbone/conv4_block3_out  f32[1,56,256]     56.0 KiB  mask                     5.71 G           ?"),
+            (80, "backbone/conv4_block3_out  f32[1,56,256]     56.0 KiB  mask"),
             (10, "backbone/conv4_block3_out"),
         ] {
-            let table = listed_in(Some(columns));
+            let table = listed_in(Figures::Rounded, Some(columns));
             assert!(table.lines().any(|line| line == expected), "{columns}:\n{table}");
             assert!(width(&table) <= columns.max(25), "{columns}:\n{table}");
         }

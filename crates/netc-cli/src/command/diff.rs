@@ -1,4 +1,4 @@
-//! `netc diff A B`: compare what two models compute.
+//! `netc diff A B`: compares the outputs of two models.
 
 use netc_model::Model;
 use netc_model::manifest::verification_json;
@@ -25,12 +25,12 @@ pub(crate) fn run(args: &DiffArgs, tables: &Tables) -> Result<()> {
         true => text::print_data(&json_text(&found, args.tolerance)),
         false => text::print(&report(&found, args.tolerance)),
     };
-    // A difference counts even if nobody reads the report.
+    // A difference is an error even if the report could not be printed.
     if found.within(args.tolerance) {
         return printed;
     }
     Err(CliError::Verification(format!(
-        "the models differ: by up to {} relative to the largest element, with a tolerance of {}",
+        "outputs differ by up to {} relative to the largest element; the tolerance is {}",
         difference(found.worst(|d| d.norm_rel)),
         difference(args.tolerance)
     )))

@@ -1,4 +1,4 @@
-//! `netc gen`: random programs and models, for trying passes and other tools on.
+//! `netc gen`: random programs and models for testing passes and other tools.
 
 use std::path::Path;
 
@@ -22,8 +22,12 @@ pub(crate) fn run(args: &GenArgs, tables: &Tables) -> Result<()> {
     let of_layers = target.filter(|(_, format)| format.holds == Holds::Model);
     let level = match (args.level, of_layers) {
         (Some(Level::Core), Some((path, format))) => {
-            let note = "holds layers, not core ops; write x.nir, or use --level layers instead of core for";
-            return Err(CliError::Usage(format!("{} {note} `{}`", format.title, path.display())));
+            let title = format.title;
+            let note = format!(
+                "cannot write core ops to `{}`: {title} holds layers. Write x.nir, or use `--level layers`",
+                path.display()
+            );
+            return Err(CliError::Usage(note));
         }
         (Some(level), _) => level,
         (None, Some(_)) => Level::Layers,
@@ -47,32 +51,39 @@ pub(crate) fn run(args: &GenArgs, tables: &Tables) -> Result<()> {
     text::print(&format!("{:<10}{}\n", "wrote", args.output.as_deref().unwrap_or(Path::new("")).display()))
 }
 
-/// The format that the name of a file asks for: one of programs, or of layers with weights.
+/// The format for the name of a file: a program, or a model with weights.
 fn format_of(path: &Path, tables: &Tables) -> Result<&'static Format> {
     let formats =
         || tables.formats.all().filter(|format| format.writer.is_some() && format.holds != Holds::Architecture);
     let named = tables.formats.of_path(path).filter(|format| format.holds != Holds::Architecture);
-    named.ok_or_else(|| CliError::Usage(format!("`{}` is no {}", path.display(), file_names(formats()))))
+    named.ok_or_else(|| {
+        CliError::Usage(format!("cannot write `{}`: expected {}", path.display(), file_names(formats())))
+    })
 }
 
 fn module(level: Level, args: &GenArgs, features: Features) -> Module {
+    let ops = args.ops as usize;
     match level {
-        Level::Core => CoreRecipe::from_seed(args.seed, args.ops).with_features(features).build(),
-        Level::Layers => random_model(args.seed, args.ops, features),
+        Level::Core => CoreRecipe::from_seed(args.seed, ops).with_features(features).build(),
+        Level::Layers => random_model(args.seed, ops, features),
     }
 }
 
-/// What is asked for by name is made, or refused.
+/// Refuses a feature that models of layers do not have, instead of ignoring it.
 fn only_of_layers(features: Features) -> Result<()> {
     let not_of_layers = |f: &&Feature| features.has(**f) && !Feature::OF_LAYERS.contains(f);
     let Some(odd) = Feature::ALL.iter().find(not_of_layers) else { return Ok(()) };
     let names: Vec<&str> = Feature::OF_LAYERS.iter().map(|f| f.name()).collect();
-    Err(CliError::Usage(format!("models of layers do not have `{}`; what they have: {}", odd.name(), names.join(", "))))
+    Err(CliError::Usage(format!(
+        "models of layers do not have the feature `{}`; they have {}",
+        odd.name(),
+        names.join(", ")
+    )))
 }
 
 fn only_of_core_ops(features: Features) -> Result<()> {
     if features.has(Feature::Custom) {
-        let note = "programs of core ops have no `custom` layers: use --level layers, or write x.keras";
+        let note = "programs of core ops have no `custom` layers: use `--level layers`, or write x.keras";
         return Err(CliError::Usage(note.into()));
     }
     Ok(())

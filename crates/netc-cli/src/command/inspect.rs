@@ -1,4 +1,4 @@
-//! `netc inspect MODEL`: the table that `model.summary()` prints.
+//! `netc inspect MODEL`: a table of layers, like that of `model.summary()`.
 
 use netc_ir::{FuncId, Op, OpId, OpKind, Type};
 use netc_model::Model;
@@ -11,7 +11,7 @@ use crate::args::InspectArgs;
 use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
 use crate::report::{summary, title};
-use crate::text::{self, table, thousands_or_unknown};
+use crate::text::{self, Figures, table};
 
 /// One line of the table.
 struct Row {
@@ -21,11 +21,11 @@ struct Row {
     params: Option<u64>,
     macs: Option<u64>,
     sources: Vec<String>,
-    /// The function that it applies, if it is a nested model.
+    /// The function of a nested model.
     callee: Option<FuncId>,
 }
 
-/// More rows than any table has; bounds what models in models can grow to.
+/// A limit on the rows: nested models can make the table grow exponentially.
 const MAX_ROWS: usize = 1 << 20;
 
 pub(crate) fn run(args: &InspectArgs, tables: &Tables) -> Result<()> {
@@ -37,36 +37,37 @@ pub(crate) fn run(args: &InspectArgs, tables: &Tables) -> Result<()> {
         rows.retain(|row| is_at(&row.name, layer));
         let Some(first) = rows.first() else {
             let unknown = layers_below(&model.module, layer, session.dialects()).err().map(not_a_layer);
-            return Err(unknown.unwrap_or_else(|| CliError::input(format!("`{layer}` is not the name of a layer"))));
+            return Err(unknown.unwrap_or_else(|| CliError::input(format!("there is no layer `{layer}`"))));
         };
         func = first.callee.unwrap_or(func);
     }
     if args.json {
         return text::print_data(&format!("{:#}\n", json_rows(&model, &costs, &rows, func)));
     }
-    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let figures = Figures::new(args.long);
+    let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(row, figures)).collect();
     let mut out = table(&["layer", "class", "output", ">params", "reads"], &cells);
     match &args.layer {
-        None => out.push_str(&format!("\n{}\n", title(&model, &costs))),
+        None => out.push_str(&format!("\n{}\n", title(&model, &costs, figures))),
         Some(layer) if func != model.main => {
-            out.push_str(&format!("\n{layer}: {}\n", summary(&model, &costs, func)));
+            out.push_str(&format!("\n{layer}: {}\n", summary(&model, &costs, func, figures)));
         }
         Some(_) => {}
     }
     text::print(&out)
 }
 
-/// Whether the row of that name is the layer, one of its applications, or inside it.
+/// Whether `name` is the layer, one of its applications, or a layer inside it.
 fn is_at(name: &str, layer: &str) -> bool {
     let Some(rest) = name.strip_prefix(layer) else { return false };
     let rest = rest.strip_prefix('@').map_or(rest, |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
     rest.is_empty() || rest.starts_with('/')
 }
 
-/// The rows of `@main`; if `nested`, each nested model is followed by its own.
+/// The rows of `@main`. If `nested`, the rows of each nested model follow its own.
 fn rows(model: &Model, costs: &Costs<'_>, nested: bool) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    // The rest of the ops of each model that the walk is in.
+    // The remaining ops of each model on the path to the current one.
     let mut open = vec![Walk::of(model, model.main, String::new(), &mut rows)];
     while let Some(walk) = open.last_mut() {
         let Some(id) = walk.ops.next() else {
@@ -78,7 +79,7 @@ fn rows(model: &Model, costs: &Costs<'_>, nested: bool) -> Result<Vec<Row>> {
         rows.push(row);
         if rows.len() > MAX_ROWS {
             return Err(CliError::input(format!(
-                "the nested models have more than {MAX_ROWS} layers: leave `--nested` out"
+                "the nested models have more than {MAX_ROWS} layers; run without `--nested`"
             )));
         }
         if let Some((callee, prefix)) = inner {
@@ -88,11 +89,11 @@ fn rows(model: &Model, costs: &Costs<'_>, nested: bool) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A model whose ops become rows.
+/// The state of the walk in one model.
 struct Walk<'m> {
     func: FuncId,
     names: OpNames<'m>,
-    /// The path of the model, with a slash at its end.
+    /// The path of the model, with a trailing slash.
     prefix: String,
     ops: std::vec::IntoIter<OpId>,
 }
@@ -136,7 +137,7 @@ fn row(model: &Model, costs: &Costs<'_>, walk: &Walk<'_>, id: OpId) -> Row {
     }
 }
 
-/// The function that an op calls, if it applies a nested model.
+/// The function of a nested model that an op applies.
 fn nested_model(op: &Op) -> Option<FuncId> {
     match &op.kind {
         OpKind::Call(call) if call.layer.is_some() => Some(call.callee),
@@ -144,20 +145,14 @@ fn nested_model(op: &Op) -> Option<FuncId> {
     }
 }
 
-/// A class without its dialect, as Keras's summary shows it.
+/// A class without its dialect, as in `model.summary()`.
 pub(super) fn short(class: &str) -> String {
     class.rsplit('.').next().unwrap_or(class).into()
 }
 
-fn cells(row: &Row) -> Vec<String> {
+fn cells(row: &Row, figures: Figures) -> Vec<String> {
     let types: Vec<String> = row.types.iter().map(ToString::to_string).collect();
-    vec![
-        row.name.clone(),
-        row.class.clone(),
-        types.join(", "),
-        thousands_or_unknown(row.params),
-        row.sources.join(", "),
-    ]
+    vec![row.name.clone(), row.class.clone(), types.join(", "), figures.number(row.params), row.sources.join(", ")]
 }
 
 fn json_rows(model: &Model, costs: &Costs<'_>, rows: &[Row], func: FuncId) -> Value {

@@ -1,4 +1,4 @@
-//! `netc layers MODEL --above X | --below X`: what transfer learning trains or freezes.
+//! `netc layers MODEL --above X | --below X`: the layers that transfer learning trains or freezes.
 
 use netc_passes::analysis::{CutError, LayerPath, layers_above, layers_below};
 use serde_json::{Value, json};
@@ -26,14 +26,14 @@ pub(crate) fn run(args: &LayersArgs, tables: &Tables) -> Result<()> {
     text::print_data(&layers.iter().map(|path| format!("{}\n", path.name)).collect::<String>())
 }
 
-/// The error for a place that has no layers above and below, which a cut names in other words.
+/// Rewords the error of a cut for a command that takes a layer.
 pub(super) fn not_a_layer(error: CutError) -> CliError {
     CliError::input(match error {
-        CutError::Input { name } => format!("`{name}` is an input of the model: name a layer that computes"),
+        CutError::Input { name } => format!("`{name}` is an input of the model; name a layer after it"),
         CutError::Opaque { name, layer, class } => {
-            format!("`{name}` is inside `{layer}` ({class}), which is applied as one op: name `{layer}`")
+            format!("`{name}` is inside `{layer}` ({class}), which netc treats as one layer; name `{layer}`")
         }
-        CutError::Empty { spec } => format!("`{spec}` is not the name of a layer"),
+        CutError::Empty { spec } => format!("there is no layer `{spec}`"),
         other @ (CutError::Unknown { .. }
         | CutError::Nested { .. }
         | CutError::Inside { .. }

@@ -1,4 +1,4 @@
-//! `netc merge MANIFEST -o MODEL`: make one model of the stages again.
+//! `netc merge MANIFEST -o MODEL`: merge the stages into one model.
 
 use netc_passes::merge;
 
@@ -7,7 +7,7 @@ use crate::args::MergeArgs;
 use crate::error::Result;
 use crate::input::Tables;
 
-/// Runs the pass `merge`, then those that are asked for.
+/// Runs the pass `merge`, then the passes of the command line.
 pub(crate) fn run(mut args: MergeArgs, tables: &Tables) -> Result<()> {
     let name = merge::INFO.name;
     match &mut args.compile.passes.pipeline {

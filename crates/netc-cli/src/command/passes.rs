@@ -1,4 +1,4 @@
-//! `netc passes [NAME]`: the table of passes and pipelines, and the page of one.
+//! `netc passes [NAME]`: the table of passes and pipelines, or the page of one.
 
 use netc_pass::{NamedPipeline, PassInfo, Registry, chain};
 
@@ -20,11 +20,11 @@ pub(crate) fn run(args: &PassesArgs, registry: &Registry) -> Result<()> {
 fn list(registry: &Registry) -> String {
     let row = |p: &PassInfo| vec![p.name.into(), p.fidelity.to_string(), p.summary.into()];
     let rows: Vec<Vec<String>> = registry.passes().map(row).collect();
-    let mut out = table(&["pass", "values", "what it does"], &rows);
+    let mut out = table(&["pass", "values", "description"], &rows);
     let row = |p: &NamedPipeline| vec![format!("@{}", p.name), p.summary.into()];
     let rows: Vec<Vec<String>> = registry.pipelines().map(row).collect();
     if !rows.is_empty() {
-        out.push_str(&format!("\n{}", table(&["pipeline", "what it does"], &rows)));
+        out.push_str(&format!("\n{}", table(&["pipeline", "description"], &rows)));
     }
     out
 }
@@ -38,7 +38,7 @@ fn page(pass: &PassInfo) -> String {
     if !pass.options.is_empty() {
         let rows: Vec<Vec<String>> =
             pass.options.iter().map(|o| vec![o.name.into(), o.kind.describe(), o.help.into()]).collect();
-        out.push_str(&format!("\n{}", table(&["option", "value", "what it does"], &rows)));
+        out.push_str(&format!("\n{}", table(&["option", "value", "description"], &rows)));
     }
     out
 }

@@ -1,4 +1,4 @@
-//! `netc reduce MODEL --pipeline P -o small.nir`: the smallest model that still shows a failure.
+//! `netc reduce MODEL --pipeline P -o small.nir`: finds a small model that still fails.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -10,15 +10,15 @@ use netc_testgen::reduce::{Verdict, reduce};
 use crate::args::ReduceArgs;
 use crate::error::{CliError, Result};
 use crate::input::{self, Tables};
-use crate::interrupt::{INTERRUPTED, patiently};
+use crate::interrupt::{INTERRUPTED, defer_interrupt};
 use crate::judge::{Extent, Judge, Wrong};
 use crate::pipeline;
 use crate::{program, text};
 
-/// How often a model is tried to see whether its failure comes and goes.
+/// How many times to run the model to see whether its failure is intermittent.
 const PROBES: u32 = 5;
 
-/// How often a program is tried where it does.
+/// How many times to run each program if it is.
 const TRIES: u32 = 8;
 
 pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<()> {
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<()> {
     let shows = |module: &Module| -> Result<Option<Wrong>> {
         for _ in 0..tries {
             if let Some(found) = judge.judge(module, extent)?.wrong.filter(|found| found.kind() == kind) {
-                // Whatever ends this process, the smallest so far is in its place.
+                // Keep the smallest program so far on disk, in case this process is killed.
                 program::write(module, "", &args.output)?;
                 return Ok(Some(found));
             }
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<()> {
         Ok(None)
     };
     let mut failed = None;
-    let reduced = patiently(|| {
+    let reduced = defer_interrupt(|| {
         reduce(&model.module, session.dialects(), &mut |module| match shows(module) {
             _ if INTERRUPTED.load(Ordering::Relaxed) => Verdict::Stop,
             Ok(Some(found)) => {
@@ -59,10 +59,10 @@ pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<()> {
     });
     program::write(&reduced.module, "", &args.output)?;
     if reduced.stopped {
-        text::note("stopped early: this is the smallest program so far");
+        text::note("interrupted: wrote the smallest program so far");
     }
     if let Some(error) = failed {
-        text::note(&format!("some programs could not be judged, the last because: {}", error.chain()));
+        text::note(&format!("some programs could not be judged; the last error is: {}", error.chain()));
     }
     let ops = |module: &Module| text::count(module.num_ops(), "op");
     text::print(&format!(
@@ -77,12 +77,15 @@ pub(crate) fn run(args: &ReduceArgs, tables: &Tables) -> Result<()> {
 
 fn refuse_target(path: &Path, model: &Model) -> Result<()> {
     if path.extension().is_none_or(|e| e != "nir") {
-        return Err(CliError::Usage(format!("`{}`: the result is a program: expected x.nir", path.display())));
+        return Err(CliError::Usage(format!(
+            "cannot write `{}`: the result is a program, so the name must end in .nir",
+            path.display()
+        )));
     }
     Ok(model.refuse_input(path)?)
 }
 
-/// What is wrong with the model, and how often to try: several times where it is not wrong each time.
+/// The failure of the model, and how many times to run each program: several times if the failure is intermittent.
 fn probe(judge: &Judge<'_>, module: &Module, extent: Extent, tries: Option<u32>) -> Result<(Wrong, u32)> {
     let probes = tries.unwrap_or(PROBES);
     let mut seen = Vec::new();
@@ -93,13 +96,13 @@ fn probe(judge: &Judge<'_>, module: &Module, extent: Extent, tries: Option<u32>)
     let Some(wrong) = seen.into_iter().next() else {
         judge.compares(module)?;
         return Err(CliError::input(format!(
-            "nothing is wrong: the failure is not there in {}",
+            "there is no failure to reduce: none occurred in {}",
             text::count_of(probes as usize, "try", "tries")
         )));
     };
     if shown == probes as usize {
         return Ok((wrong, tries.unwrap_or(1)));
     }
-    text::note(&format!("the failure comes and goes: it is there in {shown} of {probes} tries"));
+    text::note(&format!("the failure is intermittent: it occurred in {shown} of {probes} tries"));
     Ok((wrong, tries.unwrap_or(TRIES)))
 }

@@ -1,4 +1,4 @@
-//! `netc repro FILE`: run again what failed.
+//! `netc repro FILE`: reruns a failed pass.
 
 use netc_pass::Fuel;
 
@@ -13,7 +13,7 @@ pub(crate) fn run(args: &ReproArgs, tables: &Tables) -> Result<()> {
     let saved = Reproducer::read(&args.file)?;
     let version = env!("CARGO_PKG_VERSION");
     if saved.version != version {
-        text::note(&format!("the reproducer was written by netc {}, this is {version}", saved.version));
+        text::note(&format!("netc {} wrote this reproducer; this is netc {version}", saved.version));
     }
     let library = LayerArgs { layers: saved.layers.iter().map(Into::into).collect(), allowed: args.allowed.clone() };
     let session = tables.session(&library, Some(&args.limits))?;
@@ -29,10 +29,10 @@ pub(crate) fn run(args: &ReproArgs, tables: &Tables) -> Result<()> {
         layers: saved.layers,
     };
     pipeline::run(&mut model.module, &settings, &session)?;
-    text::print(&format!("`{pipeline}` does what it should, where it failed: {}\n", saved.failure))
+    text::print(&format!("`{pipeline}` no longer fails. The reproducer recorded: {}\n", saved.failure))
 }
 
-/// What is looked at: what failed, and no new reproducer in the place of the one that is there.
+/// Repeats the check that failed. A new failure overwrites the reproducer.
 fn watch(values: bool, args: &ReproArgs) -> WatchArgs {
     WatchArgs {
         print_ir_before: Vec::new(),

@@ -1,4 +1,4 @@
-//! `netc run MODEL --input x.npy -o y.npz`: execute a model.
+//! `netc run MODEL --input x.npy -o y.npz`: runs a model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &RunArgs, tables: &Tables) -> Result<()> {
     let tensors = match files {
         Some(tensors) => tensors,
         None => {
-            text::note(&format!("no --input is given, so the inputs are random, with seed {}", args.random.seed));
+            text::note(&format!("no --input is given: using random inputs with seed {}", args.random.seed));
             executable.random_inputs(args.random.random())?
         }
     };
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &RunArgs, tables: &Tables) -> Result<()> {
     }
 }
 
-/// Refuses a target that cannot be written, before the model runs.
+/// Checks the output path before the model runs.
 fn check_target(path: &Path, model: &Model, args: &RunArgs, outputs: usize) -> Result<()> {
     model.refuse_input(path)?;
     for given in &args.inputs {
@@ -57,30 +57,33 @@ fn check_target(path: &Path, model: &Model, args: &RunArgs, outputs: usize) -> R
     match path.extension().and_then(|e| e.to_str()) {
         Some("npz") => Ok(()),
         Some("npy") if outputs == 1 => Ok(()),
-        Some("npy") => Err(CliError::Usage(format!("the model gives {outputs} outputs: write them to x.npz"))),
-        _ => Err(CliError::Usage(format!("`{}`: expected x.npz, or x.npy for a single output", path.display()))),
+        Some("npy") => Err(CliError::Usage(format!("the model has {outputs} outputs: write them to x.npz"))),
+        _ => Err(CliError::Usage(format!(
+            "cannot write `{}`: expected x.npz, or x.npy for a single output",
+            path.display()
+        ))),
     }
 }
 
-/// The inputs in the order of the parameters. Each is given once, and no other.
+/// Reads the inputs, in the order of the parameters. Each must be given exactly once.
 fn read_inputs(given: &[String], func: &Func) -> Result<Vec<Tensor>> {
     let names: Vec<&str> = func.params.iter().map(|p| &*p.name).collect();
     let mut files: BTreeMap<&str, &str> = BTreeMap::new();
     for argument in given {
         let (name, file) = split_argument(argument, &names)?;
         if files.insert(name, file).is_some() {
-            return Err(CliError::Usage(format!("the input `{name}` is given twice")));
+            return Err(CliError::Usage(format!("input `{name}` is given twice")));
         }
     }
     if let Some(name) = names.iter().find(|name| !files.contains_key(*name)) {
-        let hint = format!("add --input {name}=FILE; {}", inputs_of_model(&names));
-        return Err(CliError::Usage(format!("the model's input `{name}` is not given: {hint}")));
+        let hint = format!("add `--input {name}=FILE`; {}", inputs_of_model(&names));
+        return Err(CliError::Usage(format!("input `{name}` is missing: {hint}")));
     }
     let read = |name: &&str| read(files[*name]);
     inputs::fit(func, names.iter().map(read).collect::<Result<_, _>>()?).map_err(CliError::from_error)
 }
 
-/// The name and the file of an input that is given as `NAME=FILE`, or as `FILE` where the model has one input.
+/// Parses `NAME=FILE`, or `FILE` if the model has one input.
 fn split_argument<'a>(argument: &'a str, names: &[&'a str]) -> Result<(&'a str, &'a str)> {
     let known = |name: &str| names.contains(&name);
     // A path may contain `=`: the part before it is a name only if the model has such an input.
@@ -93,7 +96,7 @@ fn split_argument<'a>(argument: &'a str, names: &[&'a str]) -> Result<(&'a str, 
         ))),
         (None, [only]) => Ok((only, argument)),
         (None, _) => Err(CliError::Usage(format!(
-            "say which input `{argument}` is: --input NAME={argument}; {}",
+            "the model has several inputs: use `--input NAME={argument}`; {}",
             inputs_of_model(names)
         ))),
     }
@@ -110,13 +113,13 @@ fn inputs_of_model(names: &[&str]) -> String {
 
 fn read(file: &str) -> Result<Tensor> {
     if Path::new(file).extension().is_some_and(|e| e == "npz") {
-        let note = "is an archive of arrays, and an input is one array: unpack it and give its member x.npy";
+        let note = "is an archive of arrays, and an input is one array: unpack it and pass a .npy file";
         return Err(CliError::Usage(format!("`{file}` {note}")));
     }
     npy::read(Path::new(file)).map_err(CliError::from_error)
 }
 
-/// Writes outputs to a target that was checked.
+/// Writes outputs to a path that [`check_target`] accepted.
 fn write(path: &Path, outputs: &[(&str, &Tensor)]) -> Result<()> {
     let single = path.extension().is_some_and(|e| e == "npy");
     let mut files = Outputs::next_to(path)?;
@@ -140,10 +143,10 @@ fn summary(outputs: &[(&str, &Tensor)]) -> String {
             row
         })
         .collect();
-    table(&["output", "type", ">least", ">greatest", ">mean", ">NaN"], &rows)
+    table(&["output", "type", ">min", ">max", ">mean", ">NaN"], &rows)
 }
 
-/// The least, the greatest and the mean of the numbers that are not NaN, if there are any, and how many are NaN.
+/// The minimum, maximum and mean of the numbers that are not NaN, if there are any, and the count of NaNs.
 fn statistics(numbers: impl Iterator<Item = f64>) -> (Option<[f64; 3]>, u64) {
     let (mut least, mut greatest, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
     let (mut count, mut nans) = (0u64, 0);

@@ -1,4 +1,4 @@
-//! `netc zoo`: the built-in architectures.
+//! `netc zoo`: the built-in models.
 
 use crate::error::Result;
 use crate::text::{self, table};
@@ -6,8 +6,5 @@ use crate::text::{self, table};
 pub(crate) fn run() -> Result<()> {
     let rows: Vec<Vec<String>> =
         netc_zoo::ZOO.iter().map(|m| vec![format!("zoo:{}", m.name), m.summary.into()]).collect();
-    text::print(&format!(
-        "{}\nWeights are random, always from the same seed.\n",
-        table(&["model", "what it is"], &rows)
-    ))
+    text::print(&format!("{}\nWeights are random, with a fixed seed.\n", table(&["model", "description"], &rows)))
 }

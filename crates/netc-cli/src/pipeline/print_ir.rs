@@ -1,4 +1,4 @@
-//! `--print-ir-...`: the program between passes, whole or as what differs.
+//! `--print-ir-...`: prints the program between passes, in full or as a diff.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ pub(super) struct IrPrinter {
     after_change: bool,
     format: PrintIr,
     folder: Option<PathBuf>,
-    /// The program before the pass that runs.
+    /// The program before the current pass.
     last: String,
 }
 
@@ -34,7 +34,7 @@ impl IrPrinter {
         if let Some(folder) = &args.print_ir_dir {
             make_folder(folder).map_err(|e| cannot_write(folder, e))?;
         }
-        // A folder without a choice of passes is a folder of all.
+        // A folder without a selection of passes gets all of them.
         let chosen = args.print_ir_after_all
             || args.print_ir_after_change
             || !args.print_ir_before.is_empty()
@@ -78,7 +78,7 @@ impl Observer for IrPrinter {
             self.last = print(event.module);
         }
         if asked {
-            // A folder that cannot be written is told after the pass.
+            // `after` reports a folder that cannot be written.
             let _ = self.emit(event, "before", &self.last);
         }
     }
@@ -99,7 +99,7 @@ impl Observer for IrPrinter {
     }
 }
 
-/// What differs between two programs, as a unified diff.
+/// The unified diff of two programs.
 pub(crate) fn diff(before: &str, after: &str) -> String {
     TextDiff::from_lines(before, after).unified_diff().context_radius(3).to_string()
 }

@@ -1,11 +1,11 @@
-//! What a pipeline did, as tables and as JSON.
+//! The record of a pipeline as tables and as JSON.
 
 use netc_pass::{Record, thousands};
 use serde_json::{Value, json};
 
 use crate::text::table;
 
-/// The seconds of each step.
+/// The time of each step in seconds.
 pub(super) fn timing(record: &Record) -> String {
     let row = |step: &Record, name: String| {
         vec![name, format!("{:.4}", step.time.as_secs_f64()), format!("{:.4}", step.overhead.as_secs_f64())]
@@ -13,7 +13,7 @@ pub(super) fn timing(record: &Record) -> String {
     tree(record, &["timing", ">seconds", ">checking"], &row)
 }
 
-/// The ops, rewrites and counts of each step.
+/// The ops, rewrites and counters of each step.
 pub(super) fn stats(record: &Record) -> String {
     let row = |step: &Record, name: String| {
         let counts = step.counts.iter().map(|(what, n)| format!("{} {what}", thousands(*n))).collect::<Vec<_>>();

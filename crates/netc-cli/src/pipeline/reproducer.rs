@@ -1,6 +1,6 @@
-//! Reproducers: a program and what to run on it, written when a pass fails.
+//! Reproducers: a program and the pass that fails on it.
 //!
-//! A reproducer is a program with a header of `; key: value` lines, so it is also read wherever a program is.
+//! A reproducer is a `.nir` program with a header of `; key: value` comments, so every command can read it.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::args::{RandomArgs, VerifyEach};
 use crate::error::{CliError, Result};
 use crate::program;
 
-/// What shows a failure again.
+/// A program with the pipeline that fails on it.
 pub(crate) struct Reproducer {
     pub(crate) version: String,
     pub(crate) pipeline: String,
@@ -23,12 +23,12 @@ pub(crate) struct Reproducer {
     pub(crate) fuel: Option<u64>,
     pub(crate) values: bool,
     pub(crate) random: RandomArgs,
-    /// The text of the program, or the reason why there is none.
+    /// The program, or the reason why there is none.
     program: Result<Module, String>,
 }
 
 impl Reproducer {
-    /// The pass that failed on the program that it was given: what the passes before it make of `original`, once more.
+    /// Reruns the passes before the failed one on `original` to recover the program on which it failed.
     pub(super) fn of(failed: &FailedPass, original: &Module, settings: &Settings<'_>, session: &Session) -> Self {
         let mut module = original.clone();
         let (ran, burnt) = run_quietly(&mut module, settings.pipeline, session, settings.fuel, failed.number);
@@ -75,7 +75,7 @@ impl Reproducer {
             .collect();
         let find = |key: &str| lines.iter().find(|(k, _)| *k == key).map(|(_, v)| (*v).to_string());
         let need = |key: &str| {
-            let missing = || format!("`{shown}` is no reproducer: it has no line `; {key}: ...` at its start");
+            let missing = || format!("`{shown}` is not a reproducer: its header has no line `; {key}: ...`");
             find(key).ok_or_else(|| CliError::input(missing()))
         };
         let values = find("values");
@@ -89,7 +89,7 @@ impl Reproducer {
             fuel: find("fuel").and_then(|n| n.parse().ok()),
             values: values.is_some(),
             random: RandomArgs { seed: number("seed").unwrap_or(0), batch: number("batch").unwrap_or(1) },
-            program: Err("the program is not read with the header".into()),
+            program: Err("only the header was read".into()),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! `--verify-each=values`: the program runs before and after each pass.
+//! `--verify-each=values`: runs the program before and after each pass and compares the outputs.
 
 use netc_exec::Tensor;
 use netc_ir::Module;
@@ -11,15 +11,15 @@ use crate::error::{CliError, Result};
 use crate::progress::Progress;
 use crate::report::verdict;
 
-/// Runs the program between passes on the same inputs, and rejects the pass that changes an output.
+/// Runs the program between passes on the same inputs and rejects a pass that changes an output.
 pub(super) struct ValueCheck<'a> {
     session: &'a Session,
     random: &'a RandomArgs,
-    /// What the program computes before the pass that runs; nothing after a pass was rejected.
+    /// The program before the current pass and its outputs; `None` after a rejected pass.
     last: Option<Ran>,
 }
 
-/// A program that ran.
+/// A program, its inputs and its outputs.
 struct Ran {
     executable: Executable,
     inputs: Vec<Tensor>,
@@ -33,14 +33,14 @@ impl Ran {
 }
 
 impl<'a> ValueCheck<'a> {
-    /// Runs `module` before the first pass: where it cannot be run, no pass is to blame.
+    /// Runs `module` before the first pass, so that a program that cannot run is not blamed on a pass.
     pub(super) fn new(session: &'a Session, random: &'a RandomArgs, module: &Module) -> Result<Self> {
         let mut check = Self { session, random, last: None };
         check.last = Some(check.run(module, None)?);
         Ok(check)
     }
 
-    /// Runs `module` on `inputs`, or on random ones.
+    /// Runs `module` on `inputs`, or on random inputs.
     fn run(&self, module: &Module, inputs: Option<&[Tensor]>) -> Result<Ran> {
         let given = inputs.map_or(Given::Random(self.random.batch), Given::Tensors);
         let executable = Executable::new(self.session, module, given)?;
@@ -63,7 +63,7 @@ impl<'a> ValueCheck<'a> {
         if found.passed() {
             return Ok(after);
         }
-        Err(CliError::Verification(format!("changes values (a bug of the pass): {}", verdict(&found))))
+        Err(CliError::Verification(format!("the pass has a bug and changes outputs: {}", verdict(&found))))
     }
 }
 

@@ -7,14 +7,15 @@ use netc_ir::{ElemType, Number};
 use crate::error::kernel::Result;
 use crate::value::{Element, Value, allocate, for_element};
 
-/// `x` with elements of type `elem`. To a float: rounded to the nearest. From a float to an integer: toward zero,
-/// to the nearest that is in range, NaN to 0. From integer to integer: wrapping. To `bool`: whether it is not 0. Narrow floats
-/// of a byte are converted too.
+/// Converts the elements of `x` to `elem`.
+///
+/// Conversion to a float rounds to nearest. From a float to an integer it rounds toward zero and saturates; NaN becomes
+/// 0. Between integers it wraps. To `bool` it tests for not 0. One-byte floats are supported in both directions.
 pub(super) fn cast(x: &Value, elem: ElemType) -> Result<Value> {
     let from = x.elem();
     match (from, elem) {
         _ if from == elem => Ok(x.clone()),
-        // The types that halves are computed in, both ways.
+        // Fast paths between halves and `f32`, in which they are computed.
         (ElemType::F16, ElemType::F32) => convert(x, elem, f16::to_f32),
         (ElemType::BF16, ElemType::F32) => convert(x, elem, bf16::to_f32),
         (ElemType::F32, ElemType::F16) => convert(x, elem, f16::from_f32),
@@ -23,13 +24,12 @@ pub(super) fn cast(x: &Value, elem: ElemType) -> Result<Value> {
         (ElemType::I64, ElemType::Narrow(_)) => to_bytes(x, elem, |x: i64| Number::Int(x.into())),
         (ElemType::F64, _) => narrow(x, elem, Number::Float),
         (ElemType::I64, _) => narrow(x, elem, |x: i64| Number::Int(x.into())),
-        // Through the widest type of the kind, which holds every element.
+        // Go through `f64` or `i64`, which hold every element exactly.
         _ => cast(&widen(x)?, elem),
     }
 }
 
-/// Integers `x` of type `i64` as integers of type `elem`: those out of range become the lowest or the highest. Floats as
-/// [`cast`] makes them.
+/// Converts `i64` to a narrower integer type by saturating. Other element types convert as in [`cast`].
 pub(super) fn saturating(x: &Value, elem: ElemType) -> Result<Value> {
     let (lowest, highest) = match elem {
         ElemType::U8 => (0, i64::from(u8::MAX)),
@@ -52,7 +52,7 @@ pub(super) fn saturating(x: &Value, elem: ElemType) -> Result<Value> {
     cast(&convert(x, x.elem(), |x: i64| x.clamp(lowest, highest))?, elem)
 }
 
-/// `x` as `f64` or `i64`, exactly.
+/// Converts `x` to `f64` or `i64`, exactly.
 fn widen(x: &Value) -> Result<Value> {
     let to_f64 = |number| if let Number::Float(x) = number { x } else { 0.0 };
     let to_i64 = |number| if let Number::Int(n) = number { n as i64 } else { 0 };
@@ -74,7 +74,7 @@ fn narrow<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -
     for_element!(elem, U => convert(x, elem, |x: T| U::from_number(number(x))))
 }
 
-/// Numbers as elements of a type that has a byte for each.
+/// Converts to an element type of one byte.
 fn to_bytes<T: Element>(x: &Value, elem: ElemType, number: impl Fn(T) -> Number) -> Result<Value> {
     let data = x.slice::<T>()?;
     let mut out: Vec<u8> = allocate(data.len(), &x.ty())?;

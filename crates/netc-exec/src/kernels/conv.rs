@@ -1,6 +1,6 @@
-//! Convolution: windows are copied into the rows of a matrix (im2col), which is multiplied with the kernel.
+//! Convolution: copies windows into the rows of a matrix (im2col) and multiplies that matrix by the kernel.
 //!
-//! A kernel of one element is a plain product, and small groups are weighted sums of the elements of windows.
+//! A 1x1 kernel is a plain matrix product. Small groups are computed directly, as weighted sums over the windows.
 
 use netc_ir::{Layout, Window};
 
@@ -12,14 +12,14 @@ use super::shape;
 use crate::error::kernel::Result;
 use crate::value::{Value, Word, allocate, for_word};
 
-/// Elements of the matrix of windows that exist at a time: bounds the memory of large images.
+/// Maximum elements of the im2col matrix at a time. Bounds the memory of large images.
 pub(super) const CHUNK: usize = 1 << 21;
 
-/// Channels times filters of a group up to which its windows are summed up one by one: gathering them for products of
-/// matrices so small takes longer.
+/// Maximum channels times filters of a group that is computed directly. For such small matrices, im2col takes longer
+/// than the product saves.
 const SMALL_GROUP: usize = 1 << 10;
 
-/// The convolution of `x` with a kernel of shape `spatial..., in/groups, out`. `dims` is the result's shape.
+/// Convolves `x` with a kernel of shape `[spatial..., in / groups, out]`. `dims` is the shape of the result.
 pub(super) fn conv(x: &Value, kernel: &Value, window: &Window, groups: u64, dims: &[usize]) -> Result<Value> {
     let last = to_channels_last(x, window.layout)?;
     let out = channels_last_dims(dims, window.layout);
@@ -27,7 +27,7 @@ pub(super) fn conv(x: &Value, kernel: &Value, window: &Window, groups: u64, dims
     from_channels_last(&y, window.layout)
 }
 
-/// `x` with its channels as the last axis.
+/// Permutes `x` from `layout` to channels-last.
 pub(super) fn to_channels_last(x: &Value, layout: Layout) -> Result<Value> {
     let rank = x.dims().len();
     match layout {
@@ -36,7 +36,7 @@ pub(super) fn to_channels_last(x: &Value, layout: Layout) -> Result<Value> {
     }
 }
 
-/// `x`, whose channels are the last axis, in the order of `layout`.
+/// Permutes the channels-last tensor `x` to `layout`.
 pub(super) fn from_channels_last(x: &Value, layout: Layout) -> Result<Value> {
     let rank = x.dims().len();
     match layout {
@@ -45,7 +45,7 @@ pub(super) fn from_channels_last(x: &Value, layout: Layout) -> Result<Value> {
     }
 }
 
-/// Extents in the order of `layout`, channels last.
+/// Permutes extents from `layout` to channels-last.
 pub(super) fn channels_last_dims(dims: &[usize], layout: Layout) -> Vec<usize> {
     match layout {
         Layout::ChannelsLast => dims.to_vec(),
@@ -76,7 +76,8 @@ fn conv_last(x: &Value, kernel: &Value, window: &Window, groups: usize, out: &[u
     grouped(x, &w, &g, per_group)?.reshape(out)
 }
 
-/// The convolution with kernels `w` of shape `[groups, taps * per_group, filters / groups]`, as rows of filters.
+/// Convolves with kernels `w` of shape `[groups, taps * per_group, filters / groups]`. The result has shape
+/// `[rows, filters]`.
 fn grouped(x: &Value, w: &Value, g: &Geometry, per_group: usize) -> Result<Value> {
     let [groups, depth, width] = [w.dims()[0], w.dims()[1], w.dims()[2]];
     let rows = g.batch * g.outputs;
@@ -106,7 +107,8 @@ fn grouped(x: &Value, w: &Value, g: &Geometry, per_group: usize) -> Result<Value
     })
 }
 
-/// The windows of `n` output elements from `start` on, one per row, over channels `first..first + channels`.
+/// The im2col matrix of the `n` output elements from `start`: one window per row, of the channels
+/// `first..first + channels`.
 fn patches<W: Word>(
     x: &Value,
     g: &Geometry,
@@ -117,7 +119,7 @@ fn patches<W: Word>(
     let all = x.dims().last().copied().unwrap_or(1);
     let data = x.words::<W>()?;
     let mut out: Vec<W> = zeroed(n * depth, x)?;
-    // What windows cover of a line of the input lies together in both.
+    // With all channels and no dilation, a window's elements along a line are contiguous in the input and in the row.
     let whole = channels == all && g.step() == 1;
     for_each_row(&mut out, depth, depth, &|i, row| {
         let (batch, place) = ((start + i) / g.outputs, (start + i) % g.outputs);
@@ -133,18 +135,18 @@ fn patches<W: Word>(
     Value::from_words(x.elem(), &[n, depth], out)
 }
 
-/// Whether the windows of such groups are summed up faster than gathered: a few channels and filters, or filters that fill
-/// registers.
+/// Whether direct summation beats im2col for groups of this size: few channels and few filters, or a number of filters
+/// that fills registers.
 fn is_small(per_group: usize, width: usize) -> bool {
     per_group * width <= SMALL_GROUP && (width <= 16 || width.is_multiple_of(4))
 }
 
-/// Whether no weight is infinite or not a number, so that it makes 0 of a 0.
+/// Whether all weights are finite, so that padding contributes exactly 0.
 fn is_finite(kernel: &Value) -> Result<bool> {
     for_arith!(kernel.elem(), T => Ok(kernel.slice::<T>()?.iter().all(|w| w.is_finite())))
 }
 
-/// The convolution with a finite kernel, as sums over the windows: what lies in padding adds nothing.
+/// Convolves with a finite kernel by summing over the windows. Padding is skipped.
 fn direct<T: Arith>(x: &Value, kernel: &Value, g: &Geometry, groups: usize, filters: usize) -> Result<Value> {
     let width = filters / groups;
     match width {
@@ -186,7 +188,7 @@ fn in_blocks<T: Arith, const W: usize>(
 ) -> Result<Value> {
     let [per_group, width] = [kernel.num_elements() / (g.taps() * filters), filters / groups];
     let channels = per_group * groups;
-    // The weights of a block lie together.
+    // Make the weights of a block contiguous.
     let packed = kernel.reshape(&[g.taps() * per_group, filters / W, W])?;
     let packed = shape::permute(&packed, &[1, 0, 2])?;
     let (data, packed) = (x.slice::<T>()?, packed.slice::<T>()?);

@@ -1,37 +1,37 @@
-//! What an op takes, by the types of its operands and of its result alone.
+//! Memory and work of an op, estimated from the types of its operands and its result.
 
 use netc_ir::{CoreOp, Layout, OpClass, Type, Window};
 
 use super::conv::CHUNK;
 use super::wide::computed_in;
 
-/// The memory and work of an op, not counting its operands and its result.
+/// The temporary memory and the work of an op. Operands and result are not included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Demand {
-    /// Bytes that it needs while it runs, about: copies in another order or type, and windows.
+    /// Approximate temporary bytes: copies in another layout or type, and windows.
     pub(crate) bytes: u64,
-    /// Multiply-accumulates, or other operations on elements.
+    /// Multiply-accumulates, or comparable operations on elements.
     pub(crate) work: u64,
 }
 
-/// Bytes that a window keeps for each place along an axis.
+/// Bytes per window position along an axis.
 const SPAN: u64 = 24;
 
-/// Bytes that a large product keeps for each row of 512 columns.
+/// Bytes that a large product needs per row and [`COLUMNS`] columns.
 const ROW: u64 = 24;
 const COLUMNS: u64 = 512;
 
-/// Multiply-accumulates of a product in the time that it takes to visit one element of a window.
+/// Work of visiting one element of a pooling window, in multiply-accumulates of a product.
 const VISIT: u64 = 64;
 
-/// What `op` takes for operands and a result of these types, which are fixed.
+/// Estimates `op` for operands and a result of these fixed types.
 pub(crate) fn demand(op: &CoreOp, operands: &[&Type], result: &Type) -> Demand {
     let own = operands.first().map_or(result.elem, |ty| ty.elem);
     let wide = computed_in(op, own);
     let size = wide.unwrap_or(own).size();
     let (x, y) = (operands.first().map_or(0, |ty| count(ty)), count(result));
     let all = operands.iter().fold(0, |all: u64, ty| all.saturating_add(count(ty)));
-    // Operands and result in the type that the op is computed in.
+    // Copies of operands and result in the type that the op is computed in.
     let widened = if wide.is_some() { product(&[all.saturating_add(y), size]) } else { 0 };
     let moved = |window: &Window| match window.layout {
         Layout::ChannelsLast => 0,
@@ -52,7 +52,7 @@ pub(crate) fn demand(op: &CoreOp, operands: &[&Type], result: &Type) -> Demand {
                 Layout::ChannelsLast => 1,
                 Layout::ChannelsFirst => 2,
             };
-            // Windows are cut to the input.
+            // No window sees more than the input.
             let input = operands.first().map_or_else(Vec::new, |ty| extents(ty));
             let taps: Vec<u64> = size.iter().zip(input.iter().skip(spatial)).map(|(k, n)| *k.min(n)).collect();
             (moved(window), places(), product(&[y, product(&taps), VISIT]))
@@ -60,16 +60,16 @@ pub(crate) fn demand(op: &CoreOp, operands: &[&Type], result: &Type) -> Demand {
         (CoreOp::MatMul, _) => {
             let (depth, n) = (last(operands.first()), last(operands.get(1)));
             let rows = y / n.max(1);
-            // Where the right operand has a batch, both are repeated to it.
+            // If the right operand has a batch, both are broadcast to it.
             let batched = operands.get(1).is_some_and(|ty| count(ty) > depth.saturating_mul(n));
             let repeated = product(&[rows, depth]).saturating_add(product(&[batch(result), depth, n]));
             (if batched { repeated } else { 0 }, product(&[rows, n.div_ceil(COLUMNS), ROW]), product(&[y, depth]))
         }
         (CoreOp::Sort { .. }, _) => (last(operands.first()), 0, x.saturating_mul(u64::from(x.max(1).ilog2()) + 1)),
-        // The indices become numbers of 8 bytes, and then places.
+        // The indices are copied twice, at 8 bytes each: as `i64` and as `usize`.
         (CoreOp::Gather(_), _) => (0, product(&[operands.get(1).map_or(0, |ty| count(ty)), 16]), y),
         (CoreOp::Cast(_), _) => (0, product(&[x, 8]), y),
-        // Each axis in turn.
+        // Padding one axis after the other needs an intermediate tensor.
         (CoreOp::Pad { .. }, _) => (y, 0, y),
         (CoreOp::CumSum(_), _) => (0, product(&[x, 8]), y),
         (_, OpClass::Reduction) => (x, 0, x),
@@ -97,7 +97,7 @@ fn last(ty: Option<&&Type>) -> u64 {
     ty.and_then(|ty| extents(ty).last().copied()).unwrap_or(1)
 }
 
-/// Elements of the axes before the last two.
+/// The product of the extents before the last two.
 fn batch(ty: &Type) -> u64 {
     let dims = extents(ty);
     product(&dims[..dims.len().saturating_sub(2)])
@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// What the last op of a program takes.
+    /// Checks the demand of the last op of a program.
     #[track_caller]
     fn check(program: &str, bytes: u64, work: u64) {
         let module = parse(&format!("netc 1\nfunc @main({program} }}")).unwrap();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_are_cut_to_the_input() {
+    fn windows_count_at_most_the_input() {
         let pool = "size = [65536, 65536], strides = [1, 1], padding = \"same\"";
         check(
             &format!("%x: f32[1,2,3,1]) -> (%y) {{ %y = max_pool(%x) {{{pool}}} : f32[1,2,3,1]"),

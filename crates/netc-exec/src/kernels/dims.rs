@@ -1,4 +1,4 @@
-//! The extents of an op as numbers.
+//! Resolves the symbolic extents of an op to numbers.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use netc_ir::{Bindings, CoreOp, Dim, Type};
 use crate::error::KernelError;
 use crate::error::kernel::Result;
 
-/// The op with its own extents as numbers.
+/// Resolves the extents in the attributes of `op`.
 pub(super) fn with_known_dims<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Result<Cow<'a, CoreOp>> {
     Ok(if let CoreOp::Reshape(dims) = op {
         let count = operands.first().and_then(|ty| ty.num_elements());
@@ -23,7 +23,7 @@ fn known(dim: &Dim, bindings: &Bindings) -> Result<Dim> {
     dim.eval(bindings).map(Dim::Known).ok_or_else(|| KernelError::Unbound { dim: dim.to_string() })
 }
 
-/// The shape as numbers. One extent whose symbols have no value is what the `count` elements leave for it.
+/// Resolves a shape of `count` elements. One extent with unbound symbols may be inferred from `count`.
 fn known_shape(dims: &[Dim], count: Option<u64>, bindings: &Bindings) -> Result<Vec<Dim>> {
     let values: Vec<Option<u64>> = dims.iter().map(|d| d.eval(bindings)).collect();
     let rest = values.iter().flatten().try_fold(1u64, |n, d| n.checked_mul(*d)).filter(|n| *n > 0);
@@ -40,7 +40,7 @@ fn known_shape(dims: &[Dim], count: Option<u64>, bindings: &Bindings) -> Result<
     dims.iter().zip(values).map(fill).collect()
 }
 
-/// Whether a symbol of `dim` has no value.
+/// Whether `dim` has unbound symbols.
 pub(crate) fn has_free_symbols(dim: &Dim, bindings: &Bindings) -> bool {
     dim.substitute(&|symbol| bindings.get(symbol).map(|n| Dim::Known(*n))).known().is_none()
 }

@@ -1,4 +1,4 @@
-//! Ops that treat each element alone, with broadcasting.
+//! Elementwise ops, with broadcasting.
 
 use std::cmp::Ordering;
 
@@ -13,7 +13,7 @@ use crate::error::KernelError;
 use crate::error::kernel::Result;
 use crate::value::{Element, Value, allocate, for_word};
 
-/// A function of one tensor.
+/// Computes a unary op.
 pub(super) fn unary(f: Unary, x: &Value) -> Result<Value> {
     match x.elem() {
         ElemType::F32 => unary_float::<f32>(f, x),
@@ -49,7 +49,7 @@ fn map<T: Element>(x: &Value, f: impl Fn(T) -> T) -> Result<Value> {
 fn unary_float<T: Real>(f: Unary, x: &Value) -> Result<Value> {
     let data = x.slice::<T>()?;
     let mut out: Vec<T> = zeroed(data.len(), x)?;
-    // The rest of a row.
+    // Full tasks in parallel, then the remainder.
     let (rows, last) = out.split_at_mut(data.len() / TASK * TASK);
     try_for_each_row(rows, TASK, TASK, &|i, row| {
         row.copy_from_slice(&data[i * TASK..][..TASK]);
@@ -62,7 +62,7 @@ fn unary_float<T: Real>(f: Unary, x: &Value) -> Result<Value> {
 
 macro_rules! unary_in_place {
     ($name:ident, $t:ty, $elem:expr, $erf:path) => {
-        /// Replaces elements by what the function makes of them.
+        /// Applies the function to each element in place.
         pub(super) fn $name(f: Unary, x: &mut [$t]) -> Result<()> {
             match f {
                 Unary::Neg => each(x, |x| -x),
@@ -89,7 +89,7 @@ macro_rules! unary_in_place {
                 Unary::Sin => each(x, <$t>::sin),
                 Unary::Cos => each(x, <$t>::cos),
                 Unary::Tanh => each(x, <$t>::tanh),
-                // The exponential is of a number of at most 0, so it does not overflow.
+                // The exponent is at most 0, so `exp` does not overflow.
                 Unary::Sigmoid => each(x, |x| {
                     let e = (-x.abs()).exp();
                     if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
@@ -134,8 +134,8 @@ fn unary_integer(f: Unary) -> Result<fn(i64) -> i64> {
     })
 }
 
-/// A function of two tensors. On truth values, `add` and `max` are `or`, `mul` and `min` are `and`; on integers,
-/// `and` and `or` are bitwise.
+/// Computes a binary op. On booleans, `add` and `max` mean `or`, `mul` and `min` mean `and`. On integers, `and` and
+/// `or` are bitwise.
 pub(super) fn binary(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     match (a.elem(), f) {
         (ElemType::Bool, _) => binary_bool(f, a, b, dims),
@@ -176,7 +176,7 @@ fn binary_bits(f: Binary, a: &Value, b: &Value, dims: &[usize]) -> Result<Value>
     zip(a, b, dims, a.elem(), bits)
 }
 
-/// A comparison; a NaN is unequal to everything and in no order.
+/// Computes a comparison. A NaN is unequal to everything; all ordered comparisons with it are false.
 pub(super) fn compare(f: Compare, a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     for_arith!(a.elem(), T => match f {
         Compare::Eq => zip(a, b, dims, ElemType::Bool, |a: T, b: T| u8::from(a.partial_cmp(&b) == Some(Ordering::Equal))),
@@ -188,7 +188,7 @@ pub(super) fn compare(f: Compare, a: &Value, b: &Value, dims: &[usize]) -> Resul
     })
 }
 
-/// `f` of the elements of `a` and `b`, repeated to the shape `dims`.
+/// Applies `f` to the elements of `a` and `b`, broadcast to the shape `dims`.
 fn zip<T: Element, U: Element>(
     a: &Value,
     b: &Value,
@@ -210,7 +210,7 @@ fn zip<T: Element, U: Element>(
     Value::from_vec(elem, dims, out)
 }
 
-/// `a` where the condition holds, else `b`.
+/// Takes elements of `a` where the condition is true, and of `b` elsewhere.
 pub(super) fn select([condition, a, b]: [&Value; 3], dims: &[usize]) -> Result<Value> {
     let mask = condition.slice::<u8>()?;
     for_word!(a.elem(), W => {

@@ -1,4 +1,4 @@
-//! Extents as elements, and elements as extents.
+//! Ops that turn extents into elements and elements into extents.
 
 use netc_ir::ElemType;
 
@@ -14,7 +14,7 @@ pub(super) fn dim(x: &Value, axis: u64) -> Result<Value> {
     Value::from_vec(ElemType::I64, &[], vec![i64::try_from(extent).unwrap_or(i64::MAX)])
 }
 
-/// The numbers 0 to n - 1.
+/// The numbers `0..n`.
 pub(super) fn iota(dims: &[usize]) -> Result<Value> {
     let count = dims.iter().product();
     let mut numbers = allocate(count, &netc_ir::Type::fixed(ElemType::I64, &[count as u64]))?;
@@ -22,7 +22,7 @@ pub(super) fn iota(dims: &[usize]) -> Result<Value> {
     Value::from_vec(ElemType::I64, dims, numbers)
 }
 
-/// How many numbers an `iota` makes of the scalar `n`. Where its extent is known, that must be `expected`.
+/// The extent of an `iota` with the scalar operand `n`. It must equal `expected`, if given.
 pub(crate) fn count(n: &Value, expected: Option<u64>) -> Result<u64> {
     if !n.elem().is_int() {
         return Err(KernelError::Element { elem: n.elem() });
@@ -36,7 +36,7 @@ pub(crate) fn count(n: &Value, expected: Option<u64>) -> Result<u64> {
     }
 }
 
-/// The only operand that is read. The others carry symbols.
+/// The first operand, the only one whose elements are read. The others only carry symbols.
 pub(super) fn first<'v>(operands: &[&'v Value]) -> Result<&'v Value> {
     one(operands.get(..1).unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! Where sliding windows lie: which of a window's elements fall into the input, for every output element.
+//! Geometry of sliding windows: for every output element, which window elements fall inside the input.
 
 use netc_ir::{MAX_RANK, Padding, Window};
 
@@ -9,7 +9,7 @@ use crate::value::allocate;
 /// The windows over the spatial axes of a channels-last tensor.
 pub(super) struct Geometry {
     axes: Vec<Axis>,
-    /// Extent of the first axis.
+    /// The batch size.
     pub(super) batch: usize,
     /// Elements of the input per batch entry and channel.
     pub(super) inputs: usize,
@@ -24,23 +24,23 @@ struct Axis {
     /// Elements of the window.
     taps: usize,
     dilation: usize,
-    /// One for each element of the output.
+    /// One span per output element.
     spans: Vec<Span>,
 }
 
-/// The elements of one window that fall into the input.
+/// The elements of one window that fall inside the input.
 #[derive(Clone, Copy)]
 struct Span {
-    /// The first such element of the window.
+    /// The first such element.
     tap: usize,
-    /// How many there are.
+    /// The number of such elements.
     count: usize,
-    /// Where the first lies in the input.
+    /// The input position of the first.
     at: usize,
 }
 
 impl Geometry {
-    /// Windows of the extents `taps` over an input of the extents `dims`, channels last, that give `out`.
+    /// Windows of the extents `taps` over an input of the channels-last shape `dims`, for a result of shape `out`.
     pub(super) fn new(dims: &[usize], taps: &[u64], window: &Window, out: &[usize]) -> Result<Self> {
         let (batch, spatial) = (dims[0], &dims[1..dims.len() - 1]);
         let out = &out[1..out.len() - 1];
@@ -48,21 +48,21 @@ impl Geometry {
         Ok(Self { axes, batch, inputs: spatial.iter().product(), outputs: out.iter().product() })
     }
 
-    /// Whether every output element sees exactly the input element at its own place.
+    /// Whether every output element sees exactly the input element at its own position.
     pub(super) fn is_identity(&self) -> bool {
         let own = |(i, s): (usize, &Span)| s.count == 1 && s.at == i;
         self.axes.iter().all(|a| a.taps == 1 && a.spans.len() == a.extent && a.spans.iter().enumerate().all(own))
     }
 
-    /// Calls `f` with the number of a window element and its place in the input, for all elements of the window of
-    /// the output element `place` that fall into the input. Both count in row-major order over the spatial axes.
+    /// Visits the window of the output element `place`: calls `f` with the index of each window element inside the
+    /// input and its input position. Both are row-major over the spatial axes.
     pub(super) fn for_each_tap(&self, place: usize, mut f: impl FnMut(usize, usize)) {
         let step = self.step();
         self.for_each_run(place, |tap, at, n| (0..n).for_each(|i| f(tap.wrapping_add(i), at + i * step)));
     }
 
-    /// The same by runs along the last axis: calls `f` with the first element of each and with how many there are. Their
-    /// places lie [`step`](Self::step) apart.
+    /// Like [`for_each_tap`](Self::for_each_tap), but in runs along the last axis: calls `f` with the index and
+    /// position of the first element and the length of the run. The positions of a run are [`step`](Self::step) apart.
     pub(super) fn for_each_run(&self, place: usize, mut f: impl FnMut(usize, usize, usize)) {
         match self.axes.len() {
             0..=FEW_SPATIAL => self.runs::<FEW_SPATIAL>(place, &mut f),
@@ -70,12 +70,12 @@ impl Geometry {
         }
     }
 
-    /// Elements of a window.
+    /// The number of elements of a window.
     pub(super) fn taps(&self) -> usize {
         self.axes.iter().fold(1, |all, axis| all.saturating_mul(axis.taps))
     }
 
-    /// From one element of a window to the next along the last axis.
+    /// The distance between neighbouring window elements along the last axis.
     pub(super) fn step(&self) -> usize {
         self.axes.last().map_or(1, |axis| axis.dilation)
     }
@@ -103,7 +103,7 @@ impl Geometry {
     }
 }
 
-/// As many spatial axes as most windows have at most.
+/// Number of spatial axes that covers nearly all windows.
 const FEW_SPATIAL: usize = 3;
 
 fn axis(extent: usize, taps: u64, window: &Window, i: usize, out: usize) -> Result<Axis> {
@@ -112,7 +112,7 @@ fn axis(extent: usize, taps: u64, window: &Window, i: usize, out: usize) -> Resu
     let low = match &window.padding {
         Padding::Valid => 0,
         Padding::Explicit(pads) => i128::from(pads[i].0),
-        // An odd element goes to the end.
+        // An odd element of padding goes to the end.
         Padding::Same => ((out as i128 - 1) * stride + (k - 1) * dilation + 1 - n).max(0) / 2,
     };
     let span = |place: usize| {
@@ -122,7 +122,7 @@ fn axis(extent: usize, taps: u64, window: &Window, i: usize, out: usize) -> Resu
         if end <= first {
             return Span { tap: 0, count: 0, at: 0 };
         }
-        // Both ends lie in the input, whose extent is a `usize`.
+        // Both ends are inside the input, whose extent is a `usize`.
         Span { tap: first as usize, count: (end - first) as usize, at: (base + first * dilation) as usize }
     };
     let mut spans = allocate(out, &netc_ir::Type::fixed(netc_ir::ElemType::U64, &[out as u64]))?;

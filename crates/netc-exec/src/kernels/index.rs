@@ -1,4 +1,4 @@
-//! Ops whose result takes elements from computed places: gather and pad.
+//! Ops that read elements at computed positions: gather and pad.
 
 use netc_ir::{ElemType, PadMode};
 
@@ -8,7 +8,7 @@ use crate::error::KernelError;
 use crate::error::kernel::Result;
 use crate::value::{Value, allocate, for_word};
 
-/// The slices of `x` along `axis` at `indices`. An index outside of the axis is an error.
+/// Gathers the slices of `x` along `axis` at `indices`. An index out of range is an error.
 pub(super) fn gather(x: &Value, indices: &Value, axis: u64, dims: &[usize]) -> Result<Value> {
     let (outer, n, inner) = around(x.dims(), axis);
     let places = places(indices, n)?;
@@ -26,7 +26,7 @@ pub(super) fn gather(x: &Value, indices: &Value, axis: u64, dims: &[usize]) -> R
     })
 }
 
-/// The indices as places in an axis of `extent` elements.
+/// Checks the indices against an axis of `extent` elements.
 fn places(indices: &Value, extent: usize) -> Result<Vec<usize>> {
     if indices.elem().is_float() {
         return Err(KernelError::Element { elem: indices.elem() });
@@ -43,7 +43,7 @@ fn places(indices: &Value, extent: usize) -> Result<Vec<usize>> {
     Ok(out)
 }
 
-/// `x` with a border, added to one axis after the other.
+/// Pads `x`, one axis after the other.
 pub(super) fn pad(x: &Value, amounts: &[(u64, u64)], mode: PadMode, value: f64) -> Result<Value> {
     let mut padded = x.clone();
     for (axis, (low, high)) in amounts.iter().enumerate().filter(|(_, amount)| **amount != (0, 0)) {
@@ -72,7 +72,7 @@ fn pad_axis(x: &Value, axis: usize, [low, high]: [usize; 2], mode: PadMode, valu
     })
 }
 
-/// The row that the border repeats at `row` of the result, if it does not hold a constant.
+/// The row of the input to copy to `row` of the result; `None` for the constant.
 fn source(row: usize, low: usize, n: usize, mode: PadMode) -> Option<usize> {
     let last = n.saturating_sub(1);
     if (low..low + n).contains(&row) {
@@ -87,7 +87,7 @@ fn source(row: usize, low: usize, n: usize, mode: PadMode) -> Option<usize> {
     }
 }
 
-/// A tensor of one element, the number as that type; of `bool`, whether it is not 0.
+/// A tensor of one element, converted to `elem`.
 fn filled(elem: ElemType, value: f64) -> Result<Value> {
     cast(&Value::from_vec(ElemType::F64, &[1], vec![value])?, elem)
 }

@@ -1,4 +1,4 @@
-//! Matrix products. Large ones of floats are computed by [blocks](super::product), all others row by row.
+//! Matrix products. Large products of floats are computed in [blocks](super::product), all others row by row.
 
 use netc_ir::ElemType;
 use rayon::prelude::*;
@@ -10,7 +10,7 @@ use super::shape;
 use crate::error::kernel::Result;
 use crate::value::{Value, allocate, for_word};
 
-/// The product over the last two axes, batched over the others, which broadcast. `dims` is the result's shape.
+/// Multiplies over the last two axes; the other axes are a batch and broadcast. `dims` is the shape of the result.
 pub(super) fn matmul(a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     let (batch, m, n) = split(dims);
     let (batch_a, _, k) = split(a.dims());
@@ -18,7 +18,7 @@ pub(super) fn matmul(a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     if k == 0 || dims.contains(&0) {
         return zeros(a, dims);
     }
-    // One right-hand side for all: the batches are rows of one matrix.
+    // With one right operand for the whole batch, the batch is one matrix with more rows.
     if count(batch_b) == 1 && count(batch_a) == count(batch) {
         return product(a, b, [1, count(batch) * m, k, n])?.reshape(dims);
     }
@@ -27,7 +27,7 @@ pub(super) fn matmul(a: &Value, b: &Value, dims: &[usize]) -> Result<Value> {
     product(&a, &b, [count(batch), m, k, n])?.reshape(dims)
 }
 
-/// The product of `a`, of shape `[rows, k]`, and `b`, of shape `[k, n]`.
+/// Multiplies `a`, of shape `[rows, k]`, by `b`, of shape `[k, n]`.
 pub(super) fn matrix_product(a: &Value, b: &Value) -> Result<Value> {
     let ((_, m, _), (_, _, n)) = (split(a.dims()), split(b.dims()));
     matmul(a, b, &[m, n])
@@ -37,7 +37,7 @@ fn count(dims: &[usize]) -> usize {
     dims.iter().product()
 }
 
-/// The extents of the batch, and of the two axes of the matrices.
+/// Splits a shape into the extents of the batch and the two matrix extents.
 fn split(dims: &[usize]) -> (&[usize], usize, usize) {
     match dims {
         [batch @ .., m, n] => (batch, *m, *n),
@@ -50,7 +50,7 @@ pub(super) fn zeros(like: &Value, dims: &[usize]) -> Result<Value> {
     for_word!(like.elem(), W => Value::from_words(like.elem(), dims, zeroed::<W>(count(dims), like)?))
 }
 
-/// `batch` products of `[m, k]` with `[k, n]`; none of the four is 0.
+/// Computes `batch` products of `[m, k]` by `[k, n]`. No extent is 0.
 fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Result<Value> {
     let elem = a.elem();
     if !is_small([batch, m, k, n]) {
@@ -87,7 +87,7 @@ fn product(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Result<Value> 
     })
 }
 
-/// `batch` products of floats, by blocks.
+/// Computes `batch` products of floats in blocks.
 fn large<T: Arith + Lanes>(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -> Result<Value> {
     let mut out: Vec<T> = zeroed(batch * m * n, a)?;
     let pairs = a.slice::<T>()?.chunks_exact(m * k).zip(b.slice::<T>()?.chunks_exact(k * n));
@@ -97,30 +97,33 @@ fn large<T: Arith + Lanes>(a: &Value, b: &Value, [batch, m, k, n]: [usize; 4]) -
     Value::from_vec(a.elem(), &[batch, m, n], out)
 }
 
-/// Elements that are computed in one step, about.
+/// Approximate number of elements computed in one step.
 const LANES: usize = 4;
 
-/// Rows up to which each weight is read once, for all of them.
+/// Maximum rows of a product that reads each weight once for all rows.
 const FEW_ROWS: usize = 8;
 
-/// Parts that the sums for few rows have at most.
+/// Maximum parallel parts of a product with few rows.
 const PARTS: usize = 8;
 
-/// Steps up to which blocks are not worth what it takes to pack them.
+/// Maximum steps of a product that is too small to repay packing its blocks.
 const SMALL: usize = 1 << 16;
 
-/// About how many steps a product takes.
+/// Approximate number of steps of a product.
 fn steps(m: usize, k: usize, n: usize) -> usize {
     m.saturating_mul(k).saturating_mul(n.div_ceil(LANES))
 }
 
-/// Whether the products are computed faster row by row.
+/// Whether the products are faster row by row than in blocks.
 fn is_small([batch, m, k, n]: [usize; 4]) -> bool {
     steps(m, k, n) <= SMALL || batch == 1 && m <= FEW_ROWS && n >= 16 * LANES
 }
 
-/// Adds the product of few rows `x` and the matrix `y` to `out`. Parts of the sums, each over weights that lie together,
-/// are tasks; how many depends on nothing but the extents. They hold no more elements than the matrix.
+/// Adds the product of a few rows `x` and the matrix `y` to `out`.
+///
+/// Parallel tasks compute partial sums, each over a contiguous part of the weights. The number of parts depends only on
+/// the extents, so the result does not depend on the number of threads. The partial sums together have at most as many
+/// elements as the matrix.
 fn few_rows<T: Arith>(x: &[T], y: &[T], [k, n]: [usize; 2], out: &mut [T], like: &Value) -> Result<()> {
     let parts = (steps(x.len() / k, k, n) / TASK).min(y.len() / out.len()).clamp(1, PARTS);
     let depth = k.div_ceil(parts).next_multiple_of(4);
@@ -142,12 +145,13 @@ fn few_rows<T: Arith>(x: &[T], y: &[T], [k, n]: [usize; 2], out: &mut [T], like:
     Ok(())
 }
 
-/// The rows of results, of `n` elements, with those of `k` elements that they are made of.
+/// Pairs the rows of `out`, of `n` elements, with the rows of `x`, of `k` elements.
 fn rows<'a, T>(x: &'a [T], out: &'a mut [T], k: usize, n: usize) -> Vec<(&'a mut [T], &'a [T])> {
     out.chunks_exact_mut(n).zip(x.chunks_exact(k)).collect()
 }
 
-/// Adds to each row of `n` elements the product of a row with the matrix `y`, whose rows are added one after the other.
+/// Adds the product of each row with the matrix `y` to its result row of `n` elements. Terms are added in the order of
+/// the rows of `y`.
 fn accumulate<T: Arith>(rows: &mut [(&mut [T], &[T])], y: &[T], n: usize) {
     let (fours, rest) = y.split_at(y.len() / n / 4 * 4 * n);
     for (i, y) in fours.chunks_exact(4 * n).enumerate() {
@@ -168,7 +172,7 @@ fn accumulate<T: Arith>(rows: &mut [(&mut [T], &[T])], y: &[T], n: usize) {
     }
 }
 
-/// Fills a new vector with zeros.
+/// A new vector of zeros.
 pub(super) fn zeroed<T: Clone + Default>(count: usize, like: &Value) -> Result<Vec<T>> {
     let mut out = allocate(count, &like.ty())?;
     out.resize(count, T::default());

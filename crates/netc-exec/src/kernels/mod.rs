@@ -1,10 +1,12 @@
-//! What each core op computes. The planner knows [`run`] alone, so kernels can be replaced one by one.
+//! The kernels of the core ops. A run calls only [`run`], so kernels can be replaced one by one.
 //!
-//! Shapes are checked before a kernel starts, by inferring the type of the result from the extents at hand: a
-//! kernel may rely on the constraints of its op. Operands and results are contiguous. Kernels that calculate exist for
-//! `f32`, `f64` and `i64`: `f16` and `bf16` are computed in `f32` and rounded once, at the end of the op, and `i16`, `i32`,
-//! `u8` and `u32` in `i64`, whose results wrap to theirs. There is no arithmetic for `i8`, `u16` and `u64`, and no function of one
-//! tensor for unsigned integers. Kernels that move elements exist once per size. A [`Tail`] is several ops on one tensor, in place.
+//! Before a kernel starts, shapes are checked by inferring the result type from the actual extents, so a kernel may
+//! rely on the constraints of its op. Operands and results are contiguous.
+//!
+//! Arithmetic kernels exist for `f32`, `f64` and `i64`. `f16` and `bf16` are computed in `f32` and rounded once, at the
+//! end of the op. `i16`, `i32`, `u8` and `u32` are computed in `i64` and wrap. `i8`, `u16` and `u64` have no
+//! arithmetic, and unsigned integers have no unary ops. Kernels that move elements exist once per element size. A
+//! [`Tail`] applies several ops to one tensor in place.
 
 mod cast;
 mod conv;
@@ -48,28 +50,28 @@ use operands::{one, take};
 pub(crate) use tail::{Source, Tail, TailOp};
 use wide::{computed_in, is_extreme};
 
-/// The op with its extents as numbers, and the type of its result on operands of the fixed types `operands`.
+/// Resolves the extents of `op` and infers its result type for operands of the fixed types `operands`.
 pub(crate) fn typed<'a>(op: &'a CoreOp, operands: &[&Type], bindings: &Bindings) -> Result<(Cow<'a, CoreOp>, Type)> {
     let op = with_known_dims(op, operands, bindings)?;
     let ty = infer(&Module::new(), &op, operands)?;
     Ok((op, ty))
 }
 
-/// The result of `op` on `operands`, with symbols as `bindings` says.
+/// Computes `op` on `operands`, with symbols bound by `bindings`.
 pub(crate) fn run(op: &CoreOp, operands: &[&Value], bindings: &Bindings) -> Result<Value> {
     let types: Vec<Type> = operands.iter().map(|v| v.ty()).collect();
     let (op, ty) = typed(op, &types.iter().collect::<Vec<_>>(), bindings)?;
     let dims = extents(&ty)?;
     compute(&op, operands, &dims, ty.elem).map_err(|error| {
-        // Whatever did not fit, the op is known by its result.
+        // Name the result type, whichever allocation failed.
         let is_memory = matches!(error, KernelError::Memory { .. });
         if is_memory { KernelError::Memory { ty: ty.to_string() } } else { error }
     })
 }
 
-/// The result of `op`, whose elements are of type `elem`. It is computed in a wider type where there is one.
+/// Computes `op` with a result of element type `elem`, in a wider type if the element type needs one.
 fn compute(op: &CoreOp, operands: &[&Value], dims: &[usize], elem: ElemType) -> Result<Value> {
-    // Loops over the other axes could take forever. Indices are checked even if they choose nothing.
+    // An empty result needs no loops over its other axes, which may be huge. `gather` still checks its indices.
     if dims.contains(&0) && !matches!(op, CoreOp::Gather(_)) {
         return for_word!(elem, W => Value::from_words::<W>(elem, dims, Vec::new()));
     }
@@ -81,7 +83,7 @@ fn compute(op: &CoreOp, operands: &[&Value], dims: &[usize], elem: ElemType) -> 
     if is_extreme(op) { cast::saturating(&result, elem) } else { cast::cast(&result, elem) }
 }
 
-/// Whether the result of `op` has the elements of its operand, in the same memory.
+/// Whether the result of `op` shares the memory of its operand.
 pub(crate) fn is_shared(op: &CoreOp) -> bool {
     matches!(op, CoreOp::Reshape(_))
 }
@@ -89,7 +91,7 @@ pub(crate) fn is_shared(op: &CoreOp) -> bool {
 fn dispatch(op: &CoreOp, operands: &[&Value], dims: &[usize]) -> Result<Value> {
     match op {
         CoreOp::Constant(literal) => Value::from_literal(literal),
-        // Weights are constants of the plan; here there is no module to find them in.
+        // The plan resolves weights; a kernel has no module to look them up in.
         CoreOp::Weight(_) => Err(KernelError::Unresolved { op: op.name() }),
         CoreOp::Unary(f) => elementwise::unary(*f, one(operands)?),
         CoreOp::Binary(f) => {

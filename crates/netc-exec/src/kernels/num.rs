@@ -1,28 +1,28 @@
-//! Arithmetic of the types that ops are computed in: `f32`, `f64` and `i64`. All others are [widened](super::run) to these.
+//! Arithmetic of `f32`, `f64` and `i64`, the types that ops are computed in. Others are [widened](super::run) to these.
 
 use crate::error::KernelError;
 use crate::value::Element;
 
-/// A type with arithmetic. Integers wrap around; nothing panics.
+/// A type with arithmetic. Integers wrap; no method panics.
 pub(super) trait Arith: Element {
-    /// What sums and products are kept in: floats in `f64`, integers in `i128`.
+    /// The accumulator of sums and products: `f64` for floats, `i128` for integers.
     type Acc: Copy;
-    /// The sum of nothing.
+    /// The empty sum.
     const ZERO: Self::Acc;
-    /// The product of nothing.
+    /// The empty product.
     const ONE: Self::Acc;
-    /// The element that is not larger than any other.
+    /// The lowest element: negative infinity for floats.
     const LOWEST: Self;
-    /// The element that is not smaller than any other.
+    /// The highest element: infinity for floats.
     const HIGHEST: Self;
 
     /// `sum + x`.
     fn sum(sum: Self::Acc, x: Self) -> Self::Acc;
     /// `product * x`.
     fn product(product: Self::Acc, x: Self) -> Self::Acc;
-    /// The sum or product as an element.
+    /// Converts an accumulator to an element.
     fn from_acc(acc: Self::Acc) -> Self;
-    /// `sum / n`, for integers rounded toward zero.
+    /// `sum / n`; integers round toward zero.
     fn mean(sum: Self::Acc, n: usize) -> Result<Self, KernelError>;
     /// `a + b`.
     fn plus(self, b: Self) -> Self;
@@ -30,25 +30,25 @@ pub(super) trait Arith: Element {
     fn minus(self, b: Self) -> Self;
     /// `a * b`.
     fn times(self, b: Self) -> Self;
-    /// `a / b`, for integers rounded toward zero; `b` is then not 0.
+    /// `a / b`; integers round toward zero, and an integer `b` must not be 0.
     fn over(self, b: Self) -> Self;
-    /// `a^b`; an integer `b` is not negative.
+    /// `a^b`; an integer `b` must not be negative.
     fn power(self, b: Self) -> Self;
-    /// Whether it is not a number.
+    /// Whether this is NaN.
     fn is_nan(self) -> bool;
-    /// Whether it is a number and not infinite.
+    /// Whether this is neither NaN nor infinite.
     fn is_finite(self) -> bool;
     /// Checks that `over` is defined for every divisor.
     fn check_divisors(divisors: &[Self]) -> Result<(), KernelError>;
     /// Checks that `power` is defined for every exponent.
     fn check_exponents(exponents: &[Self]) -> Result<(), KernelError>;
 
-    /// The larger; a NaN if one is.
+    /// The larger of the two; NaN if either is NaN.
     fn larger(self, b: Self) -> Self {
         if self > b || self.is_nan() { self } else { b }
     }
 
-    /// The smaller; a NaN if one is.
+    /// The smaller of the two; NaN if either is NaN.
     fn smaller(self, b: Self) -> Self {
         if self < b || self.is_nan() { self } else { b }
     }
@@ -170,7 +170,8 @@ fn power_mod(base: i64, exponent: i64) -> i64 {
     result
 }
 
-/// Runs the expression with `$T` the type that elements are computed in; an error for types that are not computed in.
+/// Evaluates the expression with `$T` as the arithmetic type; an error for element types without arithmetic of their
+/// own.
 macro_rules! for_arith {
     ($elem:expr, $T:ident => $body:expr) => {
         match $elem {

@@ -1,4 +1,4 @@
-//! The operands of an op, as many as it takes.
+//! Checks the number of operands of an op.
 
 use netc_ir::InferError;
 

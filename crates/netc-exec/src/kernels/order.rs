@@ -1,4 +1,4 @@
-//! Sorting.
+//! The kernel of `sort`.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use super::reduce::around;
 use crate::error::kernel::Result;
 use crate::value::{Element, Value, allocate};
 
-/// The elements along `axis` in ascending or descending order. A NaN counts as larger than every number.
+/// Sorts the elements along `axis` in ascending or descending order. NaN is larger than every number.
 pub(super) fn sort(x: &Value, axis: u64, descending: bool) -> Result<Value> {
     let (outer, n, inner) = around(x.dims(), axis);
     for_arith!(x.elem(), T => {

@@ -10,9 +10,10 @@ use super::rows::{for_each_row, try_for_each_row};
 use crate::error::kernel::Result;
 use crate::value::{Value, allocate};
 
-/// The largest element, or the mean, of each window, of the elements that lie in `x`.
+/// Pools each window by maximum or mean. Padding does not count.
 ///
-/// A window without any gives the lowest number, and a mean that is not a number.
+/// The maximum of a window entirely in padding is the lowest number of the type. The mean is NaN, or an error for
+/// integers.
 pub(super) fn pool(kind: Pool, x: &Value, size: &[u64], window: &Window, dims: &[usize]) -> Result<Value> {
     let last = to_channels_last(x, window.layout)?;
     let out = channels_last_dims(dims, window.layout);

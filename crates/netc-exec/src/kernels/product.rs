@@ -1,10 +1,10 @@
-//! Products of matrices of floats: blocks that stay in the cache, made of tiles that stay in registers.
+//! Matrix products of floats, in cache-sized blocks of register-sized tiles.
 //!
-//! The scheme is that of K. Goto and R. van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, ACM TOMS 34(3),
+//! The scheme follows K. Goto and R. van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, ACM TOMS 34(3),
 //! 2008: both operands are packed in the order in which tiles read them. Each element is a chain of fused multiply-adds
-//! over [`DEPTH`] terms at a time, in order. So its bits depend on its row and column alone: not on the vectors of the
-//! processor, nor on the number of threads. Which products are computed this way depends on the extents: a batch of
-//! another size may round differently.
+//! in a fixed order, over [`DEPTH`] terms at a time. Its bits depend on its row and its column, but not on the vector
+//! width or the number of threads. The extents decide which products use this scheme, so another batch size may round
+//! differently.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -12,31 +12,31 @@ use rayon::prelude::*;
 use crate::error::kernel::Result;
 use crate::value::{Value, allocate};
 
-/// Rows of a block. Its part of the left operand fits into the second level of the cache.
+/// Rows of a block. Its part of the left operand fits into the L2 cache.
 const ROWS: usize = 192;
 
 /// Columns of a block.
 const COLUMNS: usize = 512;
 
-/// Terms that are added up in registers before they are added to the result.
+/// Terms that are accumulated in registers before they are added to the result.
 const DEPTH: usize = 256;
 
-/// More lanes than a tile is wide.
+/// An upper bound of the width of a tile, in lanes.
 const MAX_WIDTH: usize = 64;
 
-/// A float with vectors.
+/// A float type with SIMD vectors.
 pub(super) trait Lanes: Copy + Default + Send + Sync {
-    /// As many as a register holds.
+    /// The vector that fills a register.
     type Vector<S: Simd>: Copy;
-    /// The number in each lane.
+    /// `x` in every lane.
     fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
     /// `a * b + c`, rounded once.
     fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
     /// `a + b`.
     fn add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// The numbers as vectors, without those at the end that fill none.
+    /// Views the numbers as vectors, without the incomplete one at the end.
     fn vectors<S: Simd>(numbers: &[Self]) -> &[Self::Vector<S>];
-    /// The mutable version.
+    /// The mutable version of [`Self::vectors`].
     fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
 }
 
@@ -71,8 +71,8 @@ macro_rules! lanes {
 lanes!(f32, f32s, splat_f32s, mul_add_f32s, add_f32s, as_simd_f32s, as_mut_simd_f32s);
 lanes!(f64, f64s, splat_f64s, mul_add_f64s, add_f64s, as_simd_f64s, as_mut_simd_f64s);
 
-/// Adds the product of `a`, of shape `[m, k]`, and `b`, of shape `[k, n]`, to `out`, of shape `[m, n]`; no extent is 0.
-/// `like` is what an error calls the result.
+/// Adds the product of `a`, of shape `[m, k]`, and `b`, of shape `[k, n]`, to `out`, of shape `[m, n]`. No extent is 0.
+/// A memory error names the type of `like`.
 pub(super) fn add_product<T: Lanes>(a: &[T], b: &[T], [k, n]: [usize; 2], out: &mut [T], like: &Value) -> Result<()> {
     let mut blocks = Vec::new();
     for (rows, a) in out.chunks_mut(ROWS * n).zip(a.chunks(ROWS * k)) {
@@ -86,7 +86,7 @@ pub(super) fn add_product<T: Lanes>(a: &[T], b: &[T], [k, n]: [usize; 2], out: &
     blocks.into_par_iter().try_for_each(|block| Arch::new().dispatch(block))
 }
 
-/// The rows and columns of a result that one task computes.
+/// The rows and columns of the result that one task computes.
 struct Block<'a, T> {
     /// The rows of the left operand.
     a: &'a [T],
@@ -96,24 +96,24 @@ struct Block<'a, T> {
     n: usize,
     /// The first column.
     first: usize,
-    /// The columns of each row.
+    /// The columns of the block in each of its rows.
     out: Vec<&'a mut [T]>,
     like: &'a Value,
 }
 
-// Everything below is inlined into this function, which is compiled once for each set of vector instructions.
+// Everything below is inlined into this function, which is compiled once per instruction set.
 impl<T: Lanes> WithSimd for Block<'_, T> {
     type Output = Result<()>;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
-        // The sums of a tile, a row of the right operand and a number of the left one are in registers at once.
+        // The sums of a tile, one row of the right operand and one number of the left must fit into registers.
         if S::REGISTER_COUNT >= 32 { self.run::<S, 12, 2>(simd) } else { self.run::<S, 6, 2>(simd) }
     }
 }
 
 impl<T: Lanes> Block<'_, T> {
-    /// Computes the block by tiles of `M` rows and `V` vectors.
+    /// Computes the block in tiles of `M` rows and `V` vectors.
     #[inline(always)]
     fn run<S: Simd, const M: usize, const V: usize>(mut self, simd: S) -> Result<()> {
         let width = V * size_of::<T::Vector<S>>() / size_of::<T>();
@@ -138,7 +138,7 @@ impl<T: Lanes> Block<'_, T> {
         Ok(())
     }
 
-    /// Zeros for so many rows or columns of a packed operand.
+    /// Allocates a packed operand of `count` rows or columns, filled with zeros.
     #[inline(always)]
     fn room(&self, count: usize) -> Result<Vec<T>> {
         let count = count * DEPTH.min(self.k);
@@ -147,7 +147,7 @@ impl<T: Lanes> Block<'_, T> {
         Ok(room)
     }
 
-    /// Packs `depth` columns of the left operand from `start` on: for each `M` rows their columns one after the other.
+    /// Packs `depth` columns of the left operand from `start`, column by column in panels of `M` rows.
     #[inline(always)]
     fn pack_left<const M: usize>(&self, start: usize, depth: usize, left: &mut [T]) {
         let rows = self.a.chunks_exact(self.k).map(|row| &row[start..start + depth]);
@@ -157,8 +157,8 @@ impl<T: Lanes> Block<'_, T> {
         }
     }
 
-    /// Packs rows of the right operand from `start` on: for each `width` columns their rows one after the other. What
-    /// is missing at the last column is 0.
+    /// Packs rows of the right operand from `start`, row by row in panels of `width` columns. The last panel is padded
+    /// with zeros.
     #[inline(always)]
     fn pack_right(&self, start: usize, columns: usize, width: usize, right: &mut [T]) {
         let depth = right.len() / columns.next_multiple_of(width);
@@ -172,7 +172,7 @@ impl<T: Lanes> Block<'_, T> {
     }
 }
 
-/// The sums of the products of `M` packed rows and `V` vectors of packed columns.
+/// Multiplies `M` packed rows by `V` vectors of packed columns.
 #[inline(always)]
 fn tile<T: Lanes, S: Simd, const M: usize, const V: usize>(simd: S, a: &[T], b: &[T]) -> [[T::Vector<S>; V]; M] {
     let mut sums = [[T::splat(simd, T::default()); V]; M];
@@ -186,7 +186,7 @@ fn tile<T: Lanes, S: Simd, const M: usize, const V: usize>(simd: S, a: &[T], b: 
     sums
 }
 
-/// Adds a row of a tile to elements of the result, which are fewer at the last column.
+/// Adds a row of a tile to the result. `row` is shorter than the tile at the last column.
 #[inline(always)]
 fn add<T: Lanes, S: Simd, const V: usize>(simd: S, sums: &[T::Vector<S>; V], row: &mut [T]) {
     let width = V * size_of::<T::Vector<S>>() / size_of::<T>();

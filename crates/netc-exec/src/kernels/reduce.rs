@@ -1,4 +1,4 @@
-//! Reductions over axes, and running sums.
+//! Reductions over axes, and cumulative sums.
 
 use netc_ir::Reduce;
 
@@ -7,10 +7,10 @@ use super::shape;
 use crate::error::kernel::Result;
 use crate::value::{Value, allocate};
 
-/// The reduction of `x` over `axes`, of the shape `dims`. Sums and products of floats are kept in `f64`.
+/// Reduces `x` over `axes` to the shape `dims`. Sums and products of floats accumulate in `f64`.
 ///
-/// Over no elements: the sum is 0, the product 1, the largest the lowest number, the smallest the highest, and the
-/// mean not a number.
+/// Over no elements the sum is 0, the product 1, the maximum the lowest number of the type and the minimum the highest.
+/// The mean is NaN, or an error for integers.
 pub(super) fn reduce(kind: Reduce, x: &Value, axes: &[u64], dims: &[usize]) -> Result<Value> {
     let reduced = |i: &usize| axes.contains(&(*i as u64));
     let all = 0..x.dims().len();
@@ -39,7 +39,7 @@ fn fold<T: Arith>(kind: Reduce, row: &[T]) -> Result<T> {
     })
 }
 
-/// The sums of the elements up to each, along `axis`.
+/// Cumulative sums along `axis`, each including its own element.
 pub(super) fn cumsum(x: &Value, axis: u64) -> Result<Value> {
     let (outer, n, inner) = around(x.dims(), axis);
     for_arith!(x.elem(), T => {
@@ -60,7 +60,7 @@ pub(super) fn cumsum(x: &Value, axis: u64) -> Result<Value> {
     })
 }
 
-/// Elements before an axis, along it, and after it.
+/// The products of the extents before, at and after an axis.
 pub(super) fn around(dims: &[usize], axis: u64) -> (usize, usize, usize) {
     let axis = axis as usize;
     (dims[..axis].iter().product(), dims[axis], dims[axis + 1..].iter().product())

@@ -1,36 +1,36 @@
-//! Tensors that are repeated to a shape, read block by block.
+//! Reads a broadcast tensor block by block.
 
 use super::strided::broadcast_strides;
 use super::tail::Other;
 
-/// A tensor as if it had a larger shape.
+/// A tensor broadcast to a larger shape.
 pub(super) struct Repeated<'a, T> {
     data: &'a [T],
     kind: Kind<T>,
 }
 
 enum Kind<T> {
-    /// It has that shape.
+    /// The tensor already has the shape.
     Whole,
-    /// It has one element.
+    /// The tensor has one element.
     One,
     Strided(Strided<T>),
 }
 
-/// The last block that was read is kept: where the next is the same, as with a bias, it is not put together again.
+/// Caches the last block, so that a tensor that repeats within every block, such as a bias, is assembled once.
 struct Strided<T> {
-    /// The axes, those that go on from one another made one.
+    /// The extents, with adjacent axes merged where their strides allow it.
     dims: Vec<usize>,
     strides: Vec<usize>,
-    /// After so many elements the elements repeat.
+    /// The number of elements after which the elements repeat.
     period: usize,
     block: Vec<T>,
-    /// Where in the period the kept block begins.
+    /// The start of the cached block, modulo the period.
     start: usize,
 }
 
 impl<'a, T: Copy> Repeated<'a, T> {
-    /// The tensor of the shape `own`, repeated to `dims`, read in blocks of up to `most` elements.
+    /// Broadcasts a tensor of shape `own` to `dims`, for blocks of up to `most` elements.
     pub(super) fn new(data: &'a [T], own: &[usize], dims: &[usize], most: usize) -> Self {
         let kind = match data.len() {
             1 => Kind::One,
@@ -40,7 +40,7 @@ impl<'a, T: Copy> Repeated<'a, T> {
         Self { data, kind }
     }
 
-    /// After so many elements the elements repeat.
+    /// The number of elements after which the elements repeat; 1 if blocks need no assembly.
     pub(super) fn period(&self) -> usize {
         match &self.kind {
             Kind::Whole | Kind::One => 1,
@@ -48,7 +48,7 @@ impl<'a, T: Copy> Repeated<'a, T> {
         }
     }
 
-    /// The `len` elements from `start` on.
+    /// The `len` elements from `start`.
     pub(super) fn block(&mut self, start: usize, len: usize) -> Other<'_, T> {
         match &mut self.kind {
             Kind::Whole => Other::Each(&self.data[start..start + len]),
@@ -87,7 +87,7 @@ impl<T: Copy> Strided<T> {
         &self.block[..len]
     }
 
-    /// Puts the block together from runs along the last axis.
+    /// Assembles the block from runs along the last axis.
     fn fill(&mut self, data: &[T], start: usize, len: usize) {
         self.block.clear();
         let (inner, step) = (self.dims[self.dims.len() - 1], self.strides[self.strides.len() - 1]);
@@ -103,7 +103,7 @@ impl<T: Copy> Strided<T> {
         }
     }
 
-    /// Where in the tensor the element `at` of the shape is.
+    /// The offset in the tensor of the element `at` of the broadcast shape.
     fn offset(&self, at: usize) -> usize {
         let axes = self.dims.iter().zip(&self.strides).rev();
         axes.fold((at, 0), |(at, offset), (extent, stride)| (at / extent, offset + at % extent * stride)).1

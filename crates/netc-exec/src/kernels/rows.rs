@@ -1,17 +1,18 @@
-//! Loops over the rows of a tensor, on all cores.
+//! Parallel loops over the rows of a tensor.
 //!
-//! A row is computed by itself, so its bits depend on no other row and on no number of cores. The loops are compiled once
-//! per type of elements: what computes a row is called through a pointer.
+//! Rows are independent, so their bits do not depend on the number of cores. The function that computes a row is called
+//! through a pointer, so the loops are compiled once per element type.
 
 use crate::error::kernel::Result;
 use rayon::prelude::*;
 
-/// Steps that are worth a task of their own.
+/// Steps that repay a task of their own.
 pub(super) const TASK: usize = 1 << 14;
 
-/// Calls `f` with the number and the elements of each row of `len` elements of `out`; a row takes about `steps` steps.
+/// Calls `f` with the number and the elements of each row of `out`. A row has `len` elements and takes about `steps`
+/// steps.
 ///
-/// Of several errors one is returned, whichever.
+/// If several rows fail, any one of the errors is returned.
 pub(super) fn try_for_each_row<T: Send>(
     out: &mut [T],
     len: usize,
@@ -29,7 +30,7 @@ pub(super) fn try_for_each_row<T: Send>(
     out.par_chunks_mut(rows * len).enumerate().try_for_each(task)
 }
 
-/// [`try_for_each_row`] of what cannot fail.
+/// [`try_for_each_row`] for an `f` that cannot fail.
 pub(super) fn for_each_row<T: Send>(out: &mut [T], len: usize, steps: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
     let done = try_for_each_row(out, len, steps, &|i, row| {
         f(i, row);
@@ -44,7 +45,7 @@ mod tests {
     use crate::error::KernelError;
 
     #[test]
-    fn each_row_is_seen_once_with_its_number() {
+    fn each_row_is_visited_once_with_its_number() {
         for steps in [1, TASK / 3, TASK, 10 * TASK] {
             let mut out = vec![0; 3 * 1000 + 2];
             for_each_row(&mut out, 3, steps, &|i, row| row.iter_mut().for_each(|x| *x += i + 1));
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_nothing_are_none() {
-        for_each_row(&mut [0u8; 0], 0, 0, &|_, _| panic!("there is a row"));
+    fn empty_tensors_have_no_rows() {
+        for_each_row(&mut [0u8; 0], 0, 0, &|_, _| panic!("visited a row"));
     }
 }

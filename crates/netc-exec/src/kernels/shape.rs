@@ -1,4 +1,4 @@
-//! Ops that move elements and compute nothing: transpose, broadcast, slice, reverse, concat.
+//! Ops that only move elements: transpose, broadcast, slice, reverse, concat.
 
 use netc_ir::SliceAxis;
 
@@ -7,7 +7,7 @@ use super::strided::{Walk, broadcast_strides, contiguous_strides, copy};
 use crate::error::kernel::Result;
 use crate::value::{Value, allocate, for_word};
 
-/// Axis `i` of the result is axis `perm[i]` of `x`.
+/// Permutes axes: axis `i` of the result is axis `perm[i]` of `x`.
 pub(super) fn transpose(x: &Value, perm: &[u64], dims: &[usize]) -> Result<Value> {
     if perm.is_sorted() {
         return Ok(x.clone());
@@ -16,25 +16,25 @@ pub(super) fn transpose(x: &Value, perm: &[u64], dims: &[usize]) -> Result<Value
     strided(x, dims, perm.iter().map(|p| strides[*p as usize]), 0)
 }
 
-/// `x` with its axes in the order `perm`.
+/// Permutes the axes of `x` to the order `perm`.
 pub(super) fn permute(x: &Value, perm: &[usize]) -> Result<Value> {
     let dims: Vec<usize> = perm.iter().map(|p| x.dims()[*p]).collect();
     transpose(x, &perm.iter().map(|p| *p as u64).collect::<Vec<_>>(), &dims)
 }
 
-/// `x` repeated along axes of extent 1.
+/// Repeats `x` along axes of extent 1.
 pub(super) fn broadcast(x: &Value, dims: &[usize]) -> Result<Value> {
     strided(x, dims, broadcast_strides(x.dims(), dims.len()).into_iter(), 0)
 }
 
-/// Every `step`-th element from `start` on, per axis.
+/// Takes every `step`-th element from `start`, per axis.
 pub(super) fn slice(x: &Value, axes: &[SliceAxis], dims: &[usize]) -> Result<Value> {
     let strides = contiguous_strides(x.dims());
     let start = strides.iter().zip(axes).map(|(s, a)| s.wrapping_mul(a.start as isize)).fold(0, isize::wrapping_add);
     strided(x, dims, strides.iter().zip(axes).map(|(s, a)| s.wrapping_mul(a.step as isize)), start)
 }
 
-/// `x` backwards along `axes`.
+/// Reverses `x` along `axes`.
 pub(super) fn reverse(x: &Value, axes: &[u64], dims: &[usize]) -> Result<Value> {
     let flipped = |i: usize| axes.contains(&(i as u64));
     let strides = contiguous_strides(x.dims());
@@ -52,7 +52,7 @@ fn strided(x: &Value, dims: &[usize], strides: impl Iterator<Item = isize>, star
     })
 }
 
-/// `parts` one after the other along `axis`.
+/// Concatenates `parts` along `axis`.
 pub(super) fn concat(parts: &[&Value], axis: u64, dims: &[usize]) -> Result<Value> {
     let Some(first) = parts.first() else { return one(parts).cloned() };
     let outer: usize = dims[..axis as usize].iter().product();

@@ -1,8 +1,8 @@
-//! Walking over tensors by strides: the one place where broadcasting and reordering are written.
+//! Strided walks over tensors: the one implementation of broadcasting and reordering.
 
-/// A walk over the elements of a shape, in row-major order, with a place in each of `N` tensors.
+/// A walk over a shape in row-major order, with a position in each of `N` tensors.
 ///
-/// Axes that need no distinction are merged, so that the last axis is as long as possible.
+/// Adjacent axes are merged where strides allow it, to make runs along the last axis long.
 pub(super) struct Walk<const N: usize> {
     dims: Vec<usize>,
     strides: Vec<[isize; N]>,
@@ -10,7 +10,7 @@ pub(super) struct Walk<const N: usize> {
 }
 
 impl<const N: usize> Walk<N> {
-    /// Over the shape `dims`; a step along axis `i` moves by `strides[i]`.
+    /// A walk over the shape `dims`. A step along axis `i` moves by `strides[i]`.
     pub(super) fn new(dims: &[usize], strides: Vec<[isize; N]>, start: [isize; N]) -> Self {
         let mut walk = Self { dims: Vec::new(), strides: Vec::new(), start };
         for (extent, stride) in dims.iter().zip(strides).filter(|(extent, _)| **extent != 1) {
@@ -29,15 +29,15 @@ impl<const N: usize> Walk<N> {
         walk
     }
 
-    /// Over the shape `dims`, to which tensors of the shapes `operands` broadcast.
+    /// A walk over the shape `dims` for tensors of the shapes `operands`, which broadcast to it.
     pub(super) fn broadcast(dims: &[usize], operands: [&[usize]; N]) -> Self {
         let strides = operands.map(|shape| broadcast_strides(shape, dims.len()));
         let per_axis = (0..dims.len()).map(|i| std::array::from_fn(|n| strides[n][i])).collect();
         Self::new(dims, per_axis, [0; N])
     }
 
-    /// Calls `f` for each run along the last axis: its places in the tensors, the steps between its elements, and
-    /// its length.
+    /// Calls `f` for each run along the last axis, with its positions in the tensors, the steps between its elements,
+    /// and its length.
     pub(super) fn for_each_run(&self, mut f: impl FnMut([isize; N], [isize; N], usize)) {
         if self.dims.contains(&0) {
             return;
@@ -59,12 +59,12 @@ impl<const N: usize> Walk<N> {
     }
 }
 
-/// Moves each place by `times` steps.
+/// Moves each position by `times` steps.
 fn shift<const N: usize>(at: &mut [isize; N], step: &[isize; N], times: isize) {
     at.iter_mut().zip(step).for_each(|(at, step)| *at += step * times);
 }
 
-/// Elements from one axis step to the next, for each axis of a contiguous tensor.
+/// The strides of a contiguous tensor of shape `dims`, in elements.
 pub(super) fn contiguous_strides(dims: &[usize]) -> Vec<isize> {
     let mut strides = vec![1isize; dims.len()];
     for i in (1..dims.len()).rev() {
@@ -73,13 +73,13 @@ pub(super) fn contiguous_strides(dims: &[usize]) -> Vec<isize> {
     strides
 }
 
-/// The strides of a contiguous tensor of shape `dims` that is repeated to `rank` axes, aligned at the last.
+/// The strides of a contiguous tensor of shape `dims`, broadcast to `rank` axes that are aligned at the last.
 pub(super) fn broadcast_strides(dims: &[usize], rank: usize) -> Vec<isize> {
     let own = contiguous_strides(dims).into_iter().zip(dims).map(|(s, d)| if *d == 1 { 0 } else { s });
     std::iter::repeat_n(0, rank.saturating_sub(dims.len())).chain(own).collect()
 }
 
-/// The elements of `x` on a walk, appended to `out`.
+/// Appends the elements of `x` along a walk to `out`.
 pub(super) fn copy<T: Copy>(x: &[T], walk: &Walk<1>, out: &mut Vec<T>) {
     walk.for_each_run(|[at], [step], n| {
         let at = at as usize;

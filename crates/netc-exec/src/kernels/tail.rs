@@ -1,7 +1,7 @@
-//! Elementwise ops applied to a tensor in place, one block of elements after the other.
+//! Applies elementwise ops to a tensor in place, block by block.
 //!
-//! A block goes through all ops while it is in the cache. What ops compute in between is as long as a block. Each element
-//! is computed as [`elementwise`](super::elementwise) computes it.
+//! A block goes through all ops while it is in the cache, so intermediate results are one block long. Each element is
+//! computed as in [`elementwise`](super::elementwise).
 
 use netc_ir::{Binary, ElemType, Unary};
 use rayon::prelude::*;
@@ -13,29 +13,29 @@ use crate::error::KernelError;
 use crate::error::kernel::Result;
 use crate::value::Value;
 
-/// Elements of a block.
+/// Elements per block.
 const BLOCK: usize = 2048;
 
-/// Blocks that are worth a task of their own.
+/// Blocks per parallel task.
 const BLOCKS: usize = 16;
 
-/// An op on the tensor and on what is computed of it.
+/// An op on the tensor, on earlier results and on operands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TailOp {
     Unary(Unary, Source),
     Binary(Binary, [Source; 2]),
 }
 
-/// What an op reads.
+/// A value that an op reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
-    /// One of the tensors that are given, which is repeated to the shape.
+    /// A tensor from outside, broadcast to the shape.
     Operand(usize),
-    /// The tensor itself (0), or what the ops before compute (1, 2, ...).
+    /// The tensor itself (0), or the result of an earlier op (1, 2, ...).
     Made(usize),
 }
 
-/// Ops in terms of the slots that blocks are computed in. Slot 0 is the block of the tensor.
+/// Ops compiled to moves on block-sized slots. Slot 0 is the block of the tensor.
 #[derive(Debug)]
 pub(crate) struct Tail {
     moves: Vec<Move>,
@@ -56,7 +56,7 @@ enum Place {
 }
 
 impl Tail {
-    /// The ops, of which each reads the tensor and what those before it compute. The last gives the result.
+    /// Compiles the ops. Each reads the tensor, earlier results or operands; the last one computes the result.
     pub(crate) fn new(ops: &[TailOp]) -> Self {
         let mut slots = Slots { of: vec![0], free: Vec::new(), count: 1 };
         let mut moves = Vec::new();
@@ -90,7 +90,7 @@ impl Tail {
         Self { moves, slots: slots.count }
     }
 
-    /// Applies the ops to `x`, to whose shape the operands are repeated.
+    /// Applies the ops to `x` in place. The operands broadcast to its shape.
     pub(crate) fn run(&self, x: &mut Value, operands: &[&Value]) -> Result<()> {
         match x.elem() {
             ElemType::F32 => self.run_as::<f32>(x, operands),
@@ -118,12 +118,11 @@ impl Tail {
         }
         let operands = operands.iter().map(|v| Ok((v.slice::<T>()?, v.dims()))).collect::<Result<Vec<_>>>()?;
         let dims = x.dims().to_vec();
-        // As many blocks as are worth a task.
         let parts = x.slice_mut::<T>()?.par_chunks_mut(BLOCKS * BLOCK).enumerate();
         parts.try_for_each(|(i, elements)| self.run_part(elements, i * BLOCKS * BLOCK, &dims, &operands))
     }
 
-    /// Applies the ops to the elements from `start` on of a tensor of the shape `dims`.
+    /// Applies the ops to `elements`, which begin at element `start` of a tensor of shape `dims`.
     fn run_part<T: Real>(
         &self,
         elements: &mut [T],
@@ -155,9 +154,9 @@ impl TailOp {
     }
 }
 
-/// Where what is computed is.
+/// Allocates slots to values.
 struct Slots {
-    /// The slot of the tensor and of each result.
+    /// The slots of the tensor and of each result so far.
     of: Vec<usize>,
     free: Vec<usize>,
     count: usize,
@@ -171,7 +170,7 @@ impl Slots {
         }
     }
 
-    /// The slot with `x` that a result may be written into: its own, if nothing needs it any more, or a copy.
+    /// A slot that holds `x` and may be overwritten: its own slot if `x` dies, else a copy.
     fn overwritten(&mut self, x: Source, dies: bool, moves: &mut Vec<Move>) -> usize {
         let from = self.place(x);
         match from {
@@ -187,7 +186,7 @@ impl Slots {
 }
 
 impl Move {
-    /// Computes what is in the slots of the block that begins with the element `start`.
+    /// Executes the move for the block that begins at element `start`.
     fn run<T: Real>(&self, slots: &mut [&mut [T]], operands: &mut [Repeated<'_, T>], start: usize) -> Result<()> {
         let to = match self {
             Self::Copy { to, .. } => *to,
@@ -209,7 +208,7 @@ impl Move {
     }
 }
 
-/// What a block is computed with: an element for each, or one for all.
+/// The second operand of a block: one value per element, or one value for all.
 #[derive(Clone, Copy)]
 pub(super) enum Other<'a, T> {
     Each(&'a [T]),
@@ -234,7 +233,7 @@ pub(super) trait Real: Arith {
     /// The element type.
     const ELEM: ElemType;
 
-    /// Replaces elements by what the function makes of them.
+    /// Applies the function to each element in place.
     fn unary(f: Unary, x: &mut [Self]) -> Result<()>;
 }
 

@@ -1,14 +1,14 @@
-//! The types that ops are computed in.
+//! Wider types in which ops are computed.
 
 use netc_ir::{CoreOp, ElemType, OpClass, Pool, Reduce};
 
-/// The wider type that `op` is computed in on elements of type `elem`, if there is one.
+/// The wider type in which `op` is computed on elements of type `elem`, if any.
 pub(super) fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
     let (calculates, compares) = (computes(op), matches!(op, CoreOp::Compare(_) | CoreOp::Sort { .. }));
     match elem {
         ElemType::F16 | ElemType::BF16 => (calculates || compares).then_some(ElemType::F32),
         ElemType::I16 | ElemType::I32 => (calculates || compares).then_some(ElemType::I64),
-        // There is no function of one tensor for unsigned integers.
+        // Unsigned integers have no unary ops.
         ElemType::U8 | ElemType::U32 => {
             (calculates && !matches!(op, CoreOp::Unary(_)) || compares).then_some(ElemType::I64)
         }
@@ -24,12 +24,12 @@ pub(super) fn computed_in(op: &CoreOp, elem: ElemType) -> Option<ElemType> {
     }
 }
 
-/// Whether the op gives the lowest or the highest number of the element type where there is none to choose.
+/// Whether the result of `op` over no elements is the lowest or highest number of the element type.
 pub(super) fn is_extreme(op: &CoreOp) -> bool {
     matches!(op, CoreOp::Reduce { kind: Reduce::Max | Reduce::Min, .. } | CoreOp::Pool { kind: Pool::Max, .. })
 }
 
-/// Whether the op calculates with its elements, and does not only move or compare them.
+/// Whether the op does arithmetic, instead of only moving or comparing elements.
 fn computes(op: &CoreOp) -> bool {
     match op.class() {
         OpClass::Product | OpClass::Reduction => true,

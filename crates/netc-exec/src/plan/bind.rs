@@ -1,4 +1,4 @@
-//! Checking tensors against the types of parameters, and reading the values of symbols off them.
+//! Checks tensors against parameter types and binds symbols to their extents.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use netc_ir::{Bindings, Dim, ElemType, Name, Type};
 use crate::error::{ExecError, Result};
 use crate::kernels::has_free_symbols;
 
-/// The values of the symbols that are extents of parameters, given as name, declared type and fixed type found.
+/// Binds the symbols that are extents of parameters. Each parameter is given as its name, declared type and actual
+/// fixed type.
 ///
-/// Extents that are other expressions are checked where all of their symbols have values.
+/// An extent that is a larger expression binds nothing; it is checked if all of its symbols are bound.
 pub(crate) fn bind<'a>(params: impl Iterator<Item = (&'a Name, &'a Type, &'a Type)>) -> Result<Bindings> {
     let mut bound: BTreeMap<Name, (u64, &Name)> = BTreeMap::new();
     let mut expressions = Vec::new();
@@ -42,7 +43,7 @@ pub(crate) fn bind<'a>(params: impl Iterator<Item = (&'a Name, &'a Type, &'a Typ
     let bindings: Bindings = bound.into_iter().map(|(symbol, (value, _))| (symbol, value)).collect();
     let differs = |dim: &Dim, extent: u64| match dim.eval(&bindings) {
         Some(value) => value != extent,
-        // Negative, unless a symbol is left without a value.
+        // No value: the extent is negative, or one of its symbols is unbound.
         None => !has_free_symbols(dim, &bindings),
     };
     match expressions.into_iter().find(|(dim, extent, _)| differs(dim, *extent)) {

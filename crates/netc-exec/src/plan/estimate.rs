@@ -1,4 +1,5 @@
-//! What a run takes, found before it: the types of all tensors are inferred, and their bytes counted as they come and go.
+//! Estimates memory and steps before a run: infers the types of all tensors and tracks their bytes as buffers live and
+//! die.
 
 use netc_ir::{Bindings, CoreOp, Dim, Resource, Type};
 
@@ -9,22 +10,22 @@ use crate::host::Charge;
 use crate::kernels;
 use crate::tensor::MAX_BYTES;
 
-/// Multiply-accumulates, or operations like them, that count as one step.
+/// Multiply-accumulates, or comparable operations, that count as one step.
 const WORK_OF_STEP: u64 = 100_000_000;
 
-/// Follows the types of a run from step to step.
+/// Infers the types of a run step by step.
 ///
-/// It stops at an `iota` if only the run tells how many numbers that makes, and goes on when it is told.
+/// The estimate pauses at an `iota` whose extent only the run can compute, and resumes once the run has computed it.
 pub(super) struct Estimator<'p> {
     live: Live<'p>,
     scopes: Vec<Bindings>,
-    /// The step that is next.
+    /// The next step.
     at: usize,
-    /// Whether that one is an `iota` for which a number is missing.
+    /// Whether the next step is an `iota` of unknown extent.
     waits: bool,
-    /// The most bytes that the run holds at a time, since the estimate last went on.
+    /// Peak memory in bytes since the estimate last resumed.
     bytes: u64,
-    /// The step at which it holds them.
+    /// The step at the peak.
     largest: Option<usize>,
     steps: u64,
     /// The step with the most work, and its work.
@@ -32,10 +33,11 @@ pub(super) struct Estimator<'p> {
 }
 
 impl Plan {
-    /// Takes the memory for a run on inputs of the types `inputs`, which fit and are held by the caller.
+    /// Charges the memory of a run on inputs of the types `inputs`, which match the parameters and are held by the
+    /// caller.
     ///
     /// # Errors
-    /// There is too little, or the run takes more steps than it may.
+    /// The run exceeds the memory or step limit.
     pub(super) fn reserve(&self, inputs: &[Type], bindings: Bindings) -> Result<(Estimator<'_>, Charge)> {
         let mut estimator = Estimator::new(self, inputs, bindings);
         estimator.advance(None);
@@ -45,7 +47,7 @@ impl Plan {
         Ok((estimator, charge))
     }
 
-    /// Makes `charge` what the rest of a run takes, when the estimate went on.
+    /// Changes `charge` to the memory of the rest of a run, after the estimate has resumed.
     ///
     /// # Errors
     /// Those of [`Self::reserve`].
@@ -65,14 +67,14 @@ impl Plan {
         }
         let what = match estimate.longest {
             Some((step, work)) if work > self.max_steps => self.described(step),
-            _ => "it".into(),
+            _ => "the run".into(),
         };
         let (needed, limit) = (estimate.steps, self.max_steps);
         Err(self.refused(Limit { what, resource: Resource::Steps, needed, limit }))
     }
 
     fn needs_most(&self, estimate: &Estimator<'_>) -> String {
-        estimate.largest.map_or_else(|| "what goes in and comes out".into(), |step| self.described(step))
+        estimate.largest.map_or_else(|| "holding inputs and outputs".into(), |step| self.described(step))
     }
 
     fn described(&self, step: usize) -> String {
@@ -103,13 +105,13 @@ impl<'p> Estimator<'p> {
         Self { live, scopes, at: 0, waits: false, bytes: 0, largest: None, steps: 0, longest: None }
     }
 
-    /// Whether the estimate waits for the number that the operand of `step` is.
+    /// Whether the estimate is paused at `step` until the run knows the value of its operand.
     pub(super) fn waits_at(&self, step: usize) -> bool {
         self.waits && self.at == step
     }
 
-    /// Follows the types to the end, or to an `iota`; `count` is how many numbers the one that it waits at makes. At the
-    /// first step that does not fit it ends: there the run ends, too.
+    /// Infers types up to the end or the next `iota` of unknown extent. `count` is the extent of the `iota` at which
+    /// the estimate is paused. Stops at the first step with a type error, since the run fails there too.
     pub(super) fn advance(&mut self, mut count: Option<u64>) {
         self.waits = false;
         (self.bytes, self.largest) = (self.live.bytes, None);
@@ -134,7 +136,7 @@ impl<'p> Estimator<'p> {
                     let own: Vec<&Type> = own.iter().collect();
                     let Ok((known, ty)) = kernels::typed(&resolved, &own, bindings) else { return };
                     if bytes(&ty) > MAX_BYTES {
-                        // The run fails at this step, however much memory is free.
+                        // The run fails at this step regardless of free memory.
                         self.bytes = self.bytes.max(self.live.bytes.saturating_add(bytes(&ty)));
                         self.largest = Some(i);
                         return;
@@ -175,7 +177,7 @@ impl<'p> Estimator<'p> {
     }
 }
 
-/// The buffers that hold tensors, and the bytes of these.
+/// The tensors in the buffers, and their total bytes.
 struct Live<'p> {
     plan: &'p Plan,
     held: Vec<Option<Tracked>>,
@@ -186,9 +188,9 @@ struct Live<'p> {
 #[derive(Clone)]
 struct Tracked {
     ty: Type,
-    /// The buffer that owns the elements; none for a constant.
+    /// The buffer that owns the elements; none if a constant owns them.
     owner: Option<usize>,
-    /// In a buffer that owns elements, how many tensors have them.
+    /// For an owner: the number of tensors that share its elements.
     shares: usize,
 }
 
@@ -205,7 +207,7 @@ impl Live<'_> {
         self.held[buffer] = Some(Tracked { ty, owner: Some(buffer), shares: 1 });
     }
 
-    /// A tensor with the elements of another.
+    /// Adds a tensor that shares the elements of another.
     fn share(&mut self, buffer: usize, ty: Type, of: Slot) {
         let owner = match of {
             Slot::Constant(_) => None,
@@ -219,7 +221,7 @@ impl Live<'_> {
 
     fn drop(&mut self, buffer: usize) {
         let Some(owner) = self.held[buffer].as_ref().and_then(|held| held.owner) else { return };
-        // The type of an owner stays until its elements go.
+        // Keep the owner's entry: its type is needed when the last share dies.
         if let Some(held) = self.held[owner].as_mut() {
             held.shares -= 1;
             if held.shares == 0 {

@@ -1,4 +1,4 @@
-//! The extents that an op names itself, where operands carry them.
+//! Extents in the attributes of an op that its operands carry.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,19 +8,19 @@ use netc_ir::{Bindings, CoreOp, Dim, Name, Type};
 use crate::error::KernelError;
 use crate::error::kernel::Result;
 
-/// How an op finds the symbols that the parameters of its function do not bind. Most ops have none to find.
+/// The symbols of an op that its function's parameters do not bind. Most ops have none.
 #[derive(Debug, Default)]
 pub(super) struct Extents(Option<Box<Free>>);
 
 #[derive(Debug)]
 struct Free {
     symbols: BTreeSet<Name>,
-    /// What the program knows of the operands.
+    /// The types of the operands in the program.
     declared: Vec<Type>,
 }
 
 impl Extents {
-    /// Those of `op` on operands of the types `types`, in a function whose parameters bind the symbols `bound`.
+    /// Finds the free symbols of `op` on operands of the types `types`, in a function whose parameters bind `bound`.
     pub(super) fn of(op: &CoreOp, types: &[&Type], bound: &BTreeSet<Name>) -> Self {
         let symbols = op.own_dims().iter().filter(|dim| dim.known().is_none()).flat_map(|dim| dim.symbols());
         let symbols: BTreeSet<Name> = symbols.filter(|name| !bound.contains(name)).collect();
@@ -30,10 +30,10 @@ impl Extents {
         Self(Some(Box::new(Free { symbols, declared: types.iter().map(|ty| (*ty).clone()).collect() })))
     }
 
-    /// The op with the extents as numbers that operands of the types `found` carry. Its other symbols are in `bindings`.
+    /// Replaces the extents that operands of the types `found` carry by numbers. `bindings` has the other symbols.
     ///
     /// # Errors
-    /// Two operands that carry the same extent and differ in it, and an extent that is negative.
+    /// Two operands carry the same extent with different values, or an extent is negative.
     pub(super) fn resolve<'a>(
         &self,
         op: &'a CoreOp,
@@ -42,7 +42,7 @@ impl Extents {
     ) -> Result<Cow<'a, CoreOp>> {
         let Some(free) = &self.0 else { return Ok(Cow::Borrowed(op)) };
         let carried = free.carried(&found())?;
-        // A symbol of the same name that a caller binds is another one.
+        // A caller's symbol of the same name is a different symbol.
         let mut values = bindings.clone();
         values.retain(|symbol, _| !free.symbols.contains(symbol));
         for (dim, value) in &carried {
@@ -59,10 +59,10 @@ impl Extents {
         Ok(Cow::Owned(resolved))
     }
 
-    /// How many numbers an `iota` must make: its extent, unless the `iota` defines that. `op` is resolved.
+    /// The extent that an `iota` must have; `None` if the `iota` defines its extent. `op` is resolved.
     ///
     /// # Errors
-    /// An extent that is negative.
+    /// The extent is negative.
     pub(super) fn expected(&self, op: &CoreOp, bindings: &Bindings) -> Result<Option<u64>> {
         let Some(extent) = op.own_dims().first() else { return Ok(None) };
         if self.0.is_some() { Ok(extent.known()) } else { value_of(extent, bindings) }
@@ -70,7 +70,7 @@ impl Extents {
 }
 
 impl Free {
-    /// The extents with free symbols that operands of the types `found` have.
+    /// The values of the extents with free symbols, read from operands of the types `found`.
     fn carried(&self, found: &[Type]) -> Result<BTreeMap<&Dim, u64>> {
         let mut carried: BTreeMap<&Dim, u64> = BTreeMap::new();
         for (declared, found) in self.declared.iter().zip(found) {
@@ -89,7 +89,7 @@ impl Free {
     }
 }
 
-/// The value of `dim`, if all of its symbols have values.
+/// The value of `dim`, if all of its symbols are bound. An error if it is negative.
 fn value_of(dim: &Dim, bindings: &Bindings) -> Result<Option<u64>> {
     let value = dim.eval(bindings);
     let is_told = !dim.is_unknown() && dim.symbols().iter().all(|symbol| bindings.contains_key(symbol));

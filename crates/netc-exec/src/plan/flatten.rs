@@ -1,4 +1,4 @@
-//! Inlining: a function and all it calls as one list of steps over numbered tensors.
+//! Inlining: flattens a function and its callees into one list of steps over numbered tensors.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,14 @@ use super::extents::Extents;
 use super::group::Group;
 use crate::error::{ExecError, Limit, Result};
 
-/// A function without calls. Tensors are numbered from 0 on.
+/// A function without calls. Tensors are numbered from 0.
 pub(super) struct Flat<'m> {
     pub(super) params: Vec<FlatParam<'m>>,
     pub(super) outputs: Vec<(Name, usize)>,
     pub(super) steps: Vec<FlatStep<'m>>,
-    /// The number of functions entered, the outermost included.
+    /// The number of function instances, including the outermost.
     pub(super) scopes: usize,
-    /// Whether each tensor is needed; all are, before liveness is known.
+    /// Whether each tensor is live; all are until `liveness` runs.
     pub(super) live: Vec<bool>,
 }
 
@@ -28,54 +28,54 @@ pub(super) struct FlatParam<'m> {
 pub(super) struct FlatStep<'m> {
     pub(super) kind: Kind<'m>,
     pub(super) operands: Vec<usize>,
-    /// What the program knows of the operands of its op.
+    /// The types of the op's own operands in the program.
     pub(super) types: Vec<&'m Type>,
     pub(super) results: Vec<usize>,
-    /// What the program knows of the results.
+    /// The types of the results in the program.
     pub(super) made: Vec<&'m Type>,
     /// The function instance whose symbols the step sees.
     pub(super) scope: usize,
     pub(super) loc: &'m Loc,
     /// The name of the first result.
     pub(super) name: Option<&'m Name>,
-    /// How a core op finds extents that no parameter binds.
+    /// The extents of a core op that no parameter binds.
     pub(super) extents: Extents,
-    /// What goes on with the result in place. Its operands follow those of the op.
+    /// The rest of a group, which updates the result in place. Its operands follow those of the op.
     pub(super) group: Option<Group>,
 }
 
 pub(super) enum Kind<'m> {
     Core(&'m CoreOp),
     Source(&'m SourceOp),
-    /// The start of a callee. Its operands are those of the call.
+    /// The entry of a callee. Its operands are those of the call.
     Enter {
         callee: Name,
         params: Vec<(Name, Type)>,
         parent: usize,
         fused: bool,
-        /// Whether the operands have the types of the parameters already in the program: then they fit.
+        /// Whether the operand types in the program equal the parameter types, so that no check is needed at run time.
         fits: bool,
     },
 }
 
-/// The steps of `root` with its calls of functions of `module` inlined. Each function is counted once.
+/// Counts the steps of `root` with its calls to functions of `module` inlined. Visits each function once.
 ///
 /// # Errors
-/// There are more than `limit`.
+/// The count exceeds `limit`.
 pub(super) fn num_steps(module: &Module, root: &Func, limit: u64) -> Result<u64> {
     let mut counts: Vec<Option<u64>> = vec![None; module.funcs.len()];
     let count = |counts: &[Option<u64>], func: &Func| {
         let called = callees(func).map(|id| counts.get(id.index()).copied().flatten().unwrap_or(0));
         called.fold(func.num_ops() as u64, u64::saturating_add)
     };
-    // A function is left when all that it calls are counted. The stack is explicit: chains of calls are long.
+    // Post-order: a function is counted after its callees. The stack is explicit because call chains can be long.
     let mut stack: Vec<(FuncId, bool)> = callees(root).map(|id| (id, false)).collect();
     while let Some((id, leaving)) = stack.pop() {
         let Some(func) = module.funcs.get(id.index()) else { continue };
         if leaving {
             counts[id.index()] = Some(count(&counts, func));
         } else if counts[id.index()].is_none() {
-            // What calls itself, which no verified module does, adds nothing to itself.
+            // Guards against recursion, which the verifier rejects: a function adds nothing to itself.
             counts[id.index()] = Some(0);
             stack.push((id, true));
             stack.extend(callees(func).map(|id| (id, false)));
@@ -85,11 +85,12 @@ pub(super) fn num_steps(module: &Module, root: &Func, limit: u64) -> Result<u64>
     if needed <= limit {
         return Ok(needed);
     }
-    let source = Limit { what: "it, with its calls inlined,".into(), resource: Resource::Steps, needed, limit };
+    let what = "the function with its calls inlined".into();
+    let source = Limit { what, resource: Resource::Steps, needed, limit };
     Err(ExecError::TooLarge { func: root.name.clone(), source })
 }
 
-/// `root` with its calls of functions of `module` inlined.
+/// Inlines the calls of `root` to functions of `module`.
 pub(super) fn flatten<'m>(module: &'m Module, root: &'m Func) -> Result<Flat<'m>> {
     let mut flattener = Flattener { module, root, tensors: 0, scopes: 1, steps: Vec::new() };
     let operands: Vec<usize> = root.params.iter().map(|_| flattener.tensor()).collect();
@@ -101,7 +102,7 @@ pub(super) fn flatten<'m>(module: &'m Module, root: &'m Func) -> Result<Flat<'m>
     Ok(Flat { params, outputs, steps: flattener.steps, scopes: flattener.scopes, live })
 }
 
-/// The function `id`, which `caller` names.
+/// The function `id`; an error names `caller`, which refers to it.
 pub(super) fn function<'m>(module: &'m Module, id: FuncId, caller: &str) -> Result<&'m Func> {
     let note = || ExecError::Malformed { func: caller.into(), note: format!("there is no function {id}") };
     module.funcs.get(id.index()).ok_or_else(note)
@@ -121,7 +122,7 @@ struct Frame<'m> {
     /// The symbols that its parameters bind.
     symbols: BTreeSet<Name>,
     scope: usize,
-    /// The tensor that each value is.
+    /// The tensor of each value.
     map: Vec<Option<usize>>,
     ops: Box<dyn Iterator<Item = &'m Op> + 'm>,
     /// The results of the call in the caller.
@@ -156,7 +157,7 @@ impl<'m> Flattener<'m> {
         self.tensors - 1
     }
 
-    /// With an explicit stack: a long chain of calls cannot overflow.
+    /// Inlines with an explicit stack, so that a long chain of calls cannot overflow it.
     fn run(&mut self, operands: &[usize]) -> Result<Vec<usize>> {
         let mut frame = Frame::new(self.root, 0, operands, &[]);
         let mut callers: Vec<Frame<'m>> = Vec::new();
@@ -176,7 +177,7 @@ impl<'m> Flattener<'m> {
         }
     }
 
-    /// Adds the step of `op`, and gives the frame of its callee if it is a call.
+    /// Adds the step of `op`. Returns the frame of the callee if `op` is a call.
     fn op(&mut self, frame: &mut Frame<'m>, op: &'m Op) -> Result<Option<Frame<'m>>> {
         let operands = op.operands.iter().map(|v| frame.tensor(*v)).collect::<Result<Vec<_>, _>>()?;
         let func = frame.func;

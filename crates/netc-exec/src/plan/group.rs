@@ -1,7 +1,7 @@
 //! Groups: the ops of a fused function as one step.
 //!
-//! The first op of a group is computed as ever, into a tensor that nothing else refers to. The others, which work element
-//! by element on its shape, are applied to it in place.
+//! The first op of a group runs as usual and writes a tensor that nothing else refers to. The others are elementwise
+//! ops of the same shape and update that tensor in place.
 
 use netc_ir::{CoreOp, ElemType, InferError, Loc, Module, Name, OpClass, Type, infer};
 
@@ -11,7 +11,7 @@ use crate::error::{ExecError, KernelError, Result, op_error};
 use crate::kernels::{Source, Tail, TailOp};
 use crate::value::Value;
 
-/// The ops of a group but for the first.
+/// The ops of a group after the first.
 #[derive(Debug)]
 pub(super) struct Group {
     parts: Vec<Part>,
@@ -27,15 +27,15 @@ struct Part {
     loc: Loc,
 }
 
-/// What an op on floats is to a group.
+/// The role of an op in a group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Product,
     Elementwise,
 }
 
-/// Makes one step of the steps of each fused function that there is a kernel for. It is entered only where its operands
-/// may not fit.
+/// Merges the steps of each fused function into one where a kernel exists. The step that enters the function remains
+/// only if the operand types must be checked at run time.
 pub(super) fn merge_groups(flat: &mut Flat<'_>) {
     let last_read = last_readers(flat);
     let (steps, mut merged) = (std::mem::take(&mut flat.steps), Vec::new());
@@ -63,7 +63,7 @@ fn is_fused(step: &FlatStep<'_>) -> bool {
     matches!(step.kind, Kind::Enter { fused: true, .. })
 }
 
-/// For each tensor, the number of the last step that reads it; of outputs, more than any.
+/// The number of the last step that reads each tensor; `usize::MAX` for outputs.
 fn last_readers(flat: &Flat<'_>) -> Vec<usize> {
     let mut last = vec![0; flat.live.len()];
     for (i, step) in flat.steps.iter().enumerate() {
@@ -73,7 +73,8 @@ fn last_readers(flat: &Flat<'_>) -> Vec<usize> {
     last
 }
 
-/// How many of `steps`, the first of a function first, make a group. The first of them has the number `at`.
+/// The length of the group at the start of `steps`, which begin with the first step of a function, number `at` of the
+/// program. `None` if that function has no kernel as a group.
 fn group_length(steps: &[FlatStep<'_>], at: usize, last_read: &[usize]) -> Option<usize> {
     let head = steps.first()?;
     let ty = *head.made.first()?;
@@ -97,7 +98,7 @@ fn role(op: &CoreOp) -> Option<Role> {
 }
 
 impl Group {
-    /// The group of `steps`, and the tensors that its ops but for the first read and do not make.
+    /// Builds the group of `steps`. Also returns the tensors from outside that its ops after the first read.
     fn of(steps: &[FlatStep<'_>]) -> (Self, Vec<usize>) {
         let made: Vec<usize> = steps.iter().filter_map(|s| s.results.first().copied()).collect();
         let (mut operands, mut parts, mut ops) = (Vec::new(), Vec::new(), Vec::new());
@@ -111,12 +112,12 @@ impl Group {
         (Self { parts, tail: Tail::new(&ops) }, operands)
     }
 
-    /// The number of ops.
+    /// The number of ops after the first.
     pub(super) fn len(&self) -> usize {
         self.parts.len()
     }
 
-    /// Applies the ops to `x`, the result of the first.
+    /// Applies the ops to `x`, the result of the first op, in place.
     pub(super) fn run(&self, x: &mut Value, operands: &[&Value]) -> Result<()> {
         for part in &self.parts {
             part.check(x, operands).map_err(|source| part.error(source))?;
@@ -151,7 +152,7 @@ impl Part {
         op_error(self.op.name(), self.name.as_ref(), &self.loc, source)
     }
 
-    /// Checks that the op makes of such operands a tensor of the type of `x`.
+    /// Checks that the result of the op has the type of `x`.
     fn check(&self, x: &Value, operands: &[&Value]) -> Result<(), KernelError> {
         let values = self.sources.iter().map(|source| match source {
             Source::Made(_) => x,

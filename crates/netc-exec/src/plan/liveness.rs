@@ -1,13 +1,13 @@
-//! Liveness: which steps and tensors the outputs need.
+//! Liveness: finds the steps and tensors that the outputs need.
 
 use netc_ir::{CoreOp, Type};
 
 use super::flatten::{Flat, FlatStep, Kind};
 
-/// Drops the steps that no output needs, and notes which tensors are needed.
+/// Drops dead steps and marks live tensors.
 ///
-/// A callee is entered if one of its steps is live. Entering reads the operands that are live anyway, and, if a live
-/// step of the callee depends on symbols, all operands that may bind them.
+/// Entering a callee is live if one of its steps is. It reads the operands that are live anyway and, if a live step of
+/// the callee depends on symbols, all operands that may bind them.
 pub(super) fn drop_dead(flat: &mut Flat<'_>) {
     let mut live = vec![false; flat.live.len()];
     let mut scopes = vec![Scope::default(); flat.scopes];
@@ -25,14 +25,14 @@ pub(super) fn drop_dead(flat: &mut Flat<'_>) {
     flat.live = live;
 }
 
-/// What is known of the steps of a function instance.
+/// Facts about the steps of a function instance.
 #[derive(Clone, Copy, Default)]
 struct Scope {
     live: bool,
     symbolic: bool,
 }
 
-/// Whether the step is live, given what follows it. Notes what it needs.
+/// Returns whether the step is live, given the later steps, and marks its operands.
 fn visit(step: &mut FlatStep<'_>, live: &mut [bool], scopes: &mut [Scope]) -> bool {
     let own = scopes[step.scope];
     match &mut step.kind {
@@ -59,7 +59,7 @@ fn has_symbols(ty: &Type) -> bool {
     ty.dims.iter().flatten().any(|d| d.known().is_none())
 }
 
-/// Whether the op's own extents have symbols.
+/// Whether the op's attributes have symbolic extents.
 fn is_symbolic(op: &CoreOp) -> bool {
     op.own_dims().iter().any(|d| d.known().is_none())
 }

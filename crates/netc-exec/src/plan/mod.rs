@@ -1,9 +1,8 @@
-//! Plans: a function as a flat list of steps, made once and run many times.
+//! Plans: a function as a flat list of steps, planned once and run many times.
 //!
-//! Making a plan inlines calls (`flatten`), drops what no output needs (`liveness`), makes one step of the ops of a fused
-//! function where there is a kernel for them (`group`), prepares constants and weights, and notes after which step each
-//! buffer dies. A plan holds no state of a run: it can run in several
-//! threads at once, and gives the same bits each time.
+//! Planning inlines calls (`flatten`), drops dead steps (`liveness`), merges the ops of a fused function into one step
+//! where a kernel exists (`group`), loads constants and weights, and notes the step at which each buffer dies. A plan
+//! holds no state of a run: several threads can run it at once, and every run gives the same bits.
 
 mod bind;
 mod estimate;
@@ -35,10 +34,10 @@ use crate::host::{Charge, Held, Host};
 use crate::tensor::Tensor;
 use crate::value::{Value, extents};
 
-/// About the bytes of a step in a plan, and while it is made.
+/// Approximate memory of a step, during planning and in the plan, in bytes.
 const BYTES_OF_STEP: u64 = 1024;
 
-/// A function that is ready to run.
+/// A function, planned and ready to run.
 #[derive(Debug)]
 pub struct Plan {
     func: Name,
@@ -47,12 +46,12 @@ pub struct Plan {
     constants: Vec<Value>,
     constant_types: Vec<Type>,
     steps: Vec<Step>,
-    /// How many functions are entered in a run, the planned one included.
+    /// The number of function instances in a run, including the planned function.
     scopes: usize,
     buffers: usize,
     host: Arc<Host>,
     max_steps: u64,
-    /// The memory of the weights, and of the rest of the plan, until it is dropped.
+    /// Keeps the weights, and the memory charged for the rest of the plan, until the plan is dropped.
     held: Vec<Arc<Held>>,
     _memory: Vec<Charge>,
 }
@@ -61,7 +60,7 @@ pub struct Plan {
 struct Param {
     name: Name,
     ty: Type,
-    /// Where the input goes, if anything needs it.
+    /// The buffer of the input; none if the input is dead.
     buffer: Option<usize>,
 }
 
@@ -80,20 +79,24 @@ struct Step {
     loc: Loc,
     /// The name of the result.
     name: Option<Name>,
-    /// The buffers that nothing reads after this step.
+    /// The buffers that no later step reads.
     dies: Vec<usize>,
 }
 
 #[derive(Debug)]
 enum Action {
-    /// Computes a tensor into a buffer. A group goes on in place; the last of the operands are for it.
+    /// Computes a tensor into a buffer. `arity` operands belong to the op; the rest belong to the group, which then
+    /// updates the result in place.
     Compute { op: CoreOp, extents: Extents, rigid: Rigid, arity: usize, group: Option<Group>, result: usize },
-    /// Binds the symbols of a function that is called: its operands are those of the named parameters.
+    /// Enters a callee: binds its symbols from the operands, which correspond to `params`.
     Enter { callee: Name, params: Vec<(Name, Type)>, parent: usize },
 }
 
 impl Plan {
     /// Plans `func` of `module` with weights from `store`, without a memory limit.
+    ///
+    /// # Errors
+    /// Those of [`Self::on`].
     pub fn new(module: &Module, func: FuncId, store: &Store) -> Result<Self> {
         Self::on(&Arc::default(), module, func, store)
     }
@@ -101,13 +104,12 @@ impl Plan {
     /// Plans `func` of `module` with weights from `store`, within the limits of `host`.
     ///
     /// # Errors
-    /// The weights take more memory than is left on the host, or the function more steps than it allows; and what cannot be
-    /// executed.
+    /// The function exceeds the host's memory or step limit, contains an unsupported layer, or a weight cannot be read.
     pub fn on(host: &Arc<Host>, module: &Module, func: FuncId, store: &Store) -> Result<Self> {
         Self::of(host, module, flatten::function(module, func, "module")?, store)
     }
 
-    /// Plans `func`, which need not be a function of `module` but may call some and reads its weights.
+    /// Plans `func`, which may call functions of `module` and read its weights without being one of its functions.
     pub(crate) fn of(host: &Arc<Host>, module: &Module, func: &Func, store: &Store) -> Result<Self> {
         let max_steps = host.max_steps_of(module);
         let steps = flatten::num_steps(module, func, max_steps)?;
@@ -132,17 +134,23 @@ impl Plan {
         self.outputs.iter().map(|(name, _)| name)
     }
 
-    /// The number of steps of a run.
+    /// The number of steps of the plan.
     pub fn num_steps(&self) -> usize {
         self.steps.len()
     }
 
-    /// The outputs for `inputs`, which stand in the order of the parameters and have exactly their types.
+    /// Computes the outputs for `inputs`, given in the order of the parameters and with exactly their types.
+    ///
+    /// # Errors
+    /// The inputs do not match the parameters, the run exceeds a limit of the host, or an op fails.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         self.run_with(inputs, &mut |_, _| ())
     }
 
-    /// Like [`run`](Self::run); after each step, `progress` gets the number of steps done and of all steps.
+    /// Like [`run`](Self::run), but calls `progress` after each step with the number of steps done and the total.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
     pub fn run_with(&self, inputs: &[Tensor], progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<Vec<Tensor>> {
         let mut run = Run::start(self, inputs)?;
         run.steps(progress)?;
@@ -150,31 +158,31 @@ impl Plan {
         self.outputs.iter().map(output).collect()
     }
 
-    /// Checks that there is enough memory, and that there are enough steps, for a run on inputs of the types `inputs`, up to
-    /// the first extent that the run computes. A run checks all of it; before it, inputs need not be made in vain.
+    /// Checks the limits of memory and steps for inputs of the types `inputs`, before the caller makes the inputs. The
+    /// check ends at the first extent that only a run can compute; the run itself checks the rest.
     ///
     /// # Errors
-    /// Those of the run.
+    /// The types do not match the parameters, or the run exceeds a limit of the host.
     pub fn check(&self, inputs: &[Type]) -> Result<()> {
         let bindings = bind(self.params().zip(inputs).map(|((name, ty), found)| (name, ty, found)))?;
         self.reserve(inputs, bindings).map(drop)
     }
 
-    /// What the steps take for `inputs`, without what it takes to hand over inputs and outputs.
+    /// Measures the time of the steps for `inputs`, without converting inputs and outputs.
     pub(crate) fn time(&self, inputs: &[Tensor]) -> Result<Duration> {
         let mut run = Run::start(self, inputs)?;
         run.steps(&mut |_, _| ())
     }
 }
 
-/// A constant of a plan that is made.
+/// A constant during planning.
 enum Constant {
     Ready(Value),
-    /// To be read.
+    /// A weight that is not read yet.
     Weight(WeightId, Loc),
 }
 
-/// Turns live flat steps into a plan.
+/// Turns the live steps of a flat program into a plan.
 struct Planner<'a> {
     host: &'a Arc<Host>,
     module: &'a Module,
@@ -183,7 +191,7 @@ struct Planner<'a> {
     memory: Vec<Charge>,
     constants: Vec<Constant>,
     weights: BTreeMap<WeightId, Slot>,
-    /// Where each tensor of the flat program is.
+    /// The slot of each tensor of the flat program.
     slots: BTreeMap<usize, Slot>,
 }
 
@@ -248,7 +256,7 @@ impl Planner<'_> {
             held: Vec::new(),
             _memory: self.memory,
         };
-        // Refuse before reading weights if no input can fit.
+        // With fixed parameter types the limits can be checked before any weight is read.
         let fixed: Option<Vec<Type>> =
             plan.params().map(|(_, ty)| ty.num_bytes().is_some().then(|| ty.clone())).collect();
         if let Some(fixed) = fixed.filter(|fixed| fixed.iter().all(|ty| ty.elem != ElemType::Any)) {
@@ -261,7 +269,7 @@ impl Planner<'_> {
                 Constant::Weight(id, loc) => {
                     let weight = &self.module[id];
                     let held = self.host.weight(self.module, self.func, self.store, weight)?;
-                    // Weights with the same elements may have other shapes.
+                    // A shared weight has the same elements but possibly another shape.
                     let dims = extents(&weight.ty).map_err(|source| op_error("weight", None, &loc, source))?;
                     let value = held.value.reshape(&dims).map_err(|source| op_error("weight", None, &loc, source))?;
                     plan.held.push(held);
@@ -273,7 +281,7 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// Takes memory for all weights before one is read.
+    /// Charges memory for all weights before the first is read, unless the host already holds some weight.
     fn reserve_weights(&self, flat: &Flat<'_>) -> Result<Option<Charge>> {
         let read: BTreeSet<WeightId> = flat
             .steps
@@ -284,8 +292,9 @@ impl Planner<'_> {
         let bytes = weights
             .filter(|weight| !self.host.holds(self.module, weight))
             .fold(0, |all: u64, weight| all.saturating_add(weight.ty.num_bytes().unwrap_or(u64::MAX)));
-        // Other models on the host may have the same weights in other files: that shows when they are read.
-        self.host.is_empty().then(|| self.charge("what its weights hold", bytes)).transpose()
+        // With weights of other models on the host the sum would be too high: equal weights in other files are shared,
+        // which only reading them shows.
+        self.host.is_empty().then(|| self.charge("loading its weights", bytes)).transpose()
     }
 
     fn charge(&self, what: &str, bytes: u64) -> Result<Charge> {
@@ -298,7 +307,7 @@ impl Planner<'_> {
         self.slots.get(&tensor).copied().ok_or_else(note)
     }
 
-    /// The constant that `op` is, prepared once.
+    /// The slot of a `constant` or `weight` op; `None` for other ops. Each weight gets one slot.
     fn constant(&mut self, op: &CoreOp, name: Option<&Name>, loc: &Loc) -> Result<Option<Slot>> {
         if let CoreOp::Constant(literal) = op {
             let bytes = literal.ty().num_bytes().unwrap_or(u64::MAX);
@@ -325,7 +334,7 @@ impl Planner<'_> {
     }
 }
 
-/// Notes each buffer at the last step that reads it; outputs live on.
+/// Notes each buffer at the last step that reads it. Outputs never die.
 fn note_deaths(steps: &mut [Step], outputs: &[(Name, Slot)]) {
     let mut last: BTreeMap<usize, usize> = BTreeMap::new();
     for (i, step) in steps.iter().enumerate() {

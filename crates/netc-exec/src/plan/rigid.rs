@@ -1,20 +1,20 @@
-//! Symbols are not repeated: an extent that the program knows as a symbol must equal the other operands' extents,
-//! even where it turns out to be 1.
+//! Symbolic extents do not broadcast: an extent that is a symbol in the program must equal that of the other operands,
+//! even if its value is 1.
 
 use netc_ir::{CoreOp, InferError, OpClass, Type};
 
 use crate::error::KernelError;
 
-/// For each operand of an op that broadcasts, the axes whose extents are symbols, counted from the last.
+/// For each operand of a broadcasting op, its symbolic axes, counted from the last.
 #[derive(Debug, Default)]
 pub(super) struct Rigid(Vec<Vec<usize>>);
 
 impl Rigid {
-    /// The symbolic axes of operands of the types `types` that `op` aligns with one another.
+    /// The symbolic axes among those that `op` broadcasts, for operands of the types `types`.
     pub(super) fn of(op: &CoreOp, types: &[&Type]) -> Self {
         let first = match op.class() {
             OpClass::Elementwise => 0,
-            // The last two axes are those of the matrices.
+            // The last two axes are matrix axes and do not broadcast.
             OpClass::Product if *op == CoreOp::MatMul => 2,
             OpClass::Stored | OpClass::Product | OpClass::Reduction | OpClass::Movement | OpClass::Extent => {
                 return Self::default();
@@ -27,7 +27,7 @@ impl Rigid {
         Self(types.iter().map(symbolic).collect())
     }
 
-    /// Checks that no symbolic axis of operands with the extents `dims` is repeated.
+    /// Checks that no symbolic axis broadcasts, for operands with the extents `dims`.
     pub(super) fn check<'a>(
         &self,
         op: &CoreOp,

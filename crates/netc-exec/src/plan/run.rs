@@ -21,13 +21,13 @@ pub(super) struct Run<'p> {
     plan: &'p Plan,
     buffers: Vec<Option<Value>>,
     bindings: Vec<Bindings>,
-    /// What the run takes, up to the step at which the estimate waits for a number.
+    /// The estimate of the run, up to the step at which it pauses.
     estimator: Estimator<'p>,
     memory: Charge,
 }
 
 impl<'p> Run<'p> {
-    /// A run of `plan` on `inputs`, before its first step.
+    /// Prepares a run of `plan` on `inputs`: checks the inputs and charges the memory.
     pub(super) fn start(plan: &'p Plan, inputs: &[Tensor]) -> Result<Self> {
         if inputs.len() != plan.params.len() {
             let names = plan.params.iter().map(|p| &*p.name).collect::<Vec<_>>().join(", ");
@@ -58,8 +58,8 @@ impl<'p> Run<'p> {
         value.ok_or_else(|| ExecError::Malformed { func: "plan".into(), note: format!("{slot:?} holds nothing") })
     }
 
-    /// Runs the steps on a thread of the pool that kernels use, so that they need not hand their work over to it one by
-    /// one; what they take there.
+    /// Runs the steps and returns their time. They run on a thread of the kernels' pool, which saves each kernel from
+    /// handing its work over to the pool.
     pub(super) fn steps(&mut self, progress: &mut (dyn FnMut(usize, usize) + Send)) -> Result<Duration> {
         rayon::scope(|_| {
             let start = Instant::now();
@@ -76,10 +76,10 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Goes on with the estimate at `step`, an `iota`, and takes the memory for the steps from here on.
+    /// Resumes the estimate at `step`, an `iota`, and charges the memory for the rest of the run.
     fn reserve_more(&mut self, step: &Step) -> Result<()> {
         let Some(n) = step.operands.first() else { return Ok(()) };
-        // The step itself reports a number that does not count anything.
+        // The step itself reports an invalid count.
         let Ok(count) = kernels::count(self.value(*n)?, None) else { return Ok(()) };
         self.estimator.advance(Some(count));
         self.plan.reserve_rest(&self.estimator, &mut self.memory)
@@ -125,8 +125,9 @@ impl<'p> Run<'p> {
     }
 }
 
-/// Starts the threads of the pool on which ops are computed, as many as the system gives: what would start them later has no
-/// way to say that there are none.
+/// Starts the kernels' thread pool with as many threads as the system allows.
+///
+/// The pool would otherwise start on first use, where a failure panics instead of returning an error.
 fn start_threads() -> Result<()> {
     static STARTED: Mutex<bool> = Mutex::new(false);
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,7 +151,7 @@ fn start_threads() -> Result<()> {
     if let (0, Some(error)) = (count, failed) {
         return Err(ExecError::Threads(error));
     }
-    // A program that uses this crate may have started them.
+    // An error means that the embedding program has already built the global pool.
     *started = true;
     drop(rayon::ThreadPoolBuilder::new().num_threads(count).build_global());
     Ok(())

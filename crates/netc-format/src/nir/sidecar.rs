@@ -1,7 +1,7 @@
-//! Large weights of a program, stored next to it: `x.safetensors`.
+//! Stores the large weights of a program in a file next to it, `x.safetensors`.
 //!
-//! The format is that of <https://github.com/huggingface/safetensors>: the length of a header in eight bytes, the header as
-//! JSON, and the bytes of the tensors without gaps. The program says where in the file each weight is.
+//! The format (<https://github.com/huggingface/safetensors>) is the length of a header in eight bytes, the header as
+//! JSON, and the bytes of the tensors without gaps. The program has the offset of each weight in the file.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -14,28 +14,27 @@ use serde_json::{Map, Value, json};
 /// The extension of the file.
 pub(super) const EXTENSION: &str = "safetensors";
 
-/// Weights of more bytes than this, all elements of which are listed, go into the file.
+/// Inline weights with more bytes than this go into the file. Splats stay inline.
 const INLINE: usize = 256;
 
-/// What the data begins at a multiple of, so that whoever maps the file finds each number where its type wants it.
+/// Alignment of the data in bytes, so that elements are aligned in a memory-mapped file.
 const ALIGNMENT: usize = 8;
 
-/// The weights of a file, in order.
+/// The content of the file.
 pub(super) struct Sidecar {
     header: Vec<u8>,
     tensors: Vec<Arc<[u8]>>,
 }
 
 impl Sidecar {
-    /// Takes the large weights that are in the program out of `module`, which has them in the file `name` then. `None` if
-    /// there are none.
+    /// Moves the large inline weights of `module` to the file `name`. Returns `None` if there are none.
     pub(super) fn take(module: &mut Module, name: &str) -> Option<Self> {
         let ids = (0..module.weights.len()).map(WeightId::new);
         let mut taken: Vec<(WeightId, Arc<[u8]>, &str)> = ids.filter_map(|id| large(module, id)).collect();
         if taken.is_empty() {
             return None;
         }
-        // With the widest numbers first all lie where their types want them.
+        // Widest elements first, so that every tensor is aligned.
         taken.sort_by_key(|(id, ..)| Reverse(module[*id].ty.elem.size()));
         let header = header(module, &taken);
         let file = module.intern_file(name);
@@ -55,7 +54,7 @@ impl Sidecar {
     }
 }
 
-/// The bytes of a weight that is to be in the file, and what the file calls its type.
+/// The bytes of a weight that belongs in the file, and the name of its type in the format.
 fn large(module: &Module, id: WeightId) -> Option<(WeightId, Arc<[u8]>, &'static str)> {
     match &module[id].data {
         WeightData::Inline(literal) if literal.bytes.len() > INLINE => {
@@ -65,7 +64,7 @@ fn large(module: &Module, id: WeightId) -> Option<(WeightId, Arc<[u8]>, &'static
     }
 }
 
-/// Length and text of the header. Names that several weights have get the numbers of these.
+/// The length and text of the header. Repeated names get the id of the weight appended.
 fn header(module: &Module, taken: &[(WeightId, Arc<[u8]>, &str)]) -> Vec<u8> {
     let (mut entries, mut offset) = (Map::new(), 0);
     let mut names = BTreeSet::from(["__metadata__".to_string()]);
@@ -86,7 +85,7 @@ fn header(module: &Module, taken: &[(WeightId, Arc<[u8]>, &str)]) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
 }
 
-/// What the format calls an element type; `None` for those that it has no name for.
+/// The name of an element type in the format, if it has one.
 fn dtype(elem: ElemType) -> Option<&'static str> {
     Some(match elem {
         ElemType::F64 => "F64",
@@ -105,7 +104,7 @@ fn dtype(elem: ElemType) -> Option<&'static str> {
         ElemType::Narrow(Narrow::F8E4M3FN) => "F8_E4M3",
         ElemType::Narrow(Narrow::F8E5M2) => "F8_E5M2",
         ElemType::Narrow(Narrow::F8E8M0) => "F8_E8M0",
-        // Those of less than a byte have one each in the program, and stay in it.
+        // Sub-byte elements are stored unpacked in the program, and stay there.
         ElemType::Narrow(_) | ElemType::Str | ElemType::Any => return None,
     })
 }

@@ -1,25 +1,25 @@
-//! Polynomials with integer coefficients in normal form, of a bounded size.
+//! Polynomials with integer coefficients, in normal form and of bounded size.
 //!
-//! A polynomial is a sum of monomials; a monomial is a coefficient times a sorted product of atoms; an atom is a
-//! symbol or `floor(P, k)`, the quotient of a polynomial by a positive integer, rounded down. An operation whose
-//! result would be larger than [`MAX_SIZE`] gives `None`. Coefficients stop at ±`i64::MAX`.
+//! A polynomial is a sum of monomials. A monomial is a coefficient times a sorted product of atoms. An atom is a symbol
+//! or `floor(P, k)`, the quotient of a polynomial and a positive integer, rounded down. An operation whose result would
+//! be larger than [`MAX_SIZE`] returns `None`. Coefficients saturate at ±`i64::MAX`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Bindings, Dim, clamp};
-use crate::Name;
+use crate::name::Name;
 
 /// The largest size of a polynomial: each monomial and each symbol counts 1.
 const MAX_SIZE: usize = 1024;
 
-/// What a `floor` counts beside the polynomial in it. Bounds the depth of nesting, and so the recursion.
+/// The size of a `floor`, not counting the polynomial inside. Bounds the nesting, and with it the recursion.
 const FLOOR_SIZE: usize = 32;
 
-/// No polynomial nests `floor` as deep as this.
+/// An exclusive bound on how deeply a polynomial nests `floor`.
 pub(super) const MAX_DEPTH: usize = MAX_SIZE / FLOOR_SIZE;
 
-/// A sum: the coefficient of each product of atoms, without zeros; the empty product is the constant.
+/// A sum: maps each product of atoms to its nonzero coefficient. The empty product is the constant term.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(super) struct Poly(pub(super) BTreeMap<Vec<Atom>, i64>);
 
@@ -97,8 +97,8 @@ impl Poly {
         out.bounded()
     }
 
-    /// `floor(self / k)` for `k` of 1 or more. What `k` divides stands outside: the coefficients in a `floor` are
-    /// from 0 to `k - 1`.
+    /// `floor(self / k)` for `k >= 1`. Multiples of `k` move out of the `floor`, so the coefficients inside it are from
+    /// 0 to `k - 1`.
     pub(super) fn floor_div(&self, k: i64) -> Option<Self> {
         let (mut whole, mut rest) = (Self::default(), Self::default());
         for (atoms, c) in &self.0 {
@@ -115,8 +115,9 @@ impl Poly {
         whole.plus(1, &quotient)
     }
 
-    /// `floor((floor(P, a) + c) / k)` is `floor((P + a*c) / (a*k))`: the dividend and the divisor of the latter, if
-    /// `self` is `floor(P, a) + c` and they fit.
+    /// Merges nested floors: `floor((floor(P, a) + c) / k) = floor((P + a*c) / (a*k))`.
+    ///
+    /// Returns the dividend and divisor of the right side, if `self` is `floor(P, a) + c` and both fit.
     fn nested_floor(&self, k: i64) -> Option<(Self, i64)> {
         let mut symbolic = self.0.iter().filter(|(atoms, _)| !atoms.is_empty());
         let (Some((atoms, 1)), None) = (symbolic.next(), symbolic.next()) else { return None };

@@ -1,4 +1,4 @@
-//! Polynomials as text. The grammar is in `ir-spec/types.md`.
+//! Prints and parses polynomials. The grammar is in `ir-spec/types.md`.
 
 use std::fmt;
 
@@ -39,7 +39,7 @@ impl fmt::Display for Poly {
     }
 }
 
-/// Whether `text` reads as one symbol.
+/// Whether `text` parses as one symbol.
 pub(super) fn is_symbol(text: &str) -> bool {
     !text.is_empty() && !starts_as_number(text) && text.chars().all(is_symbol_char)
 }
@@ -52,7 +52,7 @@ fn is_symbol_char(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The polynomial that `text` spells; `None` also if it is too large.
+/// Parses a polynomial. Returns `None` if the text is malformed or the polynomial too large.
 pub(super) fn parse(text: &str) -> Option<Poly> {
     let mut p = PolyParser { rest: text, depth: 0 };
     let poly = p.sum()?;

@@ -11,7 +11,7 @@ impl Rule<'_> {
         let elem = self.same_elem(&[x, w])?;
         self.domain(7, is_number(elem), elem)?;
         self.window(window)?;
-        self.check(4, groups >= 1, || "0 groups, expected 1 or more".into())?;
+        self.check(4, groups >= 1, || "has 0 groups, expected 1 or more".into())?;
         let (Some(xd), Some(wd)) = (&x.dims, &w.dims) else { return Ok(Type::unranked(elem)) };
         self.check(2, xd.len() >= 3 && xd.len() == wd.len(), || {
             format!("input is {x} and kernel {w}, expected equal ranks of 3 or more")
@@ -20,15 +20,15 @@ impl Rule<'_> {
         let channels = channel_axis(window.layout, xd.len());
         let (kernel, [per_group, filters]) = split_last(wd);
         self.check(4, filters.known().is_none_or(|f| f % groups == 0), || {
-            format!("{filters} filters do not divide into {groups} groups")
+            format!("{filters} filters are not divisible by {groups} groups")
         })?;
         self.check(5, dims_agree(&xd[channels], &per_group.times(&Dim::Known(groups))), || {
             format!(
-                "the input has {} channels, a kernel of {w} in {groups} groups reads {per_group} x {groups}",
+                "the input has {} channels, but a kernel of {w} in {groups} groups reads {per_group} x {groups}",
                 xd[channels]
             )
         })?;
-        self.check(6, kernel.iter().all(|k| !k.is(0)), || format!("the kernel {w} has no elements along an axis"))?;
+        self.check(6, kernel.iter().all(|k| !k.is(0)), || format!("the kernel {w} has an axis of extent 0"))?;
         self.windowed(x, elem, kernel, window, filters)
     }
 
@@ -50,7 +50,7 @@ impl Rule<'_> {
         self.windowed(x, x.elem, &size, window, &channels)
     }
 
-    /// C3, as far as the window itself can break it.
+    /// C3, as far as it depends on the window alone.
     fn window(&self, window: &Window) -> Result<()> {
         let in_range = |steps: &[u64]| !steps.is_empty() && steps.iter().all(|k| (1..=1 << 31).contains(k));
         let (strides, dilations) = (&window.strides, &window.dilations);
@@ -103,13 +103,13 @@ impl Rule<'_> {
         };
         let reach = k.offset(-1).times(&Dim::Known(dilation)).offset(1);
         if let (Some(n), Some(r)) = (padded.known(), reach.known()) {
-            self.check(6, r <= n, || format!("a window that reaches {r} elements does not fit into {n}"))?;
+            self.check(6, r <= n, || format!("a window that spans {r} elements does not fit into {n}"))?;
         }
         Ok(padded.minus(&reach).floor_div(stride).offset(1))
     }
 }
 
-/// The axis of the channels in a tensor of `rank` axes.
+/// The channel axis of a tensor of rank `rank`.
 pub fn channel_axis(layout: Layout, rank: usize) -> usize {
     match layout {
         Layout::ChannelsLast => rank.saturating_sub(1),
@@ -117,7 +117,7 @@ pub fn channel_axis(layout: Layout, rank: usize) -> usize {
     }
 }
 
-/// The first of the spatial axes, which are adjacent.
+/// The first spatial axis. Spatial axes are adjacent.
 pub fn first_spatial(layout: Layout) -> usize {
     match layout {
         Layout::ChannelsLast => 1,

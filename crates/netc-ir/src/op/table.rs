@@ -1,30 +1,30 @@
-//! The table of core ops: their names, a line about each, and what they have in common.
+//! The table of core ops: name, one-line summary and class.
 
 use super::CoreOp;
 
-/// What core ops have in common, for consumers that have the same answer for most of them.
+/// A class of similar core ops, for consumers that treat most ops alike.
 ///
-/// Such a consumer matches `(op, op.class())`: it names the ops that have an answer of their own, and classes for the
-/// rest. A new op then needs a class, and a new class breaks every consumer at compile time.
+/// A consumer matches `(op, op.class())`: it names the ops that need special treatment, and classes for the rest. A new
+/// op then only needs a class, and a new class breaks every consumer at compile time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OpClass {
     /// Stored numbers: no operands.
     Stored,
-    /// Each element of the result depends on one element of each operand. Operands are repeated to a common shape.
+    /// Each element of the result depends on one element of each operand. Operands are broadcast to a common shape.
     Elementwise,
     /// Sums of products of the elements of two operands.
     Product,
-    /// Sums, or other reductions, of elements of one operand.
+    /// Sums or other reductions over elements of one operand.
     Reduction,
-    /// The elements of the operands in other places. None is computed with.
+    /// Moves or copies elements of the operands without computing with them.
     Movement,
-    /// Extents as elements, and elements as extents.
+    /// Converts extents to elements, or elements to extents.
     Extent,
 }
 
 /// Name and one-line summary of every core op, in the order of the specification.
 pub const CORE_OPS: &[(&str, &str)] = &[
-    ("constant", "A tensor that stands in the program."),
+    ("constant", "A constant tensor in the program text."),
     ("weight", "A weight of the module."),
     ("neg", "`-x`, element by element."),
     ("abs", "Magnitude, element by element."),
@@ -71,16 +71,16 @@ pub const CORE_OPS: &[(&str, &str)] = &[
     ("reduce_prod", "Product over axes."),
     ("reduce_max", "Largest element over axes."),
     ("reduce_min", "Smallest element over axes."),
-    ("reshape", "The same elements under another shape."),
-    ("transpose", "The axes in another order."),
+    ("reshape", "The same elements with another shape."),
+    ("transpose", "A permutation of the axes."),
     ("broadcast", "Repetition along axes of extent 1."),
-    ("concat", "Tensors one after the other along an axis."),
-    ("slice", "A strided part of a tensor."),
-    ("pad", "A border around a tensor."),
+    ("concat", "Concatenation of tensors along an axis."),
+    ("slice", "A strided slice of a tensor."),
+    ("pad", "Padding around a tensor."),
     ("gather", "Slices along an axis, chosen by indices."),
-    ("sort", "Elements in order along an axis."),
+    ("sort", "Sorted elements along an axis."),
     ("cumsum", "Running sums along an axis."),
-    ("reverse", "Elements in the opposite order along axes."),
+    ("reverse", "Reversal of the elements along axes."),
     ("dim", "The extent of an axis as a scalar."),
     ("iota", "The numbers 0 to n - 1, for a scalar n."),
 ];
@@ -115,7 +115,7 @@ impl CoreOp {
         }
     }
 
-    /// What it has in common with other ops.
+    /// Its class.
     pub fn class(&self) -> OpClass {
         match self {
             Self::Constant(_) | Self::Weight(_) => OpClass::Stored,

@@ -1,22 +1,22 @@
-//! Narrow element types: numbers that models store and do not compute with.
+//! Narrow element types, which models store but do not compute with.
 
-use crate::literal::Number;
-use crate::op::named;
+use crate::named::named;
+use crate::number::Number;
 
 named! {
-    /// A type of numbers of 8 bits or less that are stored and not computed with. `ir-spec/types.md` defines each.
+    /// A storage-only number type of 8 bits or less. `ir-spec/types.md` defines each.
     Narrow {
-        /// Float with 4 bits of exponent and 3 of fraction, without infinities.
+        /// Float with 4 exponent and 3 fraction bits, without infinities.
         F8E4M3FN = "f8e4m3fn",
-        /// The same without a negative zero, with half the range.
+        /// `f8e4m3fn` with bias 8 and no negative zero.
         F8E4M3FNUZ = "f8e4m3fnuz",
-        /// Float with 5 bits of exponent and 2 of fraction.
+        /// Float with 5 exponent and 2 fraction bits.
         F8E5M2 = "f8e5m2",
-        /// The same without infinities and a negative zero.
+        /// `f8e5m2` with bias 16, without infinities and negative zero.
         F8E5M2FNUZ = "f8e5m2fnuz",
         /// A power of two.
         F8E8M0 = "f8e8m0",
-        /// Float with 2 bits of exponent and 1 of fraction.
+        /// Float with 2 exponent bits and 1 fraction bit.
         F4E2M1 = "f4e2m1",
         /// Signed integer of 4 bits.
         I4 = "i4",
@@ -29,12 +29,12 @@ named! {
     }
 }
 
-/// The parts of a float with a sign.
+/// The layout of a signed float.
 struct Format {
-    /// Bits of the fraction.
+    /// Number of fraction bits.
     fraction: u32,
     bias: i32,
-    /// The bit patterns without a sign that are numbers come before this one.
+    /// The magnitudes below this bit pattern are finite numbers.
     numbers: u8,
 }
 
@@ -48,7 +48,7 @@ impl Narrow {
         }
     }
 
-    /// Whether its numbers are floats.
+    /// Whether it is a floating-point type.
     pub(crate) fn is_float(self) -> bool {
         self.format().is_some() || self == Self::F8E8M0
     }
@@ -65,7 +65,7 @@ impl Narrow {
         Some(Format { fraction, bias, numbers })
     }
 
-    /// The pattern that NaN is written as, if there is one.
+    /// The canonical bit pattern of NaN, if the type has one.
     fn nan(self) -> Option<u8> {
         match self {
             Self::F8E4M3FN => Some(0x7f),
@@ -76,7 +76,7 @@ impl Narrow {
         }
     }
 
-    /// The number that the low bits of `pattern` are.
+    /// Decodes the low bits of `pattern`.
     pub(crate) fn number(self, pattern: u8) -> Number {
         let bits = self.bits() as u32;
         let pattern = pattern & (0xff >> (8 - bits));
@@ -105,8 +105,8 @@ impl Narrow {
         if pattern & sign == 0 { x } else { -x }
     }
 
-    /// The pattern of the number that is nearest to `number`. Integers keep their lowest bits, and a type without NaN has
-    /// 0 in its place.
+    /// The bit pattern of the number nearest to `number`. An integer type keeps the lowest bits of an integer. A type
+    /// without NaN encodes NaN as 0.
     pub(crate) fn nearest(self, number: Number) -> u8 {
         let mask = 0xff >> (8 - self.bits());
         match self {
@@ -121,7 +121,7 @@ impl Narrow {
         }
     }
 
-    /// `x` toward zero, in the range of the integers of this type.
+    /// Rounds `x` toward zero and clamps it to the range of this integer type.
     fn clamped(self, x: f64) -> i8 {
         let (low, high) = match self {
             Self::I4 => (-8, 7),
@@ -138,14 +138,15 @@ impl Narrow {
         if x.is_nan() {
             return self.nan().unwrap_or(0);
         }
-        // The pattern after the last number is infinity where there is one, at the place of the next number.
+        // In a type with infinity, its pattern follows the largest number, and rounding treats it as the next number.
         let candidates = format.numbers + u8::from(self == Self::F8E5M2);
         let magnitude = self.nearest_of(candidates, x.abs());
         let has_sign = x.is_sign_negative() && !(magnitude == 0 && self.nan() == Some(0x80));
         if has_sign { magnitude | 1 << (self.bits() - 1) } else { magnitude }
     }
 
-    /// Which of the first `count` patterns is nearest to `x`, the even one of two. Patterns ascend with their numbers.
+    /// Of the first `count` patterns, the one nearest to `x`; ties go to the even pattern. Patterns ascend with their
+    /// numbers.
     fn nearest_of(self, count: u8, x: f64) -> u8 {
         if x.is_nan() {
             return self.nan().unwrap_or(0);
@@ -166,7 +167,7 @@ impl Narrow {
 }
 
 impl Format {
-    /// The number that a pattern without a sign is, if it is one.
+    /// Decodes a pattern without its sign bit, as if every pattern were a number.
     fn magnitude(&self, pattern: u8) -> f64 {
         let fraction = f64::from(pattern & ((1 << self.fraction) - 1));
         let exponent = i32::from(pattern >> self.fraction);
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_is_the_nearest_to_itself() {
+    fn every_number_encodes_to_its_own_pattern() {
         for narrow in Narrow::ALL {
             for pattern in 0..=0xffu8 >> (8 - narrow.bits()) {
                 let number = narrow.number(pattern);
@@ -197,13 +198,13 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_numbers_and_nans_are_those_of_the_specification() {
+    fn largest_numbers_and_nans_match_the_specification() {
         let nans = |narrow: Narrow| (0..=0xff).filter(|p| float(narrow, *p).is_nan()).collect::<Vec<u8>>();
         let largest = |narrow: Narrow| {
             let numbers = (0..=0xff).map(|p| float(narrow, p)).filter(|x| x.is_finite());
             numbers.fold(0.0, f64::max)
         };
-        for (narrow, most, no_numbers) in [
+        for (narrow, max, nan_patterns) in [
             (Narrow::F8E4M3FN, 448.0, vec![0x7f, 0xff]),
             (Narrow::F8E4M3FNUZ, 240.0, vec![0x80]),
             (Narrow::F8E5M2, 57344.0, vec![0x7d, 0x7e, 0x7f, 0xfd, 0xfe, 0xff]),
@@ -211,7 +212,7 @@ mod tests {
             (Narrow::F8E8M0, 2f64.powi(127), vec![0xff]),
             (Narrow::F4E2M1, 6.0, vec![]),
         ] {
-            assert_eq!((largest(narrow), nans(narrow)), (most, no_numbers), "{}", narrow.name());
+            assert_eq!((largest(narrow), nans(narrow)), (max, nan_patterns), "{}", narrow.name());
         }
         assert_eq!(
             [0, 1, 2, 3, 4, 5, 6, 7].map(|p| Narrow::F4E2M1.number(p)),
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_round_to_the_nearest_and_ties_to_even() {
+    fn rounds_to_nearest_with_ties_to_even() {
         #[track_caller]
         fn check<const N: usize>(narrow: Narrow, given: [f64; N], expect: [f64; N]) {
             let nearest = given.map(|x| narrow.number(narrow.nearest(Number::Float(x))));

@@ -1,29 +1,31 @@
-//! The rules about attributes: how deep they are, and what they refer to.
+//! The rules about attributes: their depth and their references.
 
 use super::{Place, Verifier};
 use crate::attr::{Attrs, MAX_LEVELS, NonJson};
 use crate::op::{Op, OpKind};
 
 impl Verifier<'_> {
-    /// V14: the attributes are not too deep to have text. Deeper ones must not be walked.
+    /// V14: the attributes are shallow enough to print. Returns false if they are too deep to walk.
     pub(super) fn attrs(&mut self, place: Place<'_>, attrs: &Attrs) -> bool {
         let holds = attrs.is_printable();
         self.require(14, holds, place, || format!("its attributes nest deeper than {MAX_LEVELS} levels"));
         holds
     }
 
-    /// V17: the attributes name nothing. They are not those of a source op.
+    /// V17: the attributes, which do not belong to a source op, name no weights and functions.
     pub(super) fn plain_attrs(&mut self, place: Place<'_>, attrs: &Attrs) {
         let holds = !self.attrs(place, attrs) || !attrs.has_references();
-        self.require(17, holds, place, || "its attributes name weights or functions".into());
+        self.require(17, holds, place, || {
+            "its attributes name weights or functions, as only those of a source op can".into()
+        });
     }
 
-    /// V3, V8 and V17: what the attributes of an op name is there.
+    /// V3, V8 and V17: references in the attributes of an op are valid.
     pub(super) fn references(&mut self, here: Place<'_>, op: &Op, attrs: &Attrs) {
         let (mut worst, operands) = (None, op.operands.len());
         attrs.iter().for_each(|(_, a)| a.for_each_operand(&mut |i| worst = worst.max(Some(i))));
         self.require(8, worst.is_none_or(|i| (i as usize) < operands), here, || {
-            format!("refers to operand ${}, it has {operands}", worst.unwrap_or(0))
+            format!("refers to operand ${}, but has {operands} operands", worst.unwrap_or(0))
         });
         let is_source = matches!(op.kind, OpKind::Source(_));
         attrs.for_each_non_json(&mut |it| match it {
@@ -43,7 +45,7 @@ impl Verifier<'_> {
     }
 }
 
-/// Whether the path names a file in a folder or below, whatever system reads it.
+/// Whether the relative path stays inside its folder on every operating system.
 pub fn is_path(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']))
 }

@@ -1,4 +1,4 @@
-//! Tests of [`verify_changes`]: it finds what [`verify`] finds.
+//! Tests that [`verify_changes`] finds what [`verify`] finds.
 
 use super::{verify, verify_changes};
 use crate::op::{Binary, CoreOp, Unary};
@@ -19,7 +19,7 @@ func @main(%x: f32[4]) -> (%b) {
   %b = relu(%a) : f32[4]
 }";
 
-/// What is found in [`TEXT`] after `edit`, once it was approved: the rules, and the ops.
+/// Verifies [`TEXT`], applies `edit`, and checks that both functions find the violations `expect`: rule and place.
 #[track_caller]
 fn check(edit: impl FnOnce(&mut Module), expect: &[&str]) {
     let mut module = parse(TEXT).unwrap();
@@ -42,7 +42,7 @@ fn op(i: usize) -> OpId {
     OpId::new(i)
 }
 
-/// `%w`, and `%y`.
+/// `%w` and `%y`.
 fn values() -> (ValueId, ValueId) {
     (ValueId::new(1), ValueId::new(2))
 }
@@ -52,7 +52,7 @@ fn other() -> Type {
 }
 
 #[test]
-fn ops_that_changed_are_looked_at() {
+fn changed_ops_are_verified() {
     let (w, y) = values();
     check_main(|_| {}, &[]);
     check_main(|f| f.set_kind(op(4), CoreOp::Unary(Unary::Not)), &["V2 @main, op4"]);
@@ -64,7 +64,7 @@ fn ops_that_changed_are_looked_at() {
 }
 
 #[test]
-fn ops_beside_what_changed_are_looked_at() {
+fn ops_with_changed_values_are_verified() {
     let (w, y) = values();
     check_main(|f| f.set_type(w, other()), &["V2 @main, op0", "V2 @main, op1"]);
     check_main(|f| f.set_type(y, other()), &["V2 @main, op1", "V5 @main, op2"]);
@@ -73,7 +73,7 @@ fn ops_beside_what_changed_are_looked_at() {
 }
 
 #[test]
-fn what_the_tables_say_is_looked_at() {
+fn changed_tables_are_verified() {
     check(|m| m.weights[0].ty = other(), &["V2 @main, op0"]);
     check(|m| m.files.clear(), &["V3 @main, op1"]);
     check(|m| m.layers[0].class = "custom.B".into(), &["V7 @main, op3"]);
@@ -83,7 +83,7 @@ fn what_the_tables_say_is_looked_at() {
 }
 
 #[test]
-fn functions_and_weights_named_by_attributes_are_checked() {
+fn functions_and_weights_named_by_attributes_are_verified() {
     let text = "netc 1
 weight w0 \"w\" : f32[4] = 0.5
 func @main(%x: f32[4]) -> (%y) {
@@ -114,16 +114,16 @@ func @body(%x: f32[4]) -> (%y) {
         let looping = m.funcs[0][op(0)].kind.clone();
         m.funcs[1].set_kind(op(0), looping);
     };
-    check(&recursive, &["V6 @body: calls @body, which leads back to it"]);
+    check(&recursive, &["V6 @body: calls @body recursively"]);
     let named = |m: &mut Module| {
         let attrs = m.funcs[0][op(0)].kind.attrs().cloned().unwrap();
         m.attrs = attrs;
     };
-    check(&named, &["V17 the module: its attributes name weights or functions"]);
+    check(&named, &["V17 the module: its attributes name weights or functions, as only those of a source op can"]);
 }
 
 #[test]
-fn what_was_taken_out_is_looked_at_when_it_comes_back() {
+fn a_removed_parameter_is_verified_when_it_is_restored() {
     let mut module =
         parse("netc 1\nfunc @main(%x: f32[4], %p: f32[4]) -> (%b) {\n  %b = relu(%x) : f32[4]\n}").unwrap();
     verify_changes(&mut module).unwrap();
@@ -138,7 +138,7 @@ fn what_was_taken_out_is_looked_at_when_it_comes_back() {
 }
 
 #[test]
-fn a_function_that_comes_from_elsewhere_is_looked_at_where_it_is() {
+fn a_function_copied_from_another_module_is_verified() {
     let mut module = parse(TEXT).unwrap();
     verify_changes(&mut module).unwrap();
     let main = module.funcs[1].clone();
@@ -150,6 +150,6 @@ fn a_function_that_comes_from_elsewhere_is_looked_at_where_it_is() {
 }
 
 #[test]
-fn an_operand_whose_op_is_taken_out_is_missed() {
+fn an_operand_whose_op_was_removed_is_reported() {
     check_main(|f| f.retain_ops(|o| o != op(2)), &["V1 @main, op3"]);
 }

@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Place, Verifier};
-use crate::Name;
 use crate::dim::Dim;
 use crate::extents::uncarried;
 use crate::id::{OpId, ValueId};
 use crate::module::Func;
+use crate::name::Name;
 use crate::op::{CoreOp, OpKind};
 use crate::types::Type;
 
 impl<'m> Verifier<'m> {
-    /// V19: an `iota` alone defines a computed symbol, whatever else has it comes from the `iota`, and what names it reads an
-    /// operand that carries it.
+    /// V19: one `iota` defines each computed symbol, calls and source ops with it in a result have it in an operand, and
+    /// ops that name it have an operand that carries it.
     pub(super) fn computed_symbols(&mut self, func: &'m Func) {
         let is_iota =
             |id: OpId| matches!(func.ops.get(id.index()), Some(op) if matches!(op.kind, OpKind::Core(CoreOp::Iota(_))));
@@ -26,11 +26,9 @@ impl<'m> Verifier<'m> {
         let mut defined: BTreeMap<&Name, OpId> = BTreeMap::new();
         for (symbol, op) in func.computed_symbols() {
             let first = *defined.entry(symbol).or_insert(op);
-            self.require(19, first == op, Place::Op(func, op), || {
-                format!("the `iota` defines {symbol}, which {first} defines already")
-            });
+            self.require(19, first == op, Place::Op(func, op), || format!("{symbol} is already defined by {first}"));
             self.require(19, !params.contains(symbol), Place::Op(func, op), || {
-                format!("{symbol} is an extent of a parameter: the `iota` needs an operand that has it, too")
+                format!("{symbol} is an extent of a parameter, but of no operand: add an operand that has it")
             });
         }
         for id in func.op_ids().filter(|id| id.index() < func.num_op_slots()) {
@@ -58,7 +56,7 @@ impl<'m> Verifier<'m> {
         }
     }
 
-    /// The results of `id`, a call or source op, have no computed symbol that no operand has.
+    /// V19: every computed symbol in the results of `id`, a call or source op, is also in an operand.
     fn brought_symbols(&mut self, func: &'m Func, id: OpId, operands: &[&'m Type], defined: &BTreeMap<&'m Name, OpId>) {
         if defined.is_empty() {
             return;
@@ -74,7 +72,7 @@ impl<'m> Verifier<'m> {
     }
 }
 
-/// The types of values. Those that are not in the table are left out: V1 and V4 speak of them.
+/// The types of the values. Skips values that are not in the table: V1 and V4 report them.
 fn types_of<'m>(func: &'m Func, values: &[ValueId]) -> Vec<&'m Type> {
     values.iter().filter_map(|v| func.values.get(v.index())).map(|v| &v.ty).collect()
 }

@@ -1,4 +1,4 @@
-//! Tests of what the verifier says.
+//! Tests of the verifier's messages.
 
 use super::*;
 use crate::id::FileId;
@@ -12,7 +12,7 @@ func @main(%x: f32[N]) -> (%z) {
   %z = neg(%y) : f32[N] loc(\"b\" + file0, \"c\")
 }";
 
-/// What the verifier says of [`TEXT`] after `edit`.
+/// Verifies [`TEXT`] after `edit` and compares the messages.
 #[track_caller]
 fn check(edit: impl FnOnce(&mut Func), expect: &[&str]) {
     let mut module = parse(TEXT).unwrap();
@@ -27,17 +27,17 @@ fn nested(levels: usize) -> Attr {
 }
 
 fn source(f: &mut Func) -> &mut SourceOp {
-    if let OpKind::Source(op) = &mut f.ops[0].kind { op } else { panic!("the first op is a source op") }
+    if let OpKind::Source(op) = &mut f.ops[0].kind { op } else { panic!("expected a source op first") }
 }
 
 #[test]
-fn locations_lie_in_files_that_exist() {
+fn locations_refer_to_existing_files() {
     let place = |file| Loc::Call { file: Some(FileId::new(file)), path: "p".into(), call: 0 };
     check(|f| f.ops[0].loc = place(0), &[]);
-    check(|f| f.ops[0].loc = place(1), &["V3 its location is in file1, which does not exist"]);
+    check(|f| f.ops[0].loc = place(1), &["V3 its location refers to file1, which does not exist"]);
     check(
         |f| f.ops[0].loc = Loc::Fused(vec![place(0), place(2)]),
-        &["V3 its location is in file2, which does not exist"],
+        &["V3 its location refers to file2, which does not exist"],
     );
 }
 
@@ -50,13 +50,13 @@ fn a_tensor_has_at_most_64_axes() {
 }
 
 #[test]
-fn what_has_no_text_says_why() {
-    check(|f| f.ops[1].loc = Loc::Fused(vec![]), &["V14 its location fuses 0 places, expected two or more"]);
+fn unprintable_modules_are_reported() {
+    check(|f| f.ops[1].loc = Loc::Fused(vec![]), &["V14 its location has 0 parts, expected two or more"]);
     check(
         |f| f.ops[1].loc = Loc::Fused(vec![Loc::Unknown, Loc::Unknown]),
-        &["V14 its location fuses one that is fused or unknown"],
+        &["V14 a part of its fused location is fused or unknown"],
     );
-    check(|f| source(f).name = "a".into(), &["V14 its name `a` is not a dialect and a class joined by a point"]);
+    check(|f| source(f).name = "a".into(), &["V14 its name `a` is not a dialect and a class joined by a dot"]);
     check(
         |f| {
             f.ops[0].results.clear();
@@ -71,7 +71,7 @@ fn what_has_no_text_says_why() {
 }
 
 #[test]
-fn attributes_are_as_deep_as_text_can_be() {
+fn attributes_nest_up_to_128_levels() {
     let deep = "V14 its attributes nest deeper than 128 levels";
     check(|f| source(f).attrs.set("deep", nested(128)), &[deep]);
     check(|f| f.attrs.set("deep", nested(5_000)), &[deep]);
@@ -82,12 +82,12 @@ fn attributes_are_as_deep_as_text_can_be() {
 }
 
 #[test]
-fn absent_operands_have_places() {
+fn positions_of_absent_operands_are_checked() {
     let check_absent = |absent: &[u32], expect: &[&str]| check(|f| source(f).absent = absent.into(), expect);
     check_absent(&[0, 2], &[]);
     check_absent(&[1, 2], &[]);
-    check_absent(&[1, 1], &["V18 the places [1, 1] of 3 operands are empty"]);
-    check_absent(&[2], &["V18 the places [2] of 2 operands are empty"]);
+    check_absent(&[1, 1], &["V18 absent operands at [1, 1], expected ascending positions below 3"]);
+    check_absent(&[2], &["V18 absent operands at [2], expected ascending positions below 2"]);
     let mut module = parse(TEXT).unwrap();
     source(&mut module.funcs[0]).absent = vec![0, 2, 3];
     let text = print(&module);
@@ -96,16 +96,16 @@ fn absent_operands_have_places() {
 }
 
 #[test]
-fn tables_and_definitions_say_what_is_wrong() {
+fn inconsistent_tables_and_definitions_are_reported() {
     let other = ValueId::new(9);
     check(|f| f.order.push(OpId::new(7)), &["V12 op7 is not in the table of ops"]);
-    check(|f| f.order.push(OpId::new(1)), &["V12 op1 stands twice in the order", "V4 %2 is defined twice"]);
+    check(|f| f.order.push(OpId::new(1)), &["V12 op1 occurs twice in the order", "V4 %2 is defined twice"]);
     check(|f| f.ops[1].results.push(other), &["V4 %9 is not in the table of values"]);
     check(|f| f.values[1].def = Def::Param(0), &["V4 %1 is defined as Result(op0, 0), its entry says Param(0)"]);
 }
 
 #[test]
-fn the_first_id_behind_the_last_is_of_nothing() {
+fn ids_one_past_the_end_are_rejected() {
     let mut module =
         parse("netc 1\nweight w0 \"w\" : f32[2] = 0.5\nlayer l0 \"a\" : t.A {} weights {vars/0 = w0}").unwrap();
     module.layers[0].weights[0].1 = WeightId::new(1);

@@ -1,4 +1,4 @@
-//! Nothing is lost in a file of Keras.
+//! Oracles for files: nothing is lost in a Keras file.
 
 use std::io::Write;
 
@@ -13,15 +13,15 @@ use tempfile::TempDir;
 
 use crate::recipe::formats;
 
-/// The Keras model that is written as `.keras` and read back is the same but for the place of its weights' bytes, which are
-/// equal; writing it again gives the same file.
+/// Checks that a `.keras` file reads back as the same model with the same weights, and that writing it again gives the
+/// same bytes. Only the places of the weights' bytes may differ.
 pub fn round_trip_keras(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
     let written = round_trip(module, Tools { formats: &formats(), dialects }, &netc_keras::KERAS)?;
-    require(written, || format!("is refused by the writer of .keras files:\n{}", print(module)))
+    require(written, || format!("is rejected by the writer of .keras files:\n{}", print(module)))
 }
 
-/// The same through an HDF5 file, unless that cannot say the model: netc does not know in which order the weights of some
-/// layers are listed, and an index with `...` is misread.
+/// Checks the same with an HDF5 file. Models that HDF5 cannot store may be rejected: netc does not know the order in
+/// which some layers list their weights, and an index with `...` is misread.
 pub fn round_trip_hdf5(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
     let cannot_say = |l: &Layer| match &*l.class {
         "keras.ops.GetItem" | "keras.RNN" | "keras.SpectralNormalization" => true,
@@ -29,31 +29,32 @@ pub fn round_trip_hdf5(module: &Module, dialects: &Dialects) -> Result<(), Wrong
     };
     let written = round_trip(module, Tools { formats: &formats(), dialects }, &netc_keras::H5)?;
     require(written || module.layers.iter().any(cannot_say), || {
-        format!("is refused by the writer of HDF5 files:\n{}", print(module))
+        format!("is rejected by the writer of HDF5 files:\n{}", print(module))
     })
 }
 
-/// The model that is written as JSON, without weights, and read back is written the same again: types are not known there.
+/// Checks that JSON, which has no weights, reads back as a model that is written as the same JSON. Types are not
+/// compared, because JSON has none.
 pub fn round_trip_json(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
     let written = round_trip(module, Tools { formats: &formats(), dialects }, &netc_keras::JSON)?;
-    require(written, || format!("is refused by the writer of JSON:\n{}", print(module)))
+    require(written, || format!("is rejected by the writer of JSON:\n{}", print(module)))
 }
 
-/// The model, of Keras 3, that is written for TensorFlow.js and read back is one of Keras 2 that computes the same bits and is
-/// written the same again; unless TensorFlow.js has no such model.
+/// Checks that a Keras 3 model, written for TensorFlow.js, reads back as a Keras 2 model that computes the same bits
+/// and is written as the same files. TensorFlow.js may lack some models.
 pub fn round_trip_tfjs(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
     let Some((back, _folder)) = through(module, main, Tools { formats: &formats(), dialects }, &netc_keras::TFJS)?
     else {
         return Ok(());
     };
-    // Keras 2 names outputs otherwise.
+    // Keras 2 names outputs differently.
     let (before, after) = (lowered(module, dialects)?, lowered(&back, dialects)?);
     let given = random_inputs(&before)?;
     let same = run(&before, MAIN, &given)? == run(&after, MAIN, &given)?;
-    require(same, || differs("of Keras 2", module, &back))?;
+    require(same, || differs("as a model of Keras 2", module, &back))?;
     let written = round_trip(&back, Tools { formats: &formats(), dialects }, &netc_keras::TFJS)?;
-    require(written, || format!("is refused after it was written for TensorFlow.js:\n{}", print(&back)))
+    require(written, || format!("is rejected after a round trip through TensorFlow.js:\n{}", print(&back)))
 }
 
 /// [`split_compose_files`] with stages in `.keras` files.
@@ -72,10 +73,10 @@ pub fn file_bytes(module: &Module, id: FuncId) -> Result<Vec<u8>, Wrong> {
 /// The function written as a `.keras` file and read back, with the folder that holds the file and its weights.
 pub fn through_file(module: &Module, id: FuncId, dialects: &Dialects) -> Result<(Module, TempDir), Wrong> {
     let read = through(module, id, Tools { formats: &formats(), dialects }, &netc_keras::KERAS)?;
-    read.ok_or_else(|| format!("is refused by the writer of .keras files:\n{}", print(module)))
+    read.ok_or_else(|| format!("is rejected by the writer of .keras files:\n{}", print(module)))
 }
 
-/// The bytes of the member `name` of a zip archive that stores it.
+/// The bytes of the member `name` of a zip archive without compression.
 pub fn member(archive: &[u8], name: &str) -> Result<Vec<u8>, Wrong> {
     let archive = ZipArchive::from_slice(archive).map_err(|e| e.to_string())?;
     let mut entries = archive.entries();
@@ -85,10 +86,10 @@ pub fn member(archive: &[u8], name: &str) -> Result<Vec<u8>, Wrong> {
             return Ok(entry.data().to_vec());
         }
     }
-    Err(format!("there is no `{name}`"))
+    Err(format!("the archive has no member `{name}`"))
 }
 
-/// A zip archive that stores `members`.
+/// A zip archive of `members` without compression.
 pub(super) fn archive(members: &[(&str, &[u8])]) -> Result<Vec<u8>, Wrong> {
     let write = || {
         let mut archive = ZipArchiveWriter::new(Vec::new());

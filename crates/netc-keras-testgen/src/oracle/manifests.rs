@@ -1,4 +1,4 @@
-//! No bytes make the reader of manifests panic, and the stages that it reads are a program.
+//! Oracles for manifests: no bytes make the reader panic, and the stages that it reads are a program.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,8 +15,8 @@ use crate::recipe::formats;
 /// The name of the manifest among [`small_stages`].
 pub const MANIFEST: &str = "manifest.json";
 
-/// The `manifest.json` next to the stages of [`small_stages`]: what is read verifies, prints as text that parses back equal,
-/// and is one model or is refused.
+/// Reads `bytes` as the `manifest.json` of [`small_stages`]. A program that is read must verify, parse back from its
+/// text, and either merge into one model or be rejected.
 pub fn manifest(bytes: &[u8]) -> Result<(), Wrong> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     for (name, stage) in &*STAGES {
@@ -26,10 +26,10 @@ pub fn manifest(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(model) = Session::new(formats()).open(folder.path().join(MANIFEST)) else { return Ok(()) };
     print_parse(&model.module)?;
     let Ok(merged) = model.merged() else { return Ok(()) };
-    verify(&merged.module).map_err(|violations| format!("merges to a program that is malformed: {violations}"))
+    verify(&merged.module).map_err(|violations| format!("merges to a malformed program: {violations}"))
 }
 
-/// The files of [`small_model`] split in three, by name.
+/// The files of [`small_model`] split into three stages, by name.
 pub fn small_stages() -> &'static BTreeMap<String, Vec<u8>> {
     &STAGES
 }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_manifest_of_the_stages_is_read() {
+    fn manifest_of_the_small_stages_is_read() {
         let stages = small_stages();
         assert_eq!(stages.len(), 4, "{:?}", stages.keys());
         manifest(&stages[MANIFEST]).unwrap();

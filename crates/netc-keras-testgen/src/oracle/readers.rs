@@ -1,5 +1,5 @@
-//! No bytes make a reader of Keras files panic or take memory that the bytes do not justify, and a model that is read is
-//! written and read back the same.
+//! Oracles for readers: no bytes make a reader of Keras files panic or use more memory than their size justifies, and a
+//! model that was read survives a round trip.
 
 use std::fs;
 use std::sync::LazyLock;
@@ -25,7 +25,7 @@ pub const READERS: &[(&str, Reader)] = &[
     ("weights_file", weights_file),
 ];
 
-/// A `.keras` file: what is a model verifies, and is written as netc writes files, which are read back without loss.
+/// Reads a `.keras` file. A model that is read must verify and survive a round trip through a file of netc.
 pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
     let (formats, dialects) = (formats(), dialects());
     match formats.read(temporary(bytes)?.path(), &WHOLE, &dialects) {
@@ -36,8 +36,8 @@ pub fn keras_file(bytes: &[u8]) -> Result<(), Wrong> {
     }
 }
 
-/// A model in an HDF5 file: what is one verifies, and is written as an HDF5 and as a `.keras` file, or refused because that
-/// cannot say it; the file is read back without loss.
+/// Reads a model from an HDF5 file. A model that is read must verify, and survive a round trip through HDF5 and through
+/// `.keras`, unless that format cannot store it.
 pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
     let (formats, dialects) = (formats(), dialects());
     match formats.read(temporary(bytes)?.path(), &WHOLE, &dialects) {
@@ -49,7 +49,8 @@ pub fn keras_h5(bytes: &[u8]) -> Result<(), Wrong> {
     }
 }
 
-/// The `model.json` of a model of TensorFlow.js whose weights are in one file: as [`keras_h5`], and as such files too.
+/// Reads a `model.json` of TensorFlow.js whose weights are in one file. The rules are those of [`keras_h5`], for
+/// TensorFlow.js files too.
 pub fn tfjs_json(bytes: &[u8]) -> Result<(), Wrong> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let path = folder.path().join(TFJS.main_file());
@@ -67,10 +68,10 @@ pub fn tfjs_json(bytes: &[u8]) -> Result<(), Wrong> {
     }
 }
 
-/// The file that [`tfjs_json`] has weights in: its name, and 42 numbers of four bytes.
+/// The file of weights for [`tfjs_json`]: its name, and 42 numbers of four bytes each.
 const SHARD: (&str, [u8; 168]) = ("group1-shard1.bin", [0x3f; 168]);
 
-/// A file of weights for the configuration of [`small_model`], as [`keras_file`].
+/// Reads a file of weights for the configuration of [`small_model`]. The rules are those of [`keras_file`].
 pub fn weights_file(bytes: &[u8]) -> Result<(), Wrong> {
     let (formats, dialects) = (formats(), dialects());
     let (config, weights) = (temporary(&SMALL.0)?, temporary(bytes)?);
@@ -83,7 +84,7 @@ pub fn weights_file(bytes: &[u8]) -> Result<(), Wrong> {
     }
 }
 
-/// The `config.json` of a file that has the weights of [`small_model`], and a model without weights.
+/// Reads a `config.json`: with the weights of [`small_model`] as a `.keras` file, and without weights as JSON.
 pub fn keras_config(bytes: &[u8]) -> Result<(), Wrong> {
     let (formats, dialects) = (formats(), dialects());
     if let Ok(imported) = formats.read(temporary(bytes)?.path(), &ReadOptions::default(), &dialects) {
@@ -92,13 +93,13 @@ pub fn keras_config(bytes: &[u8]) -> Result<(), Wrong> {
     keras_file(&archive(&[(CONFIG, bytes), (WEIGHTS, &SMALL.1)])?)
 }
 
-/// The `model.weights.h5` of a file that has the configuration of [`small_model`].
+/// Reads a `model.weights.h5` for the configuration of [`small_model`], as part of a `.keras` file.
 pub fn keras_weights(bytes: &[u8]) -> Result<(), Wrong> {
     keras_file(&archive(&[(CONFIG, &SMALL.0), (WEIGHTS, bytes)])?)
 }
 
-/// The model around the bytes that [`keras_config`] and [`keras_weights`] are given: it has few layers and many kinds
-/// of weights.
+/// The model that supplies the other members for [`keras_config`] and [`keras_weights`]. It has few layers and many
+/// kinds of weights.
 pub fn small_model() -> Module {
     let mut m = ModelBuilder::new("small", 1);
     let x = m.named("image").input(&[3, 3, 1]);

@@ -3,7 +3,7 @@
 use netc_data::Rng;
 use netc_ir::{Attr, Attrs};
 
-/// An array of floats in sixteenths, between `low` and `high`.
+/// An array of floats between `low` and `high`, multiples of 1/16.
 pub(super) fn array(dims: &[u64], seed: u64, low: f64, high: f64) -> Attr {
     let mut rng = Rng::new(seed);
     numpy("float32", nested(dims, &mut || Attr::from((rng.uniform(low, high) * 16.0).round() / 16.0)))

@@ -8,7 +8,7 @@ use super::choice::Choice;
 use super::draft::{Added, Draft};
 use netc_testgen::Step;
 
-/// Query, value and key: steps of the same features, as many of values as of keys.
+/// Query, value and key: sequences with the same number of features. Value and key have the same length.
 fn inputs(d: &Draft, step: &Step<KerasClass>) -> Option<[Tensor; 3]> {
     let [a, b, c] = step.reads;
     let query = d.of_rank(a, 2)?;
@@ -17,7 +17,8 @@ fn inputs(d: &Draft, step: &Step<KerasClass>) -> Option<[Tensor; 3]> {
     Some([query, value, d.same_type(c, value)?])
 }
 
-/// What calls of both kinds of layers may ask for: not both, as the scores of several heads would carry a mask.
+/// Adds an optional argument that all attention layers take. At most one, because the scores of several heads would
+/// carry a mask.
 fn with_options(declaration: Declaration, k: &mut Choice) -> Declaration {
     match k.below(4) {
         0 | 1 => declaration,
@@ -55,8 +56,8 @@ pub(super) fn multi_head(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice)
     let use_bias = !k.flag();
     let gated = k.below(3) == 2;
     let dropout = k.of(&[0.0, 0.5]);
-    // Keras multiplies the gate, which has the extent of the keys, with values; and without dropout it mixes values
-    // of that extent alone.
+    // Keras multiplies values by the gate, which has the extent of the keys. Without dropout, values must have that
+    // extent as well.
     let value_dim = if gated || dropout == 0.0 { key_dim } else { k.between(1, 3) };
     let features = *d.extents(query).last()?;
     let out = if k.flag() { k.between(1, 4) } else { features };
@@ -82,7 +83,7 @@ pub(super) fn multi_head(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice)
     several_heads(d, declaration, [query, value, key], k)
 }
 
-/// The kernel of a projection, and its bias.
+/// The kernel of a projection, and its bias if it has one.
 fn projection(from: &[u64], to: &[u64], use_bias: bool) -> Vec<Variable> {
     let fan = from.iter().chain(to).product();
     let bias = use_bias.then(|| (to.to_vec(), Init::offset()));
@@ -113,7 +114,7 @@ fn group_query(d: &mut Draft, tensors: [Tensor; 3], k: &mut Choice) -> Added {
     several_heads(d, declaration, tensors, k)
 }
 
-/// Applies a layer that takes query, value and perhaps key as arguments.
+/// Applies a layer that takes query, value and optionally key as separate arguments.
 fn several_heads(
     d: &mut Draft,
     mut declaration: Declaration,

@@ -1,4 +1,4 @@
-//! Layers that make vectors of categories.
+//! Layers that encode categories.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::Declaration;

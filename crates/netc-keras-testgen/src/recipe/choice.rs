@@ -1,6 +1,6 @@
-//! The choices that a step leaves, drawn from its knobs.
+//! The choices of a step, drawn from its knobs.
 
-/// The knobs of a step as one number, of which each choice takes a digit: knobs of 0 make the first choice each time.
+/// The knobs of a step as one number; each choice takes a digit of it. Knobs of 0 always make the first choice.
 pub(super) struct Choice(u32);
 
 impl Choice {
@@ -8,7 +8,7 @@ impl Choice {
         Self(u32::from_le_bytes(knobs))
     }
 
-    /// A number below `n`, which is not 0.
+    /// A number below `n`; 0 counts as 1.
     pub(super) fn below(&mut self, n: u64) -> u64 {
         let n = u32::try_from(n).unwrap_or(u32::MAX).max(1);
         let digit = self.0 % n;
@@ -25,7 +25,7 @@ impl Choice {
         self.below(len as u64) as usize
     }
 
-    /// Whether it is the other of two.
+    /// Whether to take the second of two options.
     pub(super) fn flag(&mut self) -> bool {
         self.below(2) == 1
     }
@@ -35,7 +35,7 @@ impl Choice {
         table[self.index(table.len())]
     }
 
-    /// A seed for numbers that are no choices.
+    /// A seed for numbers that are not choices.
     pub(super) fn seed(&self) -> u64 {
         self.0.into()
     }

@@ -1,4 +1,4 @@
-//! Windows over spatial axes: convolutions and pooling, as layers and as operations.
+//! Convolutions and pooling, as layers and as operations.
 
 use netc_ir::{Attr, Attrs, Layout};
 use netc_keras::build::{Conv, Declaration, DepthwiseConv, Padding, Pool, SeparableConv, Tensor};
@@ -18,7 +18,7 @@ pub(super) struct Image {
     pub(super) channels: u64,
 }
 
-/// An image with one of the numbers of spatial axes given.
+/// An image whose number of spatial axes is in `axes`.
 pub(super) fn image(d: &Draft, read: u8, axes: std::ops::RangeInclusive<usize>, k: &mut Choice) -> Option<Image> {
     let x = d.find(read, |extents| axes.contains(&(extents.len() - 1)))?;
     let mut spatial = d.extents(x);
@@ -42,7 +42,7 @@ fn window<const N: usize>(image: &Image, k: &mut Choice) -> Window<N> {
     let extent = |i: usize| image.spatial.get(i).copied().unwrap_or(1);
     let size: [u64; N] = std::array::from_fn(|i| k.between(1, extent(i).min(3)));
     let padding = k.of(&[Padding::Valid, Padding::Same]);
-    // Keras has strides or dilations, and a dilated window fits too.
+    // Keras supports strides or dilations, not both; the dilated window must fit too.
     let step = k.below(3) + 1;
     let dilates = k.flag() && (0..N).all(|i| (size[i] - 1) * step < extent(i));
     let (strides, dilation) = if dilates { ([1; N], [step; N]) } else { ([step; N], [1; N]) };
@@ -93,7 +93,7 @@ fn depthwise_of<const N: usize>(d: &mut Draft, image: &Image, k: &mut Choice) ->
 
 fn depthwise_conv<const N: usize>(image: &Image, k: &mut Choice) -> DepthwiseConv<N> {
     let Window { size, mut strides, dilation, padding } = window::<N>(image, k);
-    // Keras takes one stride for all axes.
+    // Keras requires the same stride for all axes.
     strides = [strides[0]; N];
     let depth_multiplier = k.between(1, 2);
     let use_bias = !k.flag();
@@ -152,7 +152,7 @@ pub(super) fn global_pool(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice
     let mut declaration = Declaration::keras(&format!("{stem}{n}D"), config).shapeless();
     if n == 1 && !largest {
         if image.layout == Layout::ChannelsFirst {
-            // Steps are the second axis, where a mask has the first.
+            // A mask has the steps first, but here they are the last axis.
             d.refuses_masks()?;
         }
         declaration = declaration.kwarg("mask", Attr::Null);
@@ -164,7 +164,7 @@ pub(super) fn global_pool(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice
 pub(super) fn windows(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let image = image(d, step.reads[0], 1..=2, k)?;
     let class = k.of(&["MaxPool", "AveragePool"]);
-    // Keras cannot compute what it reads back of tuples, so one number stands for all axes.
+    // Keras fails on tuples that it reads back from a file, so one number is used for all axes.
     let size = k.between(1, image.spatial.iter().copied().min()?.min(3));
     let config = Attrs::new()
         .with("pool_size", size as i64)

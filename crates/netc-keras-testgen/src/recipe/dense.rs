@@ -1,4 +1,4 @@
-//! Products with matrices.
+//! Dense layers, embeddings and matrix products.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::{Declaration, Dense, Init};
@@ -16,12 +16,12 @@ pub(super) fn dense(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
     d.add("Dense", &[x], d.size(x) + 1.0, |m| vec![m.dense(x, dense)])
 }
 
-/// Equations by the number of axes of the input, with the indices of the bias.
+/// Equations by the rank of the input after the batch, with the indices of the bias.
 const EQUATIONS: &[(usize, &str, &str)] = &[
     (1, "ab,bc->ac", "c"),
     (1, "ab,bcd->acd", "cd"),
     (2, "abc,cd->abd", "d"),
-    // Of more axes, Keras confuses the order that the dots stand for.
+    // With more axes, Keras confuses the order of the axes in the dots.
     (2, "...x,xy->...y", "y"),
     (2, "abc,bd->adc", "dc"),
     (2, "abc,cde->abde", "de"),
@@ -39,7 +39,7 @@ pub(super) fn einsum_dense(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choic
     let (kernel, output) = rest.split_once("->")?;
     let new = [k.between(1, 4), k.between(1, 3)];
     let last = *extents.last()?;
-    // The extent of an index: that of the input, or a new one.
+    // The extent of an index: the input's, or a new one.
     let extent = |index: char| match input.find(index) {
         _ if index == 'x' => last,
         Some(at) => extents[at - 1],
@@ -60,7 +60,7 @@ pub(super) fn einsum_dense(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choic
     d.layer(&declaration, &[x], d.size(x) + 1.0)
 }
 
-/// Indices below the number of rows: an integer input, or floats that are made to fit.
+/// An embedding. Its indices are below the number of rows: an integer input, or floats scaled to fit.
 pub(super) fn embedding(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let (rows, features) = (k.between(8, 11), k.between(1, 4));
     let tokens = if k.flag() { d.tokens(step.reads[0]) } else { None };
@@ -72,7 +72,7 @@ pub(super) fn embedding(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
             d.op(("numpy", "Multiply"), Attrs::new(), vec![Attr::Operand(0), Attr::from(7.0)], &[x], 3.0)?
         }
     };
-    // Masks are of steps: what reads them takes no others.
+    // Only for sequences: masks are masks of steps.
     let masks = k.below(2) == 1 && d.axes(x) == 1 && d.makes_masks().is_some();
     let config =
         Attrs::new().with("input_dim", rows as i64).with("output_dim", features as i64).with("mask_zero", masks);
@@ -80,7 +80,7 @@ pub(super) fn embedding(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
     d.layer(&Declaration::keras("Embedding", config).weights([table]), &[x], 0.0)
 }
 
-/// Equations of two tensors of the same type, by their number of axes after the batch.
+/// Equations of two tensors of the same type, by their rank after the batch.
 const PRODUCTS: &[(usize, &str)] = &[
     (1, "ab,ab->a"),
     (1, "ab,ac->abc"),
@@ -91,7 +91,7 @@ const PRODUCTS: &[(usize, &str)] = &[
     (3, "abcd,abce->abde"),
 ];
 
-/// A product of two tensors of the same type, or of a tensor with a constant.
+/// A product of two tensors of the same type, or of a tensor and a constant.
 pub(super) fn product(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.find(step.reads[0], |extents| extents.len() <= 3)?;
     let y = d.same_type(step.reads[1], x)?;

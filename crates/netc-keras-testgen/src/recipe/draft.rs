@@ -1,4 +1,4 @@
-//! A model on its way: what was made, which tensors a step may read, and how large their numbers are.
+//! A model under construction: its calls, which tensors a step may read, and the magnitude of their numbers.
 
 use netc_ir::{Attr, Attrs, Dim, ElemType, Module, Type};
 use netc_keras::build::{Declaration, LayerHandle, ModelBuilder, Tensor};
@@ -12,24 +12,24 @@ use super::{normalization, recurrent, reductions, selection, shapes, structure, 
 use netc_testgen::{Feature, Features};
 use netc_testgen::{Step, pick};
 
-/// Steps read only values with fewer elements per example: what keeps models fast.
+/// Steps only read values with at most this many elements per example, to keep models fast.
 const MAX_ELEMENTS: u64 = 500;
 
-/// Numbers estimated above two to this power go through a bounded function.
+/// Numbers estimated above two to this power pass through a bounded function.
 const MAX_SIZE: f64 = 8.0;
 
-/// Without [`Feature::Skips`], calls read one of so many tensors, the last.
+/// Without [`Feature::Skips`], a call reads one of this many most recent tensors.
 const NEAR: usize = 6;
 
-/// Models nest no deeper.
+/// The maximum nesting depth of models.
 const MAX_DEPTH: usize = 2;
 
-/// Which graphs a model may have.
+/// The shape of a model's graph.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// Any.
+    /// Any graph.
     Graph,
-    /// Each layer reads what the one before yields: a Sequential model.
+    /// Each layer reads the result of the layer before: a Sequential model.
     Chain,
 }
 
@@ -40,12 +40,12 @@ pub(super) struct Draft {
     pub(super) model: ModelBuilder,
     pub(super) shape: Shape,
     pub(super) features: Features,
-    /// How many models this one is inside of.
+    /// The number of models around this one.
     pub(super) depth: usize,
     pub(super) masks: Masks,
     pub(super) made: Vec<Made>,
-    /// The tensors in the order in which they were made, and the magnitude of their numbers as a power of two. An
-    /// estimate, which only has to keep deep models finite.
+    /// The tensors in the order in which they were made, and the magnitude of their numbers as a power of two. The
+    /// estimate only has to keep deep models finite.
     sizes: Vec<(Tensor, f64)>,
 }
 
@@ -54,13 +54,14 @@ pub(super) struct Made {
     /// The name of its layer.
     pub(super) layer: String,
     pub(super) handle: LayerHandle,
-    /// Inputs have none.
+    /// Empty for an input.
     pub(super) operands: Vec<Tensor>,
     pub(super) results: Vec<Tensor>,
 }
 
-/// Masks of steps travel beside the tensors. Convolutions over steps take none, and a softmax takes one of the extents of
-/// its tensor alone: these are not in one model with what makes masks.
+/// Whether the model has layers that make masks, or layers that reject them. It never has both.
+///
+/// Convolutional recurrent layers reject masks, and a softmax rejects a mask whose extents differ from its tensor's.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Masks {
     made: bool,
@@ -80,7 +81,7 @@ impl Draft {
         }
     }
 
-    /// `size` is the magnitude of its numbers, as a power of two.
+    /// Adds an input. `size` is the magnitude of its numbers, as a power of two.
     pub(super) fn input(&mut self, elem: ElemType, dims: &[u64], size: f64) -> Tensor {
         let layer = format!("input {}", self.made.len());
         let tensor = self.model.named(layer.as_str()).input_of(elem, dims);
@@ -154,7 +155,7 @@ impl Draft {
             KerasClass::Index => selection::index(self, step, k),
             KerasClass::Again if self.features.has(Feature::Shared) => structure::again(self, step),
             KerasClass::Tower if self.features.has(Feature::Shared) => structure::tower(self, step),
-            // Not asked for, or nested too deep.
+            // The feature is off, or the nesting too deep.
             KerasClass::Again | KerasClass::Tower | KerasClass::Nested | KerasClass::Sequential => None,
         }
     }
@@ -162,13 +163,13 @@ impl Draft {
 
 /// Making tensors.
 impl Draft {
-    /// Applies a layer of `keras.layers`, or of the user, to `operands`.
+    /// Applies a layer of `keras.layers` or a custom layer to `operands`.
     pub(super) fn layer(&mut self, declaration: &Declaration, operands: &[Tensor], size: f64) -> Added {
         self.add(&declaration.class, operands, size, |m| m.layer_all(declaration, operands))
     }
 
-    /// Applies what `make` declares, a layer of the class `class`, to `operands`. `size` is the magnitude of the result,
-    /// as a power of two.
+    /// Applies the layer of class `class` that `make` declares to `operands`. `size` is the magnitude of the result, as
+    /// a power of two.
     pub(super) fn add(
         &mut self,
         class: &str,
@@ -184,23 +185,23 @@ impl Draft {
         let ranked = results.iter().all(|y| self.model.ty(*y).rank().is_some());
         debug_assert!(
             ranked,
-            "{layer} of {:?} has no meaning",
+            "{layer} on {:?} has no lowering",
             operands.iter().map(|x| self.ty(*x)).collect::<Vec<_>>()
         );
         self.record(layer, operands.to_vec(), results, size)
     }
 
-    /// Whether the model is a chain of layers, which has no operations.
+    /// Whether the model is a chain of layers. A chain has no operations.
     pub(super) fn in_chain(&self) -> bool {
         self.shape == Shape::Chain
     }
 
-    /// Whether each call reads what the one before yields, and nothing else.
+    /// Whether each call reads only the result of the call before.
     pub(super) fn is_straight(&self) -> bool {
         self.in_chain() || !self.features.has(Feature::Branches)
     }
 
-    /// Whether the shape of the model lets a call read `operands`.
+    /// Whether a call may read `operands`, given the shape of the model.
     pub(super) fn may_read(&self, operands: &[Tensor]) -> bool {
         match self.shape {
             Shape::Graph => true,
@@ -215,7 +216,7 @@ impl Draft {
         if size > MAX_SIZE { self.bounded(first) } else { Some(first) }
     }
 
-    /// Calls the operation `class` of `keras.ops.<module>`, which a Sequential model has not.
+    /// Calls the operation `class` of `keras.ops.<module>`, unless the model is Sequential.
     pub(super) fn op(
         &mut self,
         (module, class): (&str, &str),
@@ -238,7 +239,7 @@ impl Draft {
         self.add("Activation", &[x], 0.0, |m| vec![m.activation(x, "tanh")])
     }
 
-    /// `x`, or its hyperbolic tangent where numbers may be larger than two to the power `size`.
+    /// `x`, or its hyperbolic tangent if its numbers may exceed two to the power `size`.
     pub(super) fn at_most(&mut self, x: Tensor, size: f64) -> Added {
         if self.size(x) > size { self.bounded(x) } else { Some(x) }
     }
@@ -250,7 +251,8 @@ impl Draft {
         self.op(("numpy", "Add"), Attrs::new(), vec![Attr::Operand(0), Attr::from(0.5)], &[y], size)
     }
 
-    /// `2.5 * x + 0.1`: the bounds of bounded functions, where rounding errors gather, become no whole numbers.
+    /// `2.5 * x + 0.1`. Rounding errors gather at the bounds of bounded functions; this moves the bounds away from
+    /// integers.
     pub(super) fn apart(&mut self, x: Tensor) -> Added {
         let size = self.size(x) + 1.5;
         let args = |n: f64| vec![Attr::Operand(0), Attr::from(n)];
@@ -258,13 +260,13 @@ impl Draft {
         self.op(("numpy", "Add"), Attrs::new(), args(0.1), &[y], size)
     }
 
-    /// Says that the next layer takes no masks; `None` where one makes them.
+    /// Records that the next layer rejects masks; `None` if the model makes some.
     pub(super) fn refuses_masks(&mut self) -> Option<()> {
         self.masks.refused |= !self.masks.made;
         (!self.masks.made).then_some(())
     }
 
-    /// Says that the next layer makes masks; `None` where one takes none.
+    /// Records that the next layer makes masks; `None` if the model has a layer that rejects them.
     pub(super) fn makes_masks(&mut self) -> Option<()> {
         self.masks.made |= !self.masks.refused;
         (!self.masks.refused).then_some(())
@@ -300,7 +302,7 @@ impl Draft {
         self.sizes.last().map(|(tensor, _)| *tensor)
     }
 
-    /// A batch of small arrays of floats whose extents fit.
+    /// A batch of small float arrays whose extents satisfy `fits`.
     pub(super) fn find(&self, read: u8, fits: impl Fn(&[u64]) -> bool) -> Added {
         let fits = |x: &Tensor| {
             let extents = self.extents(*x);
@@ -309,7 +311,7 @@ impl Draft {
         self.choose(read, fits)
     }
 
-    /// One of the tensors that a call may read, for which `fits` holds.
+    /// One of the tensors that a call may read and that satisfy `fits`.
     fn choose(&self, read: u8, fits: impl Fn(&Tensor) -> bool) -> Added {
         let near = match (self.is_straight(), self.features.has(Feature::Skips)) {
             (true, _) => 1,
@@ -321,7 +323,7 @@ impl Draft {
         pick(&fitting, read)
     }
 
-    /// Floats, one small array for each example.
+    /// Whether `x` is a batch of floats, with a small array for each example.
     pub(super) fn is_batch(&self, x: Tensor) -> bool {
         let ty = self.ty(x);
         let [batch, extents @ ..] = ty.dims.as_deref().unwrap_or_default() else { return false };
@@ -340,12 +342,12 @@ impl Draft {
         self.find(read, |extents| extents.len() == n)
     }
 
-    /// Integers.
+    /// An integer tensor.
     pub(super) fn integers(&self, read: u8) -> Added {
         self.choose(read, |x| self.ty(*x).elem == ElemType::I32)
     }
 
-    /// Integers of an input, which are below 8.
+    /// An integer input, whose numbers are below 8.
     pub(super) fn tokens(&self, read: u8) -> Added {
         let inputs = self.made.iter().filter(|made| made.operands.is_empty()).flat_map(|made| made.results.clone());
         let tokens: Vec<Tensor> = inputs.filter(|x| self.ty(*x).elem == ElemType::I32).collect();
@@ -359,9 +361,9 @@ impl Draft {
     }
 }
 
-/// The whole.
+/// Finishing the model.
 impl Draft {
-    /// The model with these outputs, each mostly one of the last tensors.
+    /// The model with these outputs.
     pub(super) fn finish(self, outputs: &[u8]) -> Module {
         match self.shape {
             Shape::Graph => {
@@ -373,7 +375,7 @@ impl Draft {
         }
     }
 
-    /// The outputs are named as importing the file that is written names them: after their layers.
+    /// Names the outputs after their layers, as the importer does when it reads the file.
     pub(super) fn finish_graph(self, outputs: &[Tensor]) -> Module {
         let mut named: Vec<(String, &str, Tensor)> = Vec::new();
         for tensor in outputs {
@@ -386,7 +388,7 @@ impl Draft {
         valid(self.model.finish(&outputs))
     }
 
-    /// A chain without layers is no Sequential model.
+    /// The model as Sequential, unless it has no layers.
     pub(super) fn finish_chain(self) -> Module {
         match self.last() {
             Some(last) if self.made.len() > 1 => valid(self.model.finish_sequential(last)),
@@ -396,6 +398,6 @@ impl Draft {
 }
 
 fn valid<E: std::fmt::Debug>(module: Result<Module, E>) -> Module {
-    debug_assert!(module.is_ok(), "the recipe made a layer that does not fit: {module:?}");
+    debug_assert!(module.is_ok(), "the recipe made an invalid model: {module:?}");
     module.unwrap_or_default()
 }

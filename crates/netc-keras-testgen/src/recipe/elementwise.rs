@@ -1,4 +1,4 @@
-//! Operations that work element by element, and the expressions that keep their numbers finite.
+//! Elementwise operations, and expressions that keep their numbers finite.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::Tensor;
@@ -10,19 +10,19 @@ use super::draft::{Added, Draft};
 use super::functions::axis_or_axes;
 use netc_testgen::Step;
 
-/// Which numbers a function is applied to.
+/// The numbers that a function is applied to.
 #[derive(Clone, Copy)]
 enum Domain {
     Any,
-    /// Not gathered at whole numbers, where the function jumps.
+    /// Not close to integers, where the function jumps.
     Apart,
-    /// Of a magnitude of about one.
+    /// Of magnitude one or less, roughly.
     Small,
-    /// At least a half.
+    /// At least 0.5.
     Positive,
 }
 
-/// Functions of each element: their module, class and domain.
+/// Elementwise functions: their module, class and domain.
 const UNARY: &[(&str, &str, Domain)] = &[
     ("numpy", "Negative", Domain::Any),
     ("numpy", "Absolute", Domain::Any),
@@ -83,7 +83,7 @@ pub(super) fn unary(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
 const BINARY: &[&str] =
     &["Add", "Subtract", "Multiply", "Divide", "TrueDivide", "DivideNoNan", "Power", "Maximum", "Minimum"];
 
-/// Of two tensors of one type, of a tensor and a number on either side, or of a tensor and an array.
+/// An operation on two tensors of one type, on a tensor and a number on either side, or on a tensor and an array.
 pub(super) fn binary(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let class = k.of(BINARY);
     let mut x = d.any(step.reads[0])?;
@@ -119,7 +119,7 @@ pub(super) fn binary(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
 
 const ORDERS: &[&str] = &["Greater", "GreaterEqual", "Less", "LessEqual"];
 
-/// What is true of the elements, and what is made of it.
+/// A comparison of two tensors, and an op that reads its result.
 pub(super) fn compare(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.any(step.reads[0])?;
     let y = d.same_type(step.reads[1], x)?;
@@ -159,7 +159,7 @@ pub(super) fn compare(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) ->
     }
 }
 
-/// Equality is asked of whole numbers: others differ by rounding.
+/// Tests equality only of integers: other numbers differ by rounding.
 fn comparison(d: &mut Draft, x: Tensor, y: Tensor, k: &mut Choice) -> Added {
     let numbers = |n: f64| vec![Attr::Operand(0), Attr::from(n)];
     match k.below(6) {
@@ -172,7 +172,7 @@ fn comparison(d: &mut Draft, x: Tensor, y: Tensor, k: &mut Choice) -> Added {
     }
 }
 
-/// Whole numbers as integers, and floats of them, or a vector for each that has 1 at its place.
+/// Integers, or floats made of integers, or one-hot vectors of integers.
 pub(super) fn cast(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let integers = match d.integers(step.reads[0]).filter(|_| k.flag()) {
         Some(tokens) => tokens,

@@ -9,7 +9,7 @@ use super::choice::Choice;
 use super::draft::{Added, Draft};
 use netc_testgen::Step;
 
-/// Operations of `keras.ops.nn` that have one tensor and no configuration.
+/// Operations of `keras.ops.nn` of one tensor without configuration.
 const PLAIN: &[&str] = &[
     "Relu",
     "Relu6",
@@ -27,7 +27,7 @@ const PLAIN: &[&str] = &[
     "SparsePlus",
 ];
 
-/// Those with a number, by its name.
+/// Operations with a number, and its key.
 const SLOPED: &[(&str, &str)] = &[
     ("LeakyRelu", "negative_slope"),
     ("Elu", "alpha"),
@@ -37,11 +37,11 @@ const SLOPED: &[(&str, &str)] = &[
     ("Squareplus", "b"),
 ];
 
-/// Those that work along an axis.
+/// Operations along an axis.
 const ALONG: &[&str] = &["Softmax", "LogSoftmax", "Sparsemax", "Glu"];
 
-/// Names that are not drawn: the exponential needs small numbers, and Keras takes the shape that `glu` halves for the
-/// whole.
+/// Names that are never drawn: the exponential needs small numbers, and Keras reports the input shape for `glu`, which
+/// halves an axis.
 const LEFT_OUT: &[&str] = &["exponential", "glu"];
 
 /// The name of an activation, the simplest first.
@@ -51,7 +51,7 @@ pub(super) fn name(k: &mut Choice) -> &'static str {
     k.of(&names)
 }
 
-/// An activation as a configuration holds it: its name, or a layer without weights.
+/// An activation in a configuration: its name, or a layer without weights.
 pub(super) fn spec(k: &mut Choice) -> Attr {
     let layers: &[(&str, &str, f64)] =
         &[("ReLU", "max_value", 1.5), ("LeakyReLU", "negative_slope", 0.25), ("ELU", "alpha", 0.75)];
@@ -140,7 +140,7 @@ pub(super) fn operation(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
     }
 }
 
-/// A function of `keras.activations` that is no operation of `keras.ops`.
+/// A function of `keras.activations` that is not in `keras.ops`.
 fn function(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     let (class, config) = if k.flag() {
         let config = Attrs::new().with("negative_slope", k.of(&[0.0, 0.125])).with("max_value", k.of(&[1.5, 0.5]));
@@ -158,7 +158,7 @@ pub(super) fn axis(d: &Draft, x: Tensor, k: &mut Choice) -> i64 {
     d.axes(x) as i64 - k.below(d.axes(x)) as i64
 }
 
-/// The last axis, another one, or all after the batch.
+/// The last axis, some axis, or all axes after the batch.
 pub(super) fn axis_or_axes(d: &Draft, x: Tensor, k: &mut Choice) -> Attr {
     match k.below(3) {
         0 => Attr::from(-1),

@@ -1,4 +1,4 @@
-//! Layers that give images another size: transposed convolutions, pooling to a given size, resizing.
+//! Layers that change the size of images: transposed convolutions, adaptive pooling, resizing.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::{Declaration, Init};
@@ -14,10 +14,10 @@ pub(super) fn transposed(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice)
     let image = image(d, step.reads[0], 1..=3, k)?;
     let n = image.spatial.len();
     let size: Vec<u64> = (0..n).map(|_| k.between(1, 3)).collect();
-    // Keras has strides or dilations.
+    // Keras supports strides or dilations, not both.
     let step = k.between(1, 3);
     let [stride, dilation] = if k.flag() { [1, step] } else { [step, 1] };
-    // One element may leave none.
+    // An axis of one element may produce an empty result.
     let pads = k.flag() && image.spatial.iter().all(|extent| *extent > 1);
     let output_padding = if pads { Attr::ints(vec![k.below(stride); n]) } else { Attr::Null };
     let use_bias = !k.flag();
@@ -44,7 +44,7 @@ pub(super) fn adaptive(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -
     let image = image(d, step.reads[0], 1..=3, k)?;
     let n = image.spatial.len();
     let stem = k.of(&["AdaptiveAveragePooling", "AdaptiveMaxPooling"]);
-    // Windows overlap where there are more of them than elements.
+    // Windows overlap if there are more windows than elements.
     let windows = image.spatial.iter().map(|extent| k.between(1, (extent + 1).min(5)));
     let config = Attrs::new()
         .with("output_size", Attr::ints(windows.collect::<Vec<u64>>()))
@@ -54,7 +54,7 @@ pub(super) fn adaptive(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -
 
 const METHODS: &[&str] = &["bilinear", "nearest", "bicubic", "lanczos3", "lanczos5"];
 
-/// `Resizing`, `CenterCrop`, `Resize`, blocks of pixels, and `UpSampling2D` by other means than repetition.
+/// `Resizing`, `CenterCrop`, `Resize`, `DepthToSpace`, `SpaceToDepth`, and `UpSampling2D` with interpolation.
 pub(super) fn resize(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let image = image(d, step.reads[0], 2..=2, k)?;
     let format = data_format(image.layout);
@@ -81,7 +81,7 @@ pub(super) fn resize(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
     }
 }
 
-/// Channels become blocks of pixels, or blocks become channels.
+/// Rearranges channels into blocks of pixels, or blocks into channels.
 fn blocks(d: &mut Draft, image: &Image, k: &mut Choice) -> Added {
     let all = |n: u64| image.spatial.iter().all(|extent| extent.is_multiple_of(n));
     let (class, block) = if image.channels.is_multiple_of(4) && k.flag() {

@@ -1,4 +1,4 @@
-//! One tensor of several: layers and operations.
+//! Layers and operations that merge several tensors.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::{Declaration, Origin, Tensor};
@@ -11,7 +11,7 @@ use netc_testgen::Step;
 
 const MERGES: &[&str] = &["Add", "Multiply", "Average", "Maximum", "Minimum", "Subtract"];
 
-/// Merging layers, of tensors of one type, or of which one is repeated along axes of extent 1.
+/// Merging layers on tensors of one type, or on tensors that broadcast along axes of extent 1.
 pub(super) fn merge(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let [a, b, c] = step.reads;
     let class = k.of(MERGES);
@@ -34,14 +34,14 @@ pub(super) fn merge(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
     d.add(class, &parts, size, |m| vec![m.merge(class, Attrs::new(), &parts)])
 }
 
-/// The sum with a multiple that `keras.applications` has a layer for.
+/// The layer of `keras.applications` that adds a multiple of its second input to the first.
 fn residual(k: &mut Choice) -> Declaration {
     let both = Attr::List((0..2).map(Attr::Operand).collect());
     let layer = Declaration::keras("CustomScaleLayer", Attrs::new().with("scale", k.of(&[0.25, 1.5])));
     Declaration { origin: Origin::Applications("inception_resnet_v2".into()), args: vec![both], ..layer }
 }
 
-/// Tensors that differ along one axis at most, and that axis.
+/// Tensors that differ at most along one axis, and that axis.
 fn joinable(d: &Draft, step: &Step<KerasClass>, k: &mut Choice) -> Option<(Vec<Tensor>, i64)> {
     let [a, b, c] = step.reads;
     let x = d.any(a)?;
@@ -76,7 +76,7 @@ pub(super) fn join(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Ad
     d.op(("numpy", class), Attrs::new().with("axis", axis), args, &parts, size)
 }
 
-/// The layer that multiplies and sums over an axis of each of two tensors.
+/// The layer `Dot`, along one axis of each of two tensors.
 pub(super) fn dot(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.find(step.reads[0], |extents| extents.len() <= 2)?;
     let axis = functions::axis(d, x, k);

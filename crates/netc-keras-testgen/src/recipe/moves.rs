@@ -1,4 +1,4 @@
-//! Operations that move elements: other shapes and orders, borders, repetitions, parts.
+//! Operations that move elements: reshape, reorder, pad, repeat, split.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::Tensor;
@@ -72,7 +72,7 @@ pub(super) fn shape(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
     d.op_of(("numpy", class), config, x, size)
 }
 
-/// A shape without an open extent.
+/// A shape without -1.
 fn closed(extents: &[u64], k: &mut Choice) -> Vec<i64> {
     let shape = shapes::shape(extents, k);
     let known: i64 = shape.iter().filter(|n| **n > 0).product();
@@ -83,7 +83,7 @@ fn closed(extents: &[u64], k: &mut Choice) -> Vec<i64> {
 fn pad(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     let extents = d.extents(x);
     let mode = k.of(&["constant", "reflect", "symmetric", "edge"]);
-    // A mirror image has no more elements than there are.
+    // A mirrored border must be shorter than the axis.
     let most = |extent: u64| if mode == "constant" { 2 } else { (extent - 1).min(2) };
     let pairs = extents.iter().map(|n| Attr::ints([k.between(0, most(*n)), k.between(0, most(*n))]));
     let pairs: Vec<Attr> = std::iter::once(Attr::ints([0, 0])).chain(pairs).collect();
@@ -94,7 +94,7 @@ fn pad(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     if d.in_chain() { None } else { d.layer(&declaration.kwarg("constant_values", value), &[x], size + 0.5) }
 }
 
-/// The mean of the batch, of which the extents are all known, several times.
+/// The mean over the batch, whose extents are all known, repeated along a new batch.
 fn broadcast(d: &mut Draft, x: Tensor) -> Added {
     let y = d.op_of(("numpy", "Mean"), Attrs::new().with("axis", 0).with("keepdims", true), x, d.size(x))?;
     let shape: Vec<u64> = std::iter::once(3).chain(d.extents(y)).collect();

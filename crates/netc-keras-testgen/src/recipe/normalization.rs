@@ -25,7 +25,7 @@ pub(super) fn norm(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Ad
         1 => layer_norm(d, x, scale, k),
         2 => group_norm(d, x, scale, k),
         3 => {
-            // Keras aligns the scale at the last axis.
+            // Keras aligns the scale with the last axis.
             let scale = d.extents(x).last().map(|n| (vec![*n], Init::factor()));
             let config = Attrs::new().with("axis", Attr::ints([-1])).with("epsilon", k.of(&[1e-6, 1e-3]));
             Declaration::keras("RMSNormalization", config).weights(scale)
@@ -35,8 +35,8 @@ pub(super) fn norm(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Ad
     d.layer(&declaration, &[x], NORMAL)
 }
 
-/// `gamma`, where it is there, and `beta`, which always is: of equal numbers nothing else is left but what rounding
-/// makes of them.
+/// Adds `gamma`, if `scale` is set, and always `beta`. Without `beta`, normalizing equal numbers would leave only
+/// rounding errors.
 fn with_affine(declaration: Declaration, extents: &[u64], scale: bool) -> Declaration {
     let gamma = scale.then(|| (extents.to_vec(), Init::factor()));
     declaration.weights(gamma).weights([(extents.to_vec(), Init::offset())])
@@ -46,7 +46,7 @@ fn layer_norm(d: &Draft, x: Tensor, scale: bool, k: &mut Choice) -> Declaration 
     let extents = d.extents(x);
     let axes = axis_or_axes(d, x, k);
     let over = match axes.as_int() {
-        // A list, of all of them.
+        // A list names all axes.
         None => extents,
         Some(axis) => {
             let at = if axis < 0 { extents.len() as i64 + axis } else { axis - 1 };
@@ -67,7 +67,7 @@ fn group_norm(d: &Draft, x: Tensor, scale: bool, k: &mut Choice) -> Declaration 
     let groups = match k.below(3) {
         0 => 1,
         1 if channels.is_multiple_of(2) => channels as i64 / 2,
-        // As many as there are channels.
+        // One group per channel.
         _ => -1,
     };
     let config = Attrs::new()
@@ -119,7 +119,7 @@ pub(super) fn scaling(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) ->
     d.layer(&declaration, &[x], size)
 }
 
-/// The operations of `keras.ops` that normalize, with constant statistics and factors.
+/// Normalizing operations of `keras.ops`, with constant statistics and factors.
 pub(super) fn operation(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.any(step.reads[0])?;
     let last = *d.extents(x).last()?;
@@ -127,7 +127,7 @@ pub(super) fn operation(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
     let vector = |low: f64, used: bool| if used { array(&[last], seed, low, low + 1.0) } else { Attr::Null };
     let (class, args, config) = match k.below(4) {
         0 => {
-            // Keras takes no offset without a factor.
+            // Keras accepts an offset only together with a factor.
             let scale = k.flag();
             let offset = scale && k.flag();
             let args = vec![vector(-0.5, true), vector(0.5, true), vector(-0.5, offset), vector(0.5, scale)];

@@ -1,4 +1,4 @@
-//! Recurrent layers, and layers that apply a layer of their own.
+//! Recurrent layers, and layers that wrap another layer.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::{Declaration, Init, Tensor};
@@ -8,15 +8,15 @@ use super::choice::Choice;
 use super::draft::{Added, Draft};
 use netc_testgen::Step;
 
-/// Each class with the number of its gates.
+/// Each class, and its number of gates.
 const CELLS: &[(&str, u64)] = &[("SimpleRNN", 1), ("GRU", 3), ("LSTM", 4)];
 
-/// Numbers from -1 to 1, so that states stay small.
+/// Activations with results from -1 to 1, so that states stay small.
 const BOUNDED: &[&str] = &["tanh", "sigmoid", "softsign"];
 
 const GATES: &[&str] = &["sigmoid", "hard_sigmoid"];
 
-/// A recurrent layer that is declared by itself, or in another.
+/// A recurrent layer, declared by itself or in another layer.
 struct Cell {
     class: &'static str,
     config: Attrs,
@@ -45,7 +45,8 @@ fn cell(features: u64, k: &mut Choice) -> Cell {
     Cell { class, config, weights }
 }
 
-/// A layer of one of Keras's cells, or of two, which are of different classes: groups of weights are named after them.
+/// An `RNN` of one Keras cell, or of two cells of different classes, because groups of weights are named after the
+/// classes.
 fn of_cells(d: &mut Draft, x: Tensor, features: u64, k: &mut Choice) -> Added {
     let groups = |class: &str| match class {
         "SimpleRNN" => "simple_rnn_cell",
@@ -107,7 +108,7 @@ pub(super) fn conv_lstm(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) 
     d.layer(&Declaration::keras(&format!("ConvLSTM{n}D"), config).sublayer("cell", weights), &[x], 0.0)
 }
 
-/// A sequence, by its number of features.
+/// A sequence, and its number of features.
 fn sequence(d: &mut Draft, step: &Step<KerasClass>) -> Option<(Tensor, u64)> {
     let x = d.of_rank(step.reads[0], 2)?;
     Some((x, *d.extents(x).last()?))
@@ -127,7 +128,7 @@ pub(super) fn bidirectional(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choi
     let (x, features) = sequence(d, step)?;
     let Cell { class, config, weights } = cell(features, k);
     let merge_mode = k.of(&["concat", "sum", "mul", "ave"]);
-    // Keras takes no layer from the last step on as the one from the first.
+    // Keras rejects a forward layer with `go_backwards`.
     let layer = inner(class, config.with("go_backwards", false));
     let config = Attrs::new().with("merge_mode", merge_mode).with("layer", layer);
     let declaration = Declaration::keras("Bidirectional", config)
@@ -146,7 +147,12 @@ pub(super) fn time_distributed(d: &mut Draft, step: &Step<KerasClass>, k: &mut C
     let config = Attrs::new().with("layer", inner("Dense", dense));
     if k.below(4) == 3 {
         let config = config.with("power_iterations", 1);
-        let own = [vec![features, units], vec![1, units]].map(|extents| (extents, Init::glorot(features, units)));
+        // The kernel is one variable, which a .keras file stores for both layers. The numbers of a random weight depend
+        // on its name, so only a constant is the same in both.
+        let constant = Init::uniform(0.25, 0.25);
+        let own = [(vec![features, units], constant), (vec![1, units], Init::glorot(features, units))];
+        let weights =
+            weights.map(|(extents, init)| if extents.len() == 2 { (extents, constant) } else { (extents, init) });
         let declaration = Declaration::keras("SpectralNormalization", config).weights(own).sublayer("layer", weights);
         return d.layer(&declaration, &[x], 0.0);
     }

@@ -8,7 +8,7 @@ use super::draft::{Added, Draft};
 use super::functions::{axis, axis_or_axes};
 use netc_testgen::Step;
 
-/// Classes with the size of their result over that of the operand.
+/// Classes, and by how much the magnitude of the result exceeds that of the operand.
 const REDUCTIONS: &[(&str, &str, f64)] = &[
     ("numpy", "Mean", 0.0),
     ("numpy", "Sum", 3.0),
@@ -29,20 +29,20 @@ pub(super) fn reduce(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
     let (module, class, growth) = k.of(REDUCTIONS);
     let x = d.any(step.reads[0])?;
     let x = if growth > 0.0 { d.at_most(x, 1.0)? } else { x };
-    // Without an axis, all: a scalar.
+    // Without an axis the result is a scalar.
     let axis = if k.below(8) == 7 { Attr::Null } else { axis_or_axes(d, x, k) };
     let config = Attrs::new().with("axis", axis).with("keepdims", k.flag());
     d.op_of((module, class), config, x, d.size(x) + growth)
 }
 
-/// Where the largest or smallest of whole numbers is, or how many of them are not zero: others differ by rounding.
+/// `Argmax`, `Argmin` or `CountNonzero` of rounded numbers: others differ by rounding.
 fn place_or_count(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let x = d.any(step.reads[0])?;
     let x = d.apart(x)?;
     let x = d.op_of(("numpy", "Round"), Attrs::new().with("decimals", 0), x, d.size(x))?;
     let class = k.of(&["Argmax", "Argmin", "CountNonzero"]);
     let config = match class {
-        // Keras counts along one axis on every backend; several it reads back as a list, which JAX refuses.
+        // Only one axis: Keras reads several back as a list, which JAX rejects.
         "CountNonzero" => Attrs::new().with("axis", axis(d, x, k)),
         _ => Attrs::new().with("axis", axis(d, x, k)).with("keepdims", k.flag()),
     };

@@ -1,4 +1,4 @@
-//! Operations that choose elements by index.
+//! Operations that select elements by index.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::Tensor;
@@ -19,12 +19,12 @@ pub(super) fn index(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> A
     }
 }
 
-/// `x[key]`, where all examples stay.
+/// `x[key]` with a key that keeps all examples.
 fn get_item(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     let mut key = vec![slice(Attr::Null, Attr::Null, Attr::Null)];
     let mut extents = d.extents(x);
     if extents.len() > 1 && k.below(3) == 2 {
-        // The key begins at the last axis.
+        // The key starts at the last axis.
         key = vec![marker("__ellipsis__", Attrs::new())];
         extents.drain(..extents.len() - 1);
     }
@@ -38,7 +38,7 @@ fn get_item(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     d.op(("numpy", "GetItem"), Attrs::new(), vec![Attr::Operand(0), Attr::List(key)], &[x], d.size(x))
 }
 
-/// What stands in a key for an axis; something of it is left.
+/// The item of a key for one axis; at least one element is selected.
 fn item(extent: i64, keep: bool, k: &mut Choice) -> Attr {
     let at = |i: u64| Attr::from(i as i64);
     match k.below(if keep { 4 } else { 6 }) {
@@ -71,7 +71,7 @@ fn take(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     d.op(("numpy", "Take"), Attrs::new().with("axis", axis), vec![Attr::Operand(0), chosen], &[x], d.size(x))
 }
 
-/// A part of the mean of the batch, of which the extents are all known.
+/// A slice of the mean over the batch, whose extents are all known.
 fn slice_of_mean(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     let y = d.op_of(("numpy", "Mean"), Attrs::new().with("axis", 0).with("keepdims", true), x, d.size(x))?;
     let extents = d.extents(y);

@@ -32,7 +32,7 @@ fn target(d: &mut Draft, x: Tensor, k: &mut Choice) -> Added {
     d.add("Reshape", &[x], d.size(x), |m| vec![m.reshape(x, &shape)])
 }
 
-/// The axes 1 to `n` in some order.
+/// A permutation of the axes 1 to `n`.
 pub(super) fn order(n: u64, k: &mut Choice) -> Vec<u64> {
     let mut rest: Vec<u64> = (1..=n).collect();
     let mut order = Vec::new();
@@ -42,7 +42,7 @@ pub(super) fn order(n: u64, k: &mut Choice) -> Vec<u64> {
     order
 }
 
-/// Another shape for the elements of `extents`, one of its extents perhaps left open.
+/// Another shape for the elements of `extents`; one of its extents may be -1.
 pub(super) fn shape(extents: &[u64], k: &mut Choice) -> Vec<i64> {
     let all: u64 = extents.iter().product();
     let divides = |n: &u64| all.is_multiple_of(*n);
@@ -61,7 +61,7 @@ pub(super) fn shape(extents: &[u64], k: &mut Choice) -> Vec<i64> {
     shape
 }
 
-/// Layers that take or add elements at the ends of spatial axes, or repeat elements.
+/// Layers that crop or pad the ends of spatial axes, or repeat elements.
 pub(super) fn border(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let kind = k.of(&["ZeroPadding", "Cropping", "UpSampling"]);
     let image = image(d, step.reads[0], 1..=3, k)?;
@@ -72,7 +72,7 @@ pub(super) fn border(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
             ("size", if n == 1 { Attr::from(size[0] as i64) } else { Attr::ints(size) })
         }
         _ => {
-            // An element stays.
+            // At least one element is kept.
             let most = |extent: u64| if kind == "Cropping" { (extent - 1) / 2 } else { 2 };
             let pairs = image.spatial.iter().map(|e| [k.between(0, most(*e).min(2)), k.between(0, most(*e).min(2))]);
             let pairs: Vec<Attr> = pairs.map(Attr::ints).collect();
@@ -83,7 +83,7 @@ pub(super) fn border(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> 
         }
     };
     let mut config = Attrs::new().with(key, value);
-    // Over one axis, two of them know only one layout.
+    // `Cropping1D` and `UpSampling1D` have one layout only.
     if n > 1 || kind == "ZeroPadding" {
         config.set("data_format", data_format(image.layout));
     } else if image.layout != netc_ir::Layout::ChannelsLast {

@@ -1,4 +1,4 @@
-//! Layers applied again, towers that share them, models inside models, and dictionaries of outputs.
+//! Shared layers, towers of shared layers, nested models, and dictionaries of outputs.
 
 use netc_ir::{Attr, Attrs, MAIN, Module};
 use netc_keras::build::Tensor;
@@ -7,7 +7,7 @@ use super::KerasClass;
 use super::draft::{Added, Draft, Shape};
 use netc_testgen::{Step, pick};
 
-/// Classes that take numbers of some range alone, which other tensors need not have.
+/// Classes that need numbers of a certain range, which other tensors may not have.
 const PARTICULAR: &[&str] = &[
     "Embedding",
     "Power",
@@ -26,7 +26,7 @@ const PARTICULAR: &[&str] = &[
     "TrueDivide",
 ];
 
-/// Applies the layer of a call again, to other tensors of the same types where there are any.
+/// Applies the layer of an existing call again, to other tensors of the same types if there are any.
 pub(super) fn again(d: &mut Draft, step: &Step<KerasClass>) -> Added {
     let calls: Vec<usize> = (0..d.made.len()).filter(|i| !d.made[*i].operands.is_empty()).collect();
     let call = pick(&calls, step.reads[0])?;
@@ -37,7 +37,7 @@ pub(super) fn again(d: &mut Draft, step: &Step<KerasClass>) -> Added {
     apply_again(d, call, &operands)
 }
 
-/// Applies layers in a row, which stand between two tensors, to another tensor of the type of the first.
+/// Applies the chain of layers between two tensors to another tensor of the first one's type.
 pub(super) fn tower(d: &mut Draft, step: &Step<KerasClass>) -> Added {
     let mut calls: Vec<usize> = Vec::new();
     let singles: Vec<usize> = (0..d.made.len()).filter(|i| d.made[*i].operands.len() == 1).collect();
@@ -70,7 +70,7 @@ fn apply_again(d: &mut Draft, call: usize, operands: &[Tensor]) -> Added {
     d.record(layer, operands.to_vec(), results, size)
 }
 
-/// Makes a model of `steps`, which reads one or two tensors and yields one or two, and applies it.
+/// Makes a model of `steps` with one or two inputs and outputs, and applies it.
 pub(super) fn nested(d: &mut Draft, step: &Step<KerasClass>, steps: &[Step<KerasClass>]) -> Added {
     let [a, b, c] = step.reads;
     let shape = if step.class == KerasClass::Sequential { Shape::Chain } else { Shape::Graph };
@@ -88,7 +88,7 @@ pub(super) fn nested(d: &mut Draft, step: &Step<KerasClass>, steps: &[Step<Keras
     if inner.made.len() == operands.len() || !d.may_read(&operands) {
         return None;
     }
-    // The second may be an input.
+    // The second output may be an input.
     let all: Vec<Tensor> = inner.tensors().collect();
     let last = *all.last()?;
     let second = pick(&all, c).filter(|y| *y != last && !d.is_straight() && step.knobs[2].is_multiple_of(3));
@@ -103,13 +103,13 @@ pub(super) fn nested(d: &mut Draft, step: &Step<KerasClass>, steps: &[Step<Keras
     d.record(name, operands, results, size)
 }
 
-/// Makes the outputs of a model, if they are several, a dictionary or lists in one.
+/// Turns the outputs of a model, if there are several, into a dictionary, or a dictionary with a list.
 pub(super) fn name_outputs(module: &mut Module, form: u8) {
     let Some(main) = module.func_named(MAIN) else { return };
     let operands = |n: usize| (0u32..).take(n).map(Attr::Operand).collect::<Vec<Attr>>();
     let outputs = operands(module[main].outputs.len());
     let tree = match (&outputs[..], form % 4) {
-        // Keras flattens dictionaries by their keys, whatever their order.
+        // Keras flattens dictionaries by key, whatever their order.
         ([a, b], 0) => {
             for (output, key) in module[main].outputs.iter_mut().zip(["p", "q"]) {
                 output.name = key.into();

@@ -1,4 +1,4 @@
-//! Layers that change nothing after training, and layers of the user.
+//! Layers that are the identity in inference, and custom layers.
 
 use netc_ir::{Attr, Attrs};
 use netc_keras::build::{Declaration, Init, Origin};
@@ -9,7 +9,7 @@ use super::draft::{Added, Draft};
 use netc_testgen::Feature;
 use netc_testgen::Step;
 
-/// Classes with the number of axes after the batch that they take, 0 for any.
+/// Classes, and the number of axes after the batch that they take; 0 means any.
 const NOISE: &[(&str, usize)] = &[
     ("Dropout", 0),
     ("AlphaDropout", 0),
@@ -41,7 +41,7 @@ pub(super) fn dropout(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) ->
     d.layer(&if noisy { declaration.kwarg("training", false) } else { declaration }, &[x], d.size(x))
 }
 
-/// Classes with what they must be told.
+/// Classes, and the keys that they require.
 const AUGMENTS: &[(&str, &[&str])] = &[
     ("RandomFlip", &[]),
     ("RandomRotation", &["factor"]),
@@ -68,7 +68,7 @@ const AUGMENTS: &[(&str, &[&str])] = &[
     ("RandomShear", &[]),
 ];
 
-/// Images of three channels, which all of them take.
+/// Images of three channels, which all augmentations accept.
 pub(super) fn augment(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     let (class, keys) = k.of(AUGMENTS);
     let x = d.find(step.reads[0], |extents| extents.len() == 3 && extents[2] == 3)?;
@@ -86,7 +86,7 @@ pub(super) fn masking(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) ->
     d.layer(&Declaration::keras("Masking", config).shapeless(), &[x], d.size(x))
 }
 
-/// A layer of the user: with its own weights, or of layers of its own.
+/// A custom layer: with weights of its own, or with inner layers.
 pub(super) fn custom(d: &mut Draft, step: &Step<KerasClass>, k: &mut Choice) -> Added {
     if !d.features.has(Feature::Custom) && !d.features.has(Feature::Abstract) {
         return None;

@@ -1,5 +1,5 @@
-//! From the calls that were made to the module that importing their file gives: what no output needs is left out,
-//! layers stand in Keras's order, and calls as near to that order as what they read allows.
+//! Assembles the recorded calls to a module equal to the one imported from the model's file: without anything that no
+//! output needs, with layers in Keras's order and calls as close to it as their operands allow.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -12,18 +12,18 @@ use crate::build::embed::embed;
 use crate::build::parts::{Declared, Made, Node, Tensor};
 use crate::config::order::{Operation, keras_order};
 
-/// A model whose calls are known and whose parts have no order yet.
+/// A model with all calls recorded, whose layers and calls are not ordered yet.
 pub(super) struct Draft<'a> {
     pub(super) name: &'a Name,
     pub(super) module: &'a Module,
     pub(super) declared: &'a [Declared],
     pub(super) nodes: &'a [Node],
     pub(super) tensors: &'a [Made],
-    /// Tensors of the model.
+    /// The tensors of the model.
     pub(super) outputs: &'a [(&'a str, Tensor)],
 }
 
-/// Where a declared layer is in a module, with its function if it is a model.
+/// The place of each declared layer in a module, with its function if it is a model.
 type Places = BTreeMap<usize, (LayerId, Option<FuncId>)>;
 
 impl Draft<'_> {
@@ -38,14 +38,14 @@ impl Draft<'_> {
         module
     }
 
-    /// The layers as they were declared. The order of layers does not depend on what their functions are.
+    /// The layers in the order of declaration, without functions, which do not affect Keras's order.
     fn unordered(&self) -> Places {
         let func = |declared: &Declared| declared.model.as_ref().map(|_| FuncId::new(0));
         let place = |(i, declared)| (i, (LayerId::new(i), func(declared)));
         self.declared.iter().enumerate().map(place).collect()
     }
 
-    /// Which nodes an output needs; inputs stay even if none does.
+    /// Marks the nodes that an output needs, and all inputs.
     fn live(&self) -> Vec<bool> {
         let mut live: Vec<bool> = self.nodes.iter().map(|node| node.operands.is_none()).collect();
         for (_, output) in self.outputs {
@@ -63,7 +63,7 @@ impl Draft<'_> {
         self.tensors[tensor.index()].node
     }
 
-    /// The layers in `order`, with their weights, and the layers and functions of those that are models.
+    /// The layers in `order`, with their weights; for nested models also their layers and functions.
     fn tables(&self, order: &[LayerId]) -> (Module, Places) {
         let mut module = Module::new();
         let mut places = Places::new();
@@ -81,7 +81,7 @@ impl Draft<'_> {
         (module, places)
     }
 
-    /// `nodes` so that each follows what it reads: inputs as they were made, calls by layer, then by call.
+    /// `nodes` in topological order: inputs in creation order, calls by layer, then by call.
     fn sorted(&self, places: &Places, nodes: &[usize]) -> Vec<usize> {
         let (mut sorted, calls): (Vec<usize>, Vec<usize>) =
             nodes.iter().partition(|n| self.nodes[**n].operands.is_none());
@@ -110,10 +110,10 @@ impl Draft<'_> {
         sorted
     }
 
-    /// The function of `nodes` over the layers of `module`.
+    /// Builds the function with `nodes` over the layers of `module`.
     fn main(&self, module: &Module, places: &Places, nodes: &[usize]) -> Func {
         let mut b = Builder::new(module, MAIN);
-        // Values by the indices of their tensors.
+        // Values by tensor index.
         let mut values: BTreeMap<usize, ValueId> = BTreeMap::new();
         let mut calls: BTreeMap<LayerId, u32> = BTreeMap::new();
         for n in nodes {
@@ -161,7 +161,7 @@ fn call_of(module: &Module, id: LayerId, callee: Option<FuncId>, declared: &Decl
     }
 }
 
-/// A call of the layer `id`, which is no model.
+/// A call of the layer `id`, which is not a nested model.
 pub(super) fn source_op(module: &Module, id: LayerId, declared: &Declared) -> SourceOp {
     SourceOp::new(module[id].class.clone(), Some(id), declared.call_attrs.clone())
 }

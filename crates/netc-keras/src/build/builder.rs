@@ -1,4 +1,4 @@
-//! The builder itself: layers are declared and applied, and the first mistake is kept.
+//! The model builder: declares and applies layers.
 
 use netc_data::dtype_name;
 use netc_dialect::{Dialect, Dialects, LayerLibrary, LowerError};
@@ -14,8 +14,8 @@ use crate::config::path::numeric_order;
 use crate::container::assets;
 use crate::lower::KerasDialect;
 
-/// Builds one model. The first mistake is kept and reported by [`finish`](Self::finish), so that the code of an
-/// architecture reads like the architecture.
+/// Builds one model. Methods do not return errors, so that code reads like the architecture; [`finish`](Self::finish)
+/// reports the first one.
 pub struct ModelBuilder {
     pub(super) name: Name,
     seed: u64,
@@ -30,7 +30,7 @@ pub struct ModelBuilder {
 }
 
 impl ModelBuilder {
-    /// Starts the model `name`; `seed` and a weight's name give its numbers.
+    /// Starts the model `name`. The values of a weight depend on `seed` and its name.
     pub fn new(name: impl Into<Name>, seed: u64) -> Self {
         let mut dialects = Dialects::new();
         dialects.push(KerasDialect);
@@ -48,35 +48,35 @@ impl ModelBuilder {
         }
     }
 
-    /// With the meaning of custom layers, for the types of their results.
+    /// Adds a dialect, which infers the result types of custom layers.
     #[must_use]
     pub fn with_dialect(mut self, dialect: impl Dialect + 'static) -> Self {
-        self.dialects.push(dialect);
+        self.dialects.push_library(dialect);
         self
     }
 
-    /// With the custom layers that a layer library, as `.nir` text, gives a meaning.
+    /// Adds a layer library (`.nir` text), which defines custom layers.
     #[must_use]
     pub fn with_library(mut self, text: &str) -> Self {
         match LayerLibrary::parse(text) {
-            Ok(library) => self.dialects.push(library),
+            Ok(library) => self.dialects.push_library(library),
             Err(error) => self.fail(self.name.clone(), Reason::Library(Box::new(error))),
         }
         self
     }
 
-    /// Names the next layer, which otherwise gets the name that Keras gives it.
+    /// Names the next layer. Without it, the layer gets Keras's automatic name.
     pub fn named(&mut self, name: impl Into<Name>) -> &mut Self {
         self.next_name = Some(name.into());
         self
     }
 
-    /// An input of 32-bit floats; `dims` are the extents after the batch.
+    /// Adds an input of type `f32`. `dims` are the extents after the batch.
     pub fn input(&mut self, dims: &[u64]) -> Tensor {
         self.input_of(ElemType::F32, dims)
     }
 
-    /// An input of elements of the type `elem`; `dims` are the extents after the batch.
+    /// Adds an input of element type `elem`. `dims` are the extents after the batch.
     pub fn input_of(&mut self, elem: ElemType, dims: &[u64]) -> Tensor {
         let name = self.name("InputLayer");
         let extents = dims.iter().map(|d| Attr::Int((*d).into()));
@@ -94,19 +94,19 @@ impl ModelBuilder {
         self.make(layer, None, [ty])[0]
     }
 
-    /// Declares a layer and applies it to `inputs`.
+    /// Declares a layer and applies it to `inputs`. Returns its only result.
     pub fn layer(&mut self, declaration: &Declaration, inputs: &[Tensor]) -> Tensor {
         let layer = self.declared(declaration, inputs);
         self.apply(layer, inputs)
     }
 
-    /// Declares a layer and applies it to `inputs`; gives all that it yields.
+    /// Declares a layer and applies it to `inputs`. Returns all its results.
     pub fn layer_all(&mut self, declaration: &Declaration, inputs: &[Tensor]) -> Vec<Tensor> {
         let layer = self.declared(declaration, inputs);
         self.apply_all(layer, inputs)
     }
 
-    /// Applies a declared layer, which yields one tensor, to `inputs`, as many tensors as the first time.
+    /// Applies a declared layer to `inputs`, as many as the first time. Returns its only result.
     pub fn apply(&mut self, layer: LayerHandle, inputs: &[Tensor]) -> Tensor {
         match self.apply_all(layer, inputs)[..] {
             [tensor] => tensor,
@@ -117,7 +117,7 @@ impl ModelBuilder {
         }
     }
 
-    /// Applies a declared layer to `inputs`, as many tensors as the first time; gives all that it yields.
+    /// Applies a declared layer to `inputs`, as many as the first time. Returns all its results.
     pub fn apply_all(&mut self, layer: LayerHandle, inputs: &[Tensor]) -> Vec<Tensor> {
         let types = self.result_types(layer, inputs).unwrap_or_else(|reason| {
             self.fail_at(layer, reason);
@@ -126,19 +126,21 @@ impl ModelBuilder {
         self.make(layer, Some(inputs.to_vec()), types)
     }
 
-    /// The layer that makes `tensor`.
+    /// The layer that yields `tensor`.
     pub fn layer_of(&self, tensor: Tensor) -> LayerHandle {
         let node = self.tensors.get(tensor.index()).and_then(|made| self.nodes.get(made.node));
         node.map_or(LayerHandle(u32::MAX), |node| node.layer)
     }
 
-    /// The type of `tensor`; `any[*]` if it is not of this model.
+    /// The type of `tensor`; `any[*]` if it belongs to another model.
     pub fn ty(&self, tensor: Tensor) -> Type {
         self.tensors.get(tensor.index()).map_or(Type::unranked(ElemType::Any), |made| made.ty.clone())
     }
 
-    /// The model with the outputs given, or the first mistake. Layers that no output needs are left out, as Keras
-    /// leaves them out.
+    /// Finishes the model with these outputs. Drops layers that no output needs, as Keras does.
+    ///
+    /// # Errors
+    /// The first error of the layers, or of the outputs.
     pub fn finish(mut self, outputs: &[(&str, Tensor)]) -> Result<Module, BuildError> {
         if outputs.is_empty() {
             self.fail(self.name.clone(), Reason::NoOutputs);

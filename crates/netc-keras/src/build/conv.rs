@@ -1,4 +1,4 @@
-//! Convolutions, over any number of spatial axes.
+//! Convolutions over any number of spatial axes.
 
 use netc_ir::{Attr, Attrs, Layout, Type};
 
@@ -7,15 +7,15 @@ use crate::build::declaration::{Declaration, Init, Variable, object};
 use crate::build::error::Reason;
 use crate::build::parts::Tensor;
 
-/// What a window does at the borders.
+/// How a window treats the borders.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Padding {
-    /// It stays inside.
+    /// The window stays inside.
     #[default]
     Valid,
-    /// There is an output for each input that the strides reach.
+    /// The output has `ceil(extent / stride)` elements per axis.
     Same,
-    /// It ends at the element that it computes; for convolutions over one axis.
+    /// The window ends at the current element; only for convolutions over one axis.
     Causal,
 }
 
@@ -29,30 +29,30 @@ impl Padding {
     }
 }
 
-/// A convolution over `N` spatial axes.
+/// Options of a convolution over `N` spatial axes.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv<const N: usize> {
-    /// Channels of the output.
+    /// Output channels.
     pub filters: u64,
     /// Extents of the kernel.
     pub kernel: [u64; N],
-    /// Steps along the spatial axes.
+    /// Strides.
     pub strides: [u64; N],
-    /// What happens at the borders.
+    /// How windows treat the borders.
     pub padding: Padding,
-    /// Distances between the elements of the kernel.
+    /// Dilation rates.
     pub dilation: [u64; N],
-    /// In how many parts the channels are convolved on their own.
+    /// The number of channel groups.
     pub groups: u64,
-    /// Where the channels are.
+    /// The layout of the channels.
     pub layout: Layout,
     /// The activation, by its Keras name.
     pub activation: &'static str,
-    /// Whether a bias is added.
+    /// Whether to add a bias.
     pub use_bias: bool,
 }
 
-/// A convolution over height and width.
+/// Options of a convolution over height and width.
 pub type Conv2d = Conv<2>;
 
 impl<const N: usize> Default for Conv<N> {
@@ -71,28 +71,28 @@ impl<const N: usize> Default for Conv<N> {
     }
 }
 
-/// A convolution of each channel on its own.
+/// Options of a depthwise convolution.
 #[derive(Clone, Copy, Debug)]
 pub struct DepthwiseConv<const N: usize> {
     /// Extents of the kernel.
     pub kernel: [u64; N],
-    /// Steps along the spatial axes.
+    /// Strides.
     pub strides: [u64; N],
-    /// What happens at the borders.
+    /// How windows treat the borders.
     pub padding: Padding,
-    /// Distances between the elements of the kernel.
+    /// Dilation rates.
     pub dilation: [u64; N],
-    /// Channels of the output for each channel of the input.
+    /// Output channels per input channel.
     pub depth_multiplier: u64,
-    /// Where the channels are.
+    /// The layout of the channels.
     pub layout: Layout,
     /// The activation, by its Keras name.
     pub activation: &'static str,
-    /// Whether a bias is added.
+    /// Whether to add a bias.
     pub use_bias: bool,
 }
 
-/// A convolution of each channel on its own, over height and width.
+/// Options of a depthwise convolution over height and width.
 pub type DepthwiseConv2d = DepthwiseConv<2>;
 
 impl<const N: usize> Default for DepthwiseConv<N> {
@@ -110,12 +110,12 @@ impl<const N: usize> Default for DepthwiseConv<N> {
     }
 }
 
-/// A convolution of each channel on its own, then one of kernels of extent 1.
+/// Options of a depthwise convolution followed by a pointwise one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SeparableConv<const N: usize> {
-    /// Channels of the output.
+    /// Output channels.
     pub filters: u64,
-    /// The first convolution; its activation and bias come after the second.
+    /// The depthwise convolution; its activation and bias come after the pointwise one.
     pub depthwise: DepthwiseConv<N>,
 }
 
@@ -145,7 +145,7 @@ impl ModelBuilder {
         self.weighted(x, &spatial::<N>("SeparableConv"), |ty| conv.declaration(ty))
     }
 
-    /// Applies a layer whose weights depend on the type of its input; without that, a layer without weights.
+    /// Applies a layer whose weights depend on the type of its input. On an error, the layer has no weights.
     pub(super) fn weighted(
         &mut self,
         x: Tensor,
@@ -216,12 +216,12 @@ impl<const N: usize> SeparableConv<N> {
     }
 }
 
-/// The class of a layer over `N` spatial axes: `Conv2D`.
+/// The class of a layer over `N` spatial axes, such as `Conv2D`.
 pub(super) fn spatial<const N: usize>(stem: &str) -> String {
     format!("{stem}{N}D")
 }
 
-/// The axis of the channels.
+/// The channel axis.
 fn channel_axis(layout: Layout) -> i64 {
     match layout {
         Layout::ChannelsLast => -1,
@@ -229,7 +229,7 @@ fn channel_axis(layout: Layout) -> i64 {
     }
 }
 
-/// What Keras calls a layout.
+/// The Keras name of a layout.
 pub(super) fn data_format(layout: Layout) -> &'static str {
     match layout {
         Layout::ChannelsLast => "channels_last",
@@ -237,7 +237,7 @@ pub(super) fn data_format(layout: Layout) -> &'static str {
     }
 }
 
-/// A kernel whose elements are sums over `channels` channels.
+/// A kernel of shape `extents + last` that sums over `channels` input channels.
 fn kernel<const N: usize>(extents: [u64; N], last: [u64; 2], channels: u64) -> Variable {
     (extents.into_iter().chain(last).collect(), Init::he(extents.iter().product::<u64>() * channels))
 }
@@ -257,7 +257,7 @@ fn window<const N: usize>(
     config.set("dilation_rate", Attr::ints(dilation));
 }
 
-/// Initializers, regularizers and constraints: those that Keras takes when none are given.
+/// Adds Keras's default initializers, regularizers and constraints.
 pub(super) fn variables(config: &mut Attrs, roles: &[&str], activity: bool) {
     for role in roles {
         let zeros = *role == "bias";
@@ -279,12 +279,12 @@ fn glorot_uniform() -> Attr {
     object("keras.initializers", "GlorotUniform", config)
 }
 
-/// An initializer without configuration.
+/// An initializer without options.
 pub(super) fn initializer(class: &str) -> Attr {
     object("keras.initializers", class, Attrs::new())
 }
 
-/// The weight of a bias, if there is one.
+/// The bias, if it is used.
 pub(super) fn bias(used: bool, extent: u64) -> Option<Variable> {
     used.then(|| (vec![extent], Init::offset()))
 }
@@ -293,7 +293,7 @@ pub(super) fn int(n: u64) -> Attr {
     Attr::Int(n.into())
 }
 
-/// The extent of `ty` at `axis`; negative axes count from the end.
+/// The extent of `ty` at `axis`. Negative axes count from the end.
 pub(super) fn extent(ty: &Type, axis: i64) -> Result<u64, Reason> {
     let missing = || Reason::Extent { axis, ty: ty.clone() };
     let dims = ty.dims.as_ref().ok_or_else(missing)?;

@@ -1,52 +1,52 @@
-//! A layer before it is applied: its configuration as Keras writes it, and its weights.
+//! Layers before they are applied: the configuration as Keras writes it, and the weights.
 
 use netc_ir::{Attr, Attrs, Dim, F64, Type};
 
 use crate::build::parts::call_attrs;
 
-/// A weight: its shape and its numbers.
+/// A weight: its shape and its values.
 pub type Variable = (Vec<u64>, Init);
 
 /// A layer that is not yet part of a model.
 #[derive(Clone, Debug)]
 pub struct Declaration {
-    /// Where the class comes from.
+    /// The origin of the class.
     pub origin: Origin,
     /// The class, for example `Conv2D`.
     pub class: String,
-    /// What `get_config` gives after the name, the data type and whether the layer is trainable.
+    /// The entries of `get_config` after `name`, `trainable` and `dtype`.
     pub config: Attrs,
-    /// Shapes and values of the weights, in the order in which the layer creates them.
+    /// The weights, in creation order.
     pub weights: Vec<Variable>,
-    /// The weights of layers inside the layer, by the attribute that holds each.
+    /// The weights of inner layers, by the attribute that holds the layer.
     pub sublayers: Vec<(String, Vec<Variable>)>,
-    /// The files of the layer, by their path in its folder.
+    /// The assets of the layer, by path in its folder.
     pub assets: Vec<(String, Vec<u8>)>,
-    /// Whether Keras records the shape of the input: layers that are built when they are made do not have it.
+    /// Whether Keras records the input shape. It does not for layers that are built on creation.
     pub records_shape: bool,
-    /// The arguments of a call, with `$i` where operand `i` stands.
+    /// The positional arguments of a call, in which `$i` is operand `i`.
     pub args: Vec<Attr>,
-    /// The named arguments of a call.
+    /// The keyword arguments of a call.
     pub kwargs: Attrs,
 }
 
-/// Where a class comes from.
+/// The origin of a class.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
     /// `keras.layers`.
     Layers,
-    /// The module of `keras.src.ops` with this name, for example `numpy`.
+    /// This module of `keras.src.ops`, for example `numpy`.
     Ops(String),
-    /// The module of `keras.applications` with this name, for example `convnext`.
+    /// This module of `keras.applications`, for example `convnext`.
     Applications(String),
-    /// `keras.activations`: operations that are no functions of `keras.ops`.
+    /// `keras.activations`: operations outside `keras.ops`.
     Activations,
-    /// A class of the user, registered under this name.
+    /// A user-defined class, registered under this name.
     Custom(String),
 }
 
 impl Declaration {
-    /// A layer of `keras.layers` that is applied to one tensor and has no weights.
+    /// A layer of `keras.layers` with one input and no weights.
     pub fn keras(class: &str, config: Attrs) -> Self {
         Self {
             origin: Origin::Layers,
@@ -61,55 +61,55 @@ impl Declaration {
         }
     }
 
-    /// An operation of `keras.ops.<module>`, for example `Absolute` of `numpy`. In `args`, `$i` stands for operand `i`;
-    /// the rest are constants.
+    /// An operation of `keras.ops.<module>`, for example `Absolute` of `numpy`. In `args`, `$i` is operand `i`;
+    /// everything else is constant.
     pub fn op(module: &str, class: &str, config: Attrs, args: Vec<Attr>) -> Self {
         Self { origin: Origin::Ops(module.into()), args, ..Self::keras(class, config).shapeless() }
     }
 
-    /// With weights.
+    /// Sets the weights.
     #[must_use]
     pub fn weights(mut self, weights: impl IntoIterator<Item = Variable>) -> Self {
         self.weights.extend(weights);
         self
     }
 
-    /// With the weights of a layer inside the layer.
+    /// Adds the weights of the inner layer held by `attribute`.
     #[must_use]
     pub fn sublayer(mut self, attribute: &str, weights: impl IntoIterator<Item = Variable>) -> Self {
         self.sublayers.push((attribute.into(), weights.into_iter().collect()));
         self
     }
 
-    /// With a file at `path` in the layer's folder.
+    /// Adds an asset at `path` in the layer's folder.
     #[must_use]
     pub fn asset(mut self, path: &str, bytes: &[u8]) -> Self {
         self.assets.push((path.into(), bytes.to_vec()));
         self
     }
 
-    /// Without the shape of the input.
+    /// Omits the input shape.
     #[must_use]
     pub fn shapeless(mut self) -> Self {
         self.records_shape = false;
         self
     }
 
-    /// With a named argument in its calls.
+    /// Adds a keyword argument to its calls.
     #[must_use]
     pub fn kwarg(mut self, name: &str, value: impl Into<Attr>) -> Self {
         self.kwargs.set(name, value);
         self
     }
 
-    /// Applied to a list of `n` tensors.
+    /// Makes the layer take a list of `n` tensors.
     #[must_use]
     pub fn merging(mut self, n: usize) -> Self {
         self.args = vec![Attr::List((0u32..).take(n).map(Attr::Operand).collect())];
         self
     }
 
-    /// Each weight with its place in the layer's group of the weights file.
+    /// The weights with their places in the layer's group.
     pub(super) fn places(&self) -> impl Iterator<Item = (String, &Variable)> {
         let inner = self.sublayers.iter().flat_map(|(attribute, weights)| {
             weights.iter().enumerate().map(move |(i, weight)| (format!("{attribute}/vars/{i}"), weight))
@@ -117,7 +117,7 @@ impl Declaration {
         self.weights.iter().enumerate().map(|(i, weight)| (format!("vars/{i}"), weight)).chain(inner)
     }
 
-    /// The class with its dialect, as in the ops that apply it.
+    /// The class with its dialect, as ops name it.
     pub(super) fn qualified(&self) -> String {
         let dialect = match self.origin {
             Origin::Layers | Origin::Applications(_) => "keras",
@@ -127,7 +127,7 @@ impl Declaration {
         format!("{dialect}.{}", self.class)
     }
 
-    /// The number of tensors of a call.
+    /// The number of operands of a call.
     pub(super) fn arity(&self) -> usize {
         let mut arity = 0;
         let mut see = |i: u32| arity = arity.max(i as usize + 1);
@@ -141,7 +141,7 @@ impl Declaration {
         call_attrs(self.args.clone(), self.kwargs.clone())
     }
 
-    /// The layer's entry in `config.json`, but for `inbound_nodes`.
+    /// The layer's entry in `config.json`, without `inbound_nodes`.
     pub(super) fn entry(&self, name: &str, inputs: &[Type]) -> Attrs {
         let (module, registered) = match &self.origin {
             Origin::Layers => (Attr::str("keras.layers"), Attr::Null),
@@ -153,10 +153,10 @@ impl Declaration {
             Origin::Custom(registered) => (Attr::Null, Attr::str(&**registered)),
         };
         let mut config = match &self.origin {
-            // Inputs have their own order of keys, operations no data type.
+            // Inputs have their own key order, operations have no dtype.
             Origin::Layers if self.class == "InputLayer" => Attrs::new(),
             Origin::Ops(_) | Origin::Activations => Attrs::new().with("name", name),
-            // The layers that leave out whether they are trainable.
+            // These layers do not record `trainable`.
             Origin::Layers if self.class.starts_with("SpatialDropout") || self.class == "Discretization" => {
                 Attrs::new().with("name", name).with("dtype", float32())
             }
@@ -186,13 +186,13 @@ impl Declaration {
     }
 }
 
-/// A shape as Keras writes it: `null` where the extent is not known.
+/// A shape as Keras writes it, with `null` for unknown extents.
 pub(super) fn shape(ty: &Type) -> Attr {
     let extent = |d: &Dim| d.known().map_or(Attr::Null, |n| Attr::Int(n.into()));
     ty.dims.as_ref().map_or(Attr::Null, |dims| Attr::List(dims.iter().map(extent).collect()))
 }
 
-/// A Keras object of the class `class` of `module`.
+/// A Keras object of class `class` from `module`.
 pub(super) fn object(module: &str, class: &str, config: Attrs) -> Attr {
     let object = Attrs::new().with("module", module).with("class_name", class).with("config", config);
     object.with("registered_name", Attr::Null).into()
@@ -202,9 +202,9 @@ pub(super) fn float32() -> Attr {
     object("keras", "DTypePolicy", Attrs::new().with("name", "float32"))
 }
 
-/// The bounds between which a weight's numbers are evenly distributed.
+/// The bounds of the uniform distribution of a weight's values.
 ///
-/// Networks are not trained, so the bounds keep the numbers that flow through them near 1.
+/// The models are not trained; the bounds keep the values that flow through them near 1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Init {
     /// Lower bound.
@@ -214,17 +214,17 @@ pub struct Init {
 }
 
 impl Init {
-    /// Between `low` and `high`.
+    /// Uniform between `low` and `high`.
     pub fn uniform(low: f64, high: f64) -> Self {
         Self { low: F64::new(low), high: F64::new(high) }
     }
 
-    /// For a kernel before a rectifier (He et al., "Delving deep into rectifiers", 2015).
+    /// For a kernel before a ReLU (He et al., "Delving deep into rectifiers", 2015).
     pub fn he(fan_in: u64) -> Self {
         Self::fan(fan_in as f64)
     }
 
-    /// For a kernel before anything else (Glorot, Bengio, 2010).
+    /// For any other kernel (Glorot, Bengio, 2010).
     pub fn glorot(fan_in: u64, fan_out: u64) -> Self {
         Self::fan(fan_in as f64 + fan_out as f64)
     }
@@ -234,7 +234,7 @@ impl Init {
         Self::uniform(-0.1, 0.1)
     }
 
-    /// For a factor.
+    /// For a scale.
     pub fn factor() -> Self {
         Self::uniform(0.8, 1.2)
     }

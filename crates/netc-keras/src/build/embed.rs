@@ -1,11 +1,11 @@
-//! The layers, weights and functions of a model inside another.
+//! Embeds a model in another: its layers, weights and functions.
 
 use netc_ir::{FuncId, LayerId, Loc, Module, Name, OpKind, Type, WeightId, call_types};
 
 use crate::build::error::Reason;
 use crate::config::path::join;
 
-/// What a call of `model` on tensors of the types `given` yields.
+/// The result types of a call of `model` on tensors of the types `given`.
 pub(super) fn result_types(model: &Module, given: &[Type]) -> Result<Vec<Type>, Reason> {
     let main = model.main().ok_or(Reason::NoMain)?;
     for (param, found) in main.params.iter().zip(given) {
@@ -17,7 +17,7 @@ pub(super) fn result_types(model: &Module, given: &[Type]) -> Result<Vec<Type>, 
     Ok(call_types(main, given))
 }
 
-/// Adds the layers, weights and functions of `model` to `module`, as a layer called `name`; gives its function.
+/// Adds the layers, weights and functions of `model` to `module`, for a layer called `name`. Returns its function.
 pub(super) fn embed(module: &mut Module, model: &Module, name: &Name) -> Option<FuncId> {
     let (layers, weights, funcs) = (module.layers.len(), module.weights.len(), module.funcs.len());
     let moved = |id: LayerId| LayerId::new(layers + id.index());

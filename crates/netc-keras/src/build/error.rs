@@ -1,73 +1,74 @@
-//! What can be wrong with a model that is being built.
+//! Errors of model building.
 
 use netc_dialect::LowerError;
 use netc_dialect::library::LibraryError;
 use netc_ir::{Name, Type};
 use thiserror::Error;
 
-/// A model that cannot be built, and the layer where that shows.
+/// A model cannot be built because of a layer.
 #[derive(Debug, Error)]
 #[error("cannot build layer `{layer}`")]
 pub struct BuildError {
-    /// The layer; the name of the model where no single layer is at fault.
+    /// The layer, or the model if no single layer is at fault.
     pub layer: Name,
-    /// What is wrong there.
+    /// The reason.
     #[source]
     pub reason: Reason,
 }
 
-/// What is wrong with a layer.
+/// The reason why a layer is invalid.
 #[derive(Debug, Error)]
 pub enum Reason {
-    /// Names identify layers.
+    /// The name is not unique.
     #[error("another layer has the same name")]
     DuplicateName,
-    /// A tensor of another builder.
-    #[error("it uses a tensor that is not of this model")]
+    /// The tensor belongs to another builder.
+    #[error("it uses a tensor of another model")]
     ForeignTensor,
-    /// A layer of another builder.
-    #[error("it is not a layer of this model")]
+    /// The layer belongs to another builder.
+    #[error("it is a layer of another model")]
     ForeignLayer,
-    /// A declaration is applied to as many tensors each time.
+    /// The number of inputs differs from that of the declaration.
     #[error("it is applied to {found} tensors, expected {expected}")]
     Operands {
-        /// How many it is applied to.
+        /// The number of inputs.
         found: usize,
-        /// How many the declaration takes.
+        /// The number that the declaration takes.
         expected: usize,
     },
-    /// The shape of a weight follows from the input.
-    #[error("its input is {ty}, its weights need a known extent at axis {axis}")]
+    /// The shape of a weight depends on an unknown extent of the input.
+    #[error("its input is {ty}, but its weights need a known extent at axis {axis}")]
     Extent {
-        /// The axis; negative ones count from the end.
+        /// The axis; a negative one counts from the end.
         axis: i64,
         /// The type of the input.
         ty: Type,
     },
-    /// The layer does not fit its input.
+    /// The layer does not accept its input.
     #[error(transparent)]
     Lower(#[from] LowerError),
-    /// [`ModelBuilder::apply`](super::ModelBuilder::apply) gives one tensor, `apply_all` several.
+    /// The layer has several results. [`ModelBuilder::apply`](super::ModelBuilder::apply) returns one, `apply_all`
+    /// returns all.
     #[error("it yields {0} tensors, expected one")]
     Results(usize),
-    /// A nested model takes tensors of the types of its inputs.
+    /// The tensor does not have the type of the nested model's input.
     #[error("it is applied to {found}, expected {expected}")]
     Input {
-        /// The type of the tensor given.
+        /// The type of the tensor.
         found: Type,
         /// The type of the model's input.
         expected: Type,
     },
-    /// What is nested is the module of a model.
+    /// The nested module is not a model.
     #[error("the module has no entry `@main`")]
     NoMain,
-    /// In a Sequential model each layer reads what the one before yields.
-    #[error("the layers are no chain from the one input to the one output")]
+    /// The layers of a Sequential model do not form a chain.
+    #[error("the layers are not a chain from one input to one output")]
     NoChain,
-    /// A layer library cannot be read.
-    #[error("the layer library cannot be used")]
+    /// The layer library is invalid.
+    #[error("cannot use the layer library")]
     Library(#[source] Box<LibraryError>),
-    /// A model returns something.
+    /// The model has no outputs.
     #[error("the model has no outputs")]
     NoOutputs,
 }

@@ -1,4 +1,4 @@
-//! The layers that are no convolutions.
+//! Layers other than convolutions.
 
 use netc_ir::{Attr, Attrs, Layout, Type};
 
@@ -8,14 +8,14 @@ use crate::build::declaration::{Declaration, Init, Origin, Variable};
 use crate::build::error::Reason;
 use crate::build::parts::Tensor;
 
-/// A matrix product along the last axis.
+/// Options of a dense layer, a matrix product along the last axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Dense {
     /// Extent of the last axis of the output.
     pub units: u64,
     /// The activation, by its Keras name.
     pub activation: &'static str,
-    /// Whether a bias is added.
+    /// Whether to add a bias.
     pub use_bias: bool,
 }
 
@@ -25,20 +25,20 @@ impl Default for Dense {
     }
 }
 
-/// Normalization with the statistics of training.
+/// Options of a batch normalization.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormalization {
-    /// The axis of the channels.
+    /// The channel axis.
     pub axis: i64,
-    /// How slowly training moves the statistics.
+    /// The momentum of the statistics in training.
     pub momentum: f64,
-    /// What is added to the variance.
+    /// The constant added to the variance.
     pub epsilon: f64,
-    /// Whether there is an offset, beta.
+    /// Whether to add an offset, beta.
     pub center: bool,
-    /// Whether there is a factor, gamma.
+    /// Whether to multiply by a scale, gamma.
     pub scale: bool,
-    /// The numbers of gamma.
+    /// The values of gamma.
     pub gamma: Init,
 }
 
@@ -48,20 +48,20 @@ impl Default for BatchNormalization {
     }
 }
 
-/// A pooling over `N` spatial axes.
+/// Options of a pooling over `N` spatial axes.
 #[derive(Clone, Copy, Debug)]
 pub struct Pool<const N: usize> {
     /// Extents of the window.
     pub size: [u64; N],
-    /// Steps along the spatial axes; `None` for those of the window's size.
+    /// Strides; `None` for the window's extents.
     pub strides: Option<[u64; N]>,
-    /// What happens at the borders.
+    /// How windows treat the borders.
     pub padding: Padding,
-    /// Where the channels are.
+    /// The layout of the channels.
     pub layout: Layout,
 }
 
-/// A pooling over height and width.
+/// Options of a pooling over height and width.
 pub type Pool2d = Pool<2>;
 
 impl<const N: usize> Default for Pool<N> {
@@ -70,14 +70,14 @@ impl<const N: usize> Default for Pool<N> {
     }
 }
 
-/// A rectifier: `max(x, 0)`, bounded and leaky where asked.
+/// Options of a ReLU: `max(x, 0)`, optionally bounded and leaky.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Relu {
     /// Upper bound.
     pub max_value: Option<f64>,
     /// Slope below the threshold.
     pub negative_slope: f64,
-    /// Where the slope changes.
+    /// The threshold.
     pub threshold: f64,
 }
 
@@ -92,13 +92,13 @@ impl ModelBuilder {
         self.weighted(x, "BatchNormalization", |ty| norm.declaration(ty))
     }
 
-    /// Applies the activation that Keras calls `function`.
+    /// Applies an activation, by its Keras name.
     pub fn activation(&mut self, x: Tensor, function: &str) -> Tensor {
         let config = Attrs::new().with("activation", function);
         self.layer(&Declaration::keras("Activation", config).shapeless(), &[x])
     }
 
-    /// Applies a rectifier.
+    /// Applies a ReLU.
     pub fn relu(&mut self, x: Tensor, relu: Relu) -> Tensor {
         let config = Attrs::new()
             .with("max_value", relu.max_value.map_or(Attr::Null, Attr::from))
@@ -113,67 +113,67 @@ impl ModelBuilder {
         self.layer(&Declaration::keras("Softmax", config).shapeless().kwarg("mask", Attr::Null), &[x])
     }
 
-    /// The largest element of each window over height and width.
+    /// Applies max pooling over height and width.
     pub fn max_pooling2d(&mut self, x: Tensor, pool: Pool2d) -> Tensor {
         self.max_pooling(x, pool)
     }
 
-    /// The largest element of each window.
+    /// Applies max pooling.
     pub fn max_pooling<const N: usize>(&mut self, x: Tensor, pool: Pool<N>) -> Tensor {
         self.layer(&pool.declaration("MaxPooling"), &[x])
     }
 
-    /// The mean of each window over height and width.
+    /// Applies average pooling over height and width.
     pub fn average_pooling2d(&mut self, x: Tensor, pool: Pool2d) -> Tensor {
         self.average_pooling(x, pool)
     }
 
-    /// The mean of each window.
+    /// Applies average pooling.
     pub fn average_pooling<const N: usize>(&mut self, x: Tensor, pool: Pool<N>) -> Tensor {
         self.layer(&pool.declaration("AveragePooling"), &[x])
     }
 
-    /// The mean over height and width.
+    /// Averages over height and width.
     pub fn global_average_pooling2d(&mut self, x: Tensor) -> Tensor {
         self.layer(&global_pool("GlobalAveragePooling2D"), &[x])
     }
 
-    /// The largest element over height and width.
+    /// Takes the maximum over height and width.
     pub fn global_max_pooling2d(&mut self, x: Tensor) -> Tensor {
         self.layer(&global_pool("GlobalMaxPooling2D"), &[x])
     }
 
-    /// The sum of tensors.
+    /// Adds tensors elementwise.
     pub fn add(&mut self, parts: &[Tensor]) -> Tensor {
         self.merge("Add", Attrs::new(), parts)
     }
 
-    /// The difference of two tensors.
+    /// Subtracts `b` from `a` elementwise.
     pub fn subtract(&mut self, a: Tensor, b: Tensor) -> Tensor {
         self.merge("Subtract", Attrs::new(), &[a, b])
     }
 
-    /// The product of tensors, element by element.
+    /// Multiplies tensors elementwise.
     pub fn multiply(&mut self, parts: &[Tensor]) -> Tensor {
         self.merge("Multiply", Attrs::new(), parts)
     }
 
-    /// The mean of tensors.
+    /// Averages tensors elementwise.
     pub fn average(&mut self, parts: &[Tensor]) -> Tensor {
         self.merge("Average", Attrs::new(), parts)
     }
 
-    /// The larger of the elements of tensors.
+    /// Takes the elementwise maximum of tensors.
     pub fn maximum(&mut self, parts: &[Tensor]) -> Tensor {
         self.merge("Maximum", Attrs::new(), parts)
     }
 
-    /// The smaller of the elements of tensors.
+    /// Takes the elementwise minimum of tensors.
     pub fn minimum(&mut self, parts: &[Tensor]) -> Tensor {
         self.merge("Minimum", Attrs::new(), parts)
     }
 
-    /// Tensors one after the other along `axis`.
+    /// Concatenates tensors along `axis`.
     pub fn concatenate(&mut self, parts: &[Tensor], axis: i64) -> Tensor {
         self.merge("Concatenate", Attrs::new().with("axis", axis), parts)
     }
@@ -183,31 +183,31 @@ impl ModelBuilder {
         self.layer(&Declaration::keras(class, config).merging(parts.len()), parts)
     }
 
-    /// A border of zeros: before and after, for height and width.
+    /// Pads with zeros. `amounts` are before and after, for height and width.
     pub fn zero_padding2d(&mut self, x: Tensor, amounts: [[u64; 2]; 2]) -> Tensor {
         let padding = Attr::List(amounts.map(Attr::ints).into());
         let config = Attrs::new().with("padding", padding).with("data_format", "channels_last");
         self.layer(&Declaration::keras("ZeroPadding2D", config), &[x])
     }
 
-    /// All axes but the batch as one.
+    /// Flattens all axes except the batch.
     pub fn flatten(&mut self, x: Tensor) -> Tensor {
         self.layer(&Declaration::keras("Flatten", Attrs::new().with("data_format", "channels_last")), &[x])
     }
 
-    /// Dropout, which does nothing after training.
+    /// Applies dropout, which does nothing in inference.
     pub fn dropout(&mut self, x: Tensor, rate: f64) -> Tensor {
         let config = Attrs::new().with("rate", rate).with("seed", Attr::Null).with("noise_shape", Attr::Null);
         self.layer(&Declaration::keras("Dropout", config).shapeless().kwarg("training", false), &[x])
     }
 
-    /// The same elements under the extents `target` after the batch; one may be -1.
+    /// Reshapes to the extents `target` after the batch; one of them may be -1.
     pub fn reshape(&mut self, x: Tensor, target: &[i64]) -> Tensor {
         let config = Attrs::new().with("target_shape", Attr::ints(target.iter().copied()));
         self.layer(&Declaration::keras("Reshape", config).shapeless(), &[x])
     }
 
-    /// Applies a layer class of the user, registered in Keras as `registered`, to one tensor.
+    /// Applies a user-defined layer, registered in Keras as `registered`, to one tensor.
     pub fn custom(
         &mut self,
         x: Tensor,
@@ -220,8 +220,8 @@ impl ModelBuilder {
         self.layer(&Declaration { origin: Origin::Custom(registered.into()), ..declaration }, &[x])
     }
 
-    /// Calls the operation `class` of `keras.ops.<module>`, for example `Absolute` of `numpy`. In `args`, `$i`
-    /// stands for `operands[i]`; the rest are constants.
+    /// Calls the operation `class` of `keras.ops.<module>`, for example `Absolute` of `numpy`. In `args`, `$i` is
+    /// `operands[i]`; everything else is constant.
     pub fn op(&mut self, module: &str, class: &str, config: Attrs, args: Vec<Attr>, operands: &[Tensor]) -> Tensor {
         self.layer(&Declaration::op(module, class, config, args), operands)
     }

@@ -1,4 +1,4 @@
-//! The names that Keras gives to layers that have none.
+//! Automatic layer names, as Keras makes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use netc_ir::Name;
 
 use crate::config::names::snake_case;
 
-/// The names of a model, as a Keras process that has just started makes them.
+/// The layer names of a model, as a fresh Keras process makes them.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// How many layers of each class were named automatically: explicit names do not count.
+    /// The number of automatically named layers of each class.
     automatic: BTreeMap<String, u32>,
     taken: BTreeSet<Name>,
 }
@@ -23,7 +23,7 @@ impl Names {
         if *count == 1 { base.into() } else { format!("{base}_{}", *count - 1).into() }
     }
 
-    /// Whether `name` is new; it is taken afterwards.
+    /// Takes `name`. Returns whether it was free.
     pub(super) fn take(&mut self, name: &Name) -> bool {
         self.taken.insert(name.clone())
     }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_a_class_has_no_number() {
+    fn first_layer_of_a_class_has_no_number() {
         let mut names = Names::default();
         let got: Vec<Name> = ["Add", "Add", "Dense", "Add"].map(|class| names.automatic(class)).into();
         assert_eq!(got, ["add", "add_1", "dense", "add_2"].map(Name::from));

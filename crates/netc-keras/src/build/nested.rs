@@ -1,4 +1,4 @@
-//! Models inside models, and models that are chains.
+//! Nested models and Sequential models.
 
 use netc_ir::{Attr, Attrs, Func, Layer, Module, Name, OpKind};
 
@@ -9,8 +9,8 @@ use crate::build::parts::{Declared, LayerHandle, Tensor, call_attrs};
 use crate::config::classes::is_layer_class;
 
 impl ModelBuilder {
-    /// Declares a model, as [`finish`](Self::finish) gives it, as a layer of this one, under its own name. Applied, it
-    /// takes a tensor for each of its inputs.
+    /// Declares a finished model as a layer of this one, under its own name. It takes one tensor per input of the
+    /// model.
     pub fn model(&mut self, model: Module) -> LayerHandle {
         let Some(main) = model.main() else {
             self.fail(self.name.clone(), Reason::NoMain);
@@ -25,7 +25,10 @@ impl ModelBuilder {
         self.push(layer, Declared { arity: main.params.len(), call_attrs, model: Some(model) })
     }
 
-    /// The Sequential model of layers that are a chain from the one input to `output`.
+    /// Finishes a Sequential model.
+    ///
+    /// # Errors
+    /// As for [`finish`](Self::finish), and layers that are not a chain from one input to `output`.
     pub fn finish_sequential(self, output: Tensor) -> Result<Module, BuildError> {
         let title = self.name.clone();
         let last = self.module.layers.get(self.layer_of(output).index()).map_or(title.clone(), |l| l.name.clone());
@@ -39,7 +42,7 @@ impl ModelBuilder {
     }
 }
 
-/// The layer's entry in `config.json`, but for its graph and its calls.
+/// The layer's entry in `config.json`, without its graph and its calls.
 fn entry(main: &Func, name: &Name, sequential: bool) -> Attrs {
     let config = Attrs::new().with("name", &**name).with("trainable", true);
     let input = main.params.first().map_or(Attr::Null, |param| shape(&main[param.value].ty));
@@ -58,7 +61,7 @@ fn entry(main: &Func, name: &Name, sequential: bool) -> Attrs {
         .with("name", &**name)
 }
 
-/// Keras records a mask, of which there is none, for each tensor.
+/// The call attributes for `n` tensors. Keras records a mask for each of them, which is null here.
 fn attrs_of_call(n: usize) -> Attrs {
     let operands: Vec<Attr> = (0u32..).take(n).map(Attr::Operand).collect();
     let (args, mask) =
@@ -70,7 +73,7 @@ fn text<'a>(main: &'a Func, key: &str) -> &'a str {
     main.attrs.get(key).and_then(Attr::as_str).unwrap_or_default()
 }
 
-/// Whether each layer has one call, which reads what the one before yields.
+/// Whether each layer has one call, which reads the result of the one before.
 fn is_chain(module: &Module, main: &Func) -> bool {
     let ([param], [output]) = (&main.params[..], &main.outputs[..]) else { return false };
     let mut last = param.value;
@@ -79,11 +82,11 @@ fn is_chain(module: &Module, main: &Func) -> bool {
         last = op.results.first().copied().unwrap_or(last);
         reads_last && op.kind.layer().is_some_and(|layer| is_layer_class(&module[layer].class))
     });
-    // The input's layer is one more.
+    // The input layer is one more.
     linked && output.value == last && main.num_ops() > 0 && main.layers().len() == main.num_ops() + 1
 }
 
-/// The configuration of a Sequential model has no calls: each is of the tensor alone.
+/// Makes the function that of a Sequential model, whose configuration has no calls.
 fn make_sequential(main: &mut Func) {
     main.attrs.set("class", "Sequential");
     let attrs = call_attrs(vec![Attr::Operand(0)], Attrs::new());

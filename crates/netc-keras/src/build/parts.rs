@@ -1,35 +1,35 @@
-//! The parts of a model that is being built.
+//! The parts of a model under construction.
 
 use std::ops::Range;
 
 use netc_ir::{Attr, Attrs, Module, Type};
 
-/// A tensor of the model that is being built.
+/// A tensor of a model under construction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Tensor(pub(super) u32);
 
-/// A declared layer of the model that is being built.
+/// A declared layer of a model under construction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LayerHandle(pub(super) u32);
 
-/// How the layer with the same index is applied.
+/// How to apply the layer with the same index.
 pub(super) struct Declared {
     pub(super) arity: usize,
     pub(super) call_attrs: Attrs,
-    /// The model that the layer is, if it is one.
+    /// The nested model, if the layer is one.
     pub(super) model: Option<Module>,
 }
 
 /// An input of the model, or a call of a layer.
 pub(super) struct Node {
     pub(super) layer: LayerHandle,
-    /// What the call reads; inputs have none.
+    /// The operands of the call; inputs have none.
     pub(super) operands: Option<Vec<Tensor>>,
-    /// The tensors that it yields.
+    /// The results.
     pub(super) results: Range<usize>,
 }
 
-/// A tensor and the node that makes it.
+/// A tensor and the node that yields it.
 pub(super) struct Made {
     pub(super) ty: Type,
     pub(super) node: usize,

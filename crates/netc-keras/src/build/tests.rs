@@ -1,4 +1,4 @@
-//! What building promises beyond what the zoo shows.
+//! Tests of the builder that the zoo does not cover.
 
 use netc_ir::{Attr, Attrs, ElemType, LayerId, Module, OpKind, Type, print, verify};
 
@@ -26,7 +26,7 @@ fn layers_without_a_name_are_numbered_by_class() -> Result<(), BuildError> {
 }
 
 #[test]
-fn a_shared_layer_is_declared_once() -> Result<(), BuildError> {
+fn shared_layer_is_declared_once() -> Result<(), BuildError> {
     let mut m = ModelBuilder::new("m", 0);
     let x = m.input(&[8, 8, 3]);
     let once = m.conv2d(x, Conv2d { filters: 3, padding: conv::Padding::Same, ..Conv2d::default() });
@@ -42,7 +42,7 @@ fn a_shared_layer_is_declared_once() -> Result<(), BuildError> {
 }
 
 #[test]
-fn what_no_output_needs_is_left_out() -> Result<(), BuildError> {
+fn unused_layers_are_dropped() -> Result<(), BuildError> {
     let mut m = ModelBuilder::new("m", 0);
     let x = m.named("used").input(&[4]);
     m.named("unused").input(&[4]);
@@ -69,7 +69,7 @@ fn operations_carry_their_constants() -> Result<(), BuildError> {
 }
 
 #[test]
-fn a_class_without_meaning_has_results_of_unknown_type() -> Result<(), BuildError> {
+fn results_of_an_unsupported_layer_have_unknown_types() -> Result<(), BuildError> {
     let mut m = ModelBuilder::new("m", 0);
     let x = m.input(&[4]);
     let y = m.custom(x, "Odd", "Custom>Odd", Attrs::new(), [(vec![4], Init::factor())]);
@@ -85,7 +85,7 @@ fn a_class_without_meaning_has_results_of_unknown_type() -> Result<(), BuildErro
     Ok(())
 }
 
-/// The mistake that `build` makes: its layer and what is wrong.
+/// Checks the error of `build`: its layer and the reason.
 #[track_caller]
 fn check_error(build: impl FnOnce(&mut ModelBuilder) -> parts::Tensor, layer: &str, reason: &str) {
     let mut m = ModelBuilder::new("m", 0);
@@ -95,7 +95,7 @@ fn check_error(build: impl FnOnce(&mut ModelBuilder) -> parts::Tensor, layer: &s
 }
 
 #[test]
-fn the_first_mistake_is_reported_with_its_layer() {
+fn first_error_is_reported_with_its_layer() {
     check_error(
         |m| {
             let x = m.named("x").input(&[4]);
@@ -112,7 +112,7 @@ fn the_first_mistake_is_reported_with_its_layer() {
             m.named("fc").dense(y, Dense::default())
         },
         "fc",
-        "its input is any[*], its weights need a known extent at axis -1",
+        "its input is any[*], but its weights need a known extent at axis -1",
     );
     check_error(
         |m| {
@@ -126,11 +126,11 @@ fn the_first_mistake_is_reported_with_its_layer() {
 }
 
 #[test]
-fn tensors_of_another_model_are_refused() {
+fn tensors_of_another_model_are_rejected() {
     let mut other = ModelBuilder::new("other", 0);
     let x = other.input(&[4]);
     let far = other.dense(x, Dense::default());
-    check_error(|m| m.named("fc").dense(far, Dense::default()), "fc", "it uses a tensor that is not of this model");
+    check_error(|m| m.named("fc").dense(far, Dense::default()), "fc", "it uses a tensor of another model");
     check_error(
         |m| {
             let x = m.input(&[5]);
@@ -152,7 +152,7 @@ fn encoder() -> Result<Module, BuildError> {
 }
 
 #[test]
-fn a_model_is_a_layer_and_a_function() -> Result<(), BuildError> {
+fn nested_model_is_a_layer_and_a_function() -> Result<(), BuildError> {
     let mut outer = ModelBuilder::new("outer", 0);
     let [a, b] = [outer.input(&[4]), outer.input(&[4])];
     let encoder = outer.model(encoder()?);
@@ -176,14 +176,14 @@ fn a_model_is_a_layer_and_a_function() -> Result<(), BuildError> {
 }
 
 #[test]
-fn a_sequential_model_is_a_chain() -> Result<(), BuildError> {
+fn sequential_model_is_a_chain() -> Result<(), BuildError> {
     let mut m = ModelBuilder::new("m", 0);
     let x = m.named("x").input(&[4]);
     let y = m.named("a").softmax(x);
     let z = m.named("b").dense(y, Dense::default());
     let module = m.finish_sequential(z)?;
     assert_eq!(module.main().and_then(|f| f.attrs.get("class")).and_then(Attr::as_str), Some("Sequential"));
-    // The configuration of a Sequential model has no calls, and no arguments of them.
+    // The configuration of a Sequential model has no calls and no call arguments.
     assert_eq!(print(&module).matches("args = [$0], kwargs = {}").count(), 2);
 
     let mut m = ModelBuilder::new("m", 0);
@@ -196,7 +196,7 @@ fn a_sequential_model_is_a_chain() -> Result<(), BuildError> {
 }
 
 #[test]
-fn layers_may_yield_several_tensors() -> Result<(), BuildError> {
+fn layers_may_have_several_results() -> Result<(), BuildError> {
     let mut m = ModelBuilder::new("m", 0);
     let x = m.named("x").input(&[4]);
     let config = Attrs::new().with("indices_or_sections", 2).with("axis", 1);
@@ -208,7 +208,7 @@ fn layers_may_yield_several_tensors() -> Result<(), BuildError> {
 }
 
 #[test]
-fn weights_of_layers_inside_a_layer_stand_in_the_order_of_the_file() -> Result<(), BuildError> {
+fn weights_of_inner_layers_are_in_file_order() -> Result<(), BuildError> {
     let mut m = ModelBuilder::new("m", 0);
     let x = m.input(&[4]);
     let weight = || (vec![4], Init::factor());

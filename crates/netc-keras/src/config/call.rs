@@ -1,4 +1,4 @@
-//! The call of a layer as `config.json` writes it: a tree of arguments with tensors in it.
+//! Layer calls as `config.json` writes them: a tree of arguments that contains tensors.
 
 use std::mem;
 use std::sync::LazyLock;
@@ -8,30 +8,30 @@ use netc_ir::{Attr, Attrs, Dim, ElemType, Name, OpKind, Type};
 use crate::config::names::elem_type;
 use crate::error::{Problem, Result};
 
-/// A tensor that a call reads: the output `tensor` of call `node` of the layer `layer`.
+/// A tensor that a call reads: output `tensor` of call `node` of layer `layer`.
 #[derive(Clone, Debug)]
 pub(crate) struct TensorRef {
     pub(crate) layer: Name,
     pub(crate) node: usize,
     pub(crate) tensor: usize,
-    /// The type that the file records for it, with `None` for extents that it leaves open.
+    /// The type that the file records for the tensor, if any.
     pub(crate) recorded: Option<Recorded>,
 }
 
-/// An element type, and extents with `None` where they are open.
+/// An element type and extents; an open extent is `None`.
 pub(crate) type Recorded = (ElemType, Vec<Option<u64>>);
 
 /// Whether Keras 3 records a wrong output shape for this op.
 pub(crate) fn records_otherwise(kind: &OpKind, operand: Option<&Type>) -> bool {
     match kind.name() {
         "keras.RandomCrop" => true,
-        // Only with several channels.
+        // Only for several channels.
         "keras.MelSpectrogram" => operand.and_then(|ty| ty.dims.as_ref()).is_none_or(|dims| dims.len() > 2),
         _ => false,
     }
 }
 
-/// One call: its argument tree, with `$i` where tensor `i` stands.
+/// One call: its argument tree, in which `$i` is tensor `i`.
 pub(crate) struct Call {
     pub(crate) attrs: Attrs,
     pub(crate) tensors: Vec<TensorRef>,
@@ -43,8 +43,8 @@ impl Call {
         Self { attrs: call_attrs(Attr::List(vec![Attr::Operand(0)]), Attr::Map(Attrs::new())), tensors: vec![tensor] }
     }
 
-    /// Reads an entry of `inbound_nodes` of Keras 3. Tensors are numbered as Keras flattens the tree: keys of maps in
-    /// alphabetical order.
+    /// Reads a Keras 3 entry of `inbound_nodes`. Numbers the tensors in the order in which Keras flattens the tree: map
+    /// keys in alphabetical order.
     pub(crate) fn read(node: Attr, place: &str) -> Result<Self> {
         let mut tensors = Vec::new();
         let Attr::Map(mut node) = node else { return Err(Self::lacks("args", place)) };
@@ -58,23 +58,23 @@ impl Call {
     }
 
     fn lacks(key: &str, place: &str) -> Problem {
-        Problem::config(place, format!("the call has no `{key}`, expected args and kwargs"))
+        Problem::config(place, format!("the call has no `{key}`; expected `args` and `kwargs`"))
     }
 }
 
-/// Whether a call with these attributes has `training=True`.
+/// Whether the call has `training=True`.
 pub(crate) fn trains(call: &Attrs) -> bool {
     call.get("kwargs").and_then(|kwargs| kwargs.get("training")).and_then(Attr::as_bool) == Some(true)
 }
 
-/// The numbers of the operands that a call with these attributes gives as its argument `mask`.
+/// The operand numbers in the call's `mask` argument.
 pub(crate) fn mask_operands(call: &Attrs) -> Vec<usize> {
     let mask = call.get("kwargs").and_then(|kwargs| kwargs.get("mask"));
     let all = mask.map_or(&[][..], |mask| mask.as_list().unwrap_or(std::slice::from_ref(mask)));
     all.iter().filter_map(|item| if let Attr::Operand(i) = item { usize::try_from(*i).ok() } else { None }).collect()
 }
 
-/// The named arguments of a call with these attributes that have a value without tensors.
+/// The call's named arguments whose values are not null and contain no tensors.
 pub(crate) fn plain_arguments(call: &Attrs) -> Vec<Name> {
     let named = call.get("kwargs").and_then(Attr::as_map).into_iter().flat_map(Attrs::iter);
     named.filter(|(_, value)| !value.is_null() && !has_tensors(value)).map(|(name, _)| name.clone()).collect()
@@ -85,7 +85,7 @@ pub(crate) fn call_attrs(args: Attr, kwargs: Attr) -> Attrs {
     KEYS.iter().cloned().zip([args, kwargs]).collect()
 }
 
-/// The tree with each tensor of a call replaced by its number.
+/// Replaces each tensor in the tree by its number.
 fn number(tree: Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr> {
     let is_tensor = |a: &Attr| a.get("class_name").and_then(Attr::as_str) == Some("__keras_tensor__");
     number_leaves(tree, tensors, &mut |leaf| {
@@ -93,12 +93,12 @@ fn number(tree: Attr, tensors: &mut Vec<TensorRef>, place: &str) -> Result<Attr>
             return Ok(None);
         }
         let tensor = leaf.get("config").and_then(keras_tensor);
-        tensor.map(Some).ok_or_else(|| Problem::config(place, "a tensor of the call has no keras_history"))
+        tensor.map(Some).ok_or_else(|| Problem::config(place, "a tensor of the call has no `keras_history`"))
     })
 }
 
-/// Walks the tree as Keras flattens it, keys of maps in alphabetical order, and replaces what `leaf` reads as a tensor
-/// by its number. The order of keys in the result is that of the tree.
+/// Replaces every subtree that `leaf` reads as a tensor by its number. Visits map keys in alphabetical order, as Keras
+/// does when it flattens a tree. The result keeps the key order of the tree.
 pub(crate) fn number_leaves(
     mut tree: Attr,
     tensors: &mut Vec<TensorRef>,
@@ -132,8 +132,8 @@ pub(crate) fn number_leaves(
 
 /// A tensor in the arguments of a call, as Keras 3 writes it.
 pub(crate) fn tensor_object(shape: Option<Attr>, dtype: &str, history: Attr) -> Attr {
-    // Keras reads the graph from the history, and takes anything that it can iterate over for a shape. A list would be
-    // read back as a shape that is known, with the type that Keras takes for one that is not.
+    // Keras takes the graph from the history and accepts any iterable as a shape. For an unknown shape, an empty list
+    // would be read back as a known shape, with the dtype that Keras assumes for an unknown one.
     let shape = shape.unwrap_or_else(|| Attr::Map(Attrs::new()));
     let config = Attrs::new().with("shape", shape).with("dtype", dtype).with("keras_history", history);
     Attr::Map(Attrs::new().with("class_name", "__keras_tensor__").with("config", config))
@@ -154,7 +154,7 @@ pub(crate) fn history(items: &[Attr]) -> Option<TensorRef> {
     Some(TensorRef { layer: layer.clone(), node: index(node)?, tensor: index(tensor)?, recorded: None })
 }
 
-/// Extents as Keras writes them: numbers, or null where open.
+/// Reads extents as Keras writes them: numbers, or null for open ones.
 pub(crate) fn extents(shape: &[Attr]) -> Option<Vec<Option<u64>>> {
     let extent = |a: &Attr| match a {
         Attr::Null => Some(None),
@@ -170,8 +170,8 @@ pub(crate) fn extents(shape: &[Attr]) -> Option<Vec<Option<u64>>> {
     shape.iter().map(extent).collect()
 }
 
-/// The tensors of a structure of inputs or outputs, `[layer, node, tensor]` at the leaves, flattened as Keras does,
-/// and the structure with `$i` at its leaves.
+/// Reads a structure of inputs or outputs, whose leaves are `[layer, node, tensor]`. Returns the structure with `$i` as
+/// leaves, and the tensors in the order in which Keras flattens it.
 pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef>)> {
     let mut tensors = Vec::new();
     let numbered = number_leaves(tree.clone(), &mut tensors, &mut |leaf| match leaf {
@@ -183,31 +183,20 @@ pub(crate) fn structure(tree: &Attr, place: &str) -> Result<(Attr, Vec<TensorRef
         | Attr::Float(_)
         | Attr::Str(_)
         | Attr::Operand(_)
-        | Attr::NonJson(_) => Err(Problem::config(place, "expected [layer, node, tensor], or lists or maps of such")),
+        | Attr::NonJson(_) => Err(Problem::config(place, "expected [layer, node, tensor], or a list or map of these")),
     })?;
     Ok((numbered, tensors))
 }
 
-/// The keys of a structure and the tensors that they stand for, if it is a dict of single tensors.
+/// The keys and tensor numbers of a structure that is a dict of single tensors.
 pub(crate) fn flat_dict(tree: &Attr) -> Option<Vec<(Name, usize)>> {
-    let leaf = |(key, leaf): &(Name, Attr)| match leaf {
-        Attr::Operand(i) => Some((key.clone(), *i as usize)),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::List(_)
-        | Attr::Map(_)
-        | Attr::NonJson(_) => None,
-    };
-    tree.as_map()?.iter().map(leaf).collect()
+    tree.as_map()?.iter().map(|(key, leaf)| Some((key.clone(), leaf.as_operand()? as usize))).collect()
 }
 
-/// Names the extents that a file leaves open: the batch is `N`, all others are different.
+/// Names open extents: the batch is `N`, every other one gets its own symbol.
 pub(crate) struct Symbols {
     batch: Dim,
-    /// How many others there are.
+    /// The number of symbols other than the batch.
     others: usize,
 }
 
@@ -216,7 +205,7 @@ impl Symbols {
         Self { batch: Dim::symbol("N"), others: 0 }
     }
 
-    /// The type with the recorded extents; open ones other than the batch get new symbols.
+    /// The type with the recorded extents. Open extents other than the batch get new symbols.
     pub(crate) fn ty(&mut self, elem: ElemType, extents: &[Option<u64>]) -> Type {
         let dims = extents.iter().enumerate().map(|(axis, extent)| match extent {
             Some(n) => Dim::Known(*n),
@@ -232,20 +221,13 @@ impl Symbols {
 
 /// The tree with each `$i` replaced.
 pub(crate) fn fill(tree: &Attr, leaf: &impl Fn(u32) -> Attr) -> Attr {
-    match tree {
-        Attr::Operand(i) => leaf(*i),
-        Attr::List(items) => Attr::List(items.iter().map(|a| fill(a, leaf)).collect()),
-        Attr::Map(map) => Attr::Map(map.iter().map(|(k, v)| (k.clone(), fill(v, leaf))).collect()),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => tree.clone(),
+    match tree.as_operand() {
+        Some(i) => leaf(i),
+        None => tree.map_children(|value| fill(value, leaf)),
     }
 }
 
-/// Whether a tensor is in the argument of a call.
+/// Whether the argument contains a tensor.
 pub(crate) fn has_tensors(argument: &Attr) -> bool {
-    match argument {
-        Attr::Operand(_) => true,
-        Attr::List(items) => items.iter().any(has_tensors),
-        Attr::Map(map) => map.iter().any(|(_, value)| has_tensors(value)),
-        Attr::Null | Attr::Bool(_) | Attr::Int(_) | Attr::Float(_) | Attr::Str(_) | Attr::NonJson(_) => false,
-    }
+    argument.as_operand().is_some() || argument.children().any(has_tensors)
 }

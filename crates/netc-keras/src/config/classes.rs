@@ -1,16 +1,16 @@
-//! The classes of Keras's own layers, for files that say no more of a class than its name.
+//! The classes of Keras's own layers. Some files record only the name of a class, without its package.
 
 use netc_ir::{Attr, Attrs, Name};
 
 use crate::config::version::{Era, is_legacy};
 use crate::config::{operations, tf};
 
-/// Whether a class of Keras's has a graph of layers.
+/// Whether this Keras class has a graph of layers.
 pub(crate) fn is_graph(class: &str) -> bool {
     matches!(class, "Functional" | "Model" | "Sequential")
 }
 
-/// Whether the object is of a class of Keras's own.
+/// Whether the object's class belongs to Keras.
 pub(crate) fn is_own(object: &Attrs) -> bool {
     let module = object.get("module").and_then(Attr::as_str);
     module.is_some_and(is_keras)
@@ -18,9 +18,9 @@ pub(crate) fn is_own(object: &Attrs) -> bool {
 
 /// The dialect's name for the class of a layer entry of `config.json`.
 ///
-/// Classes of Keras itself are `keras.X`, operations made by calls of `keras.ops` and `keras.activations` are
-/// `keras.ops.X`, operations of TensorFlow in models of Keras 2 are `tf.x`, and everything else, registered or not, is
-/// `custom.X`, so that a user's class never passes for one of Keras's.
+/// Classes of Keras itself are `keras.X`, operations created by calls of `keras.ops` and `keras.activations` are
+/// `keras.ops.X`, and TensorFlow operations in Keras 2 models are `tf.x`. Everything else, registered or not, is
+/// `custom.X`, so a user's class is never mistaken for a Keras class.
 pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
     if let Some(operation) = tf::class_of(entry).filter(|_| era == Era::Before3) {
         return operation;
@@ -40,12 +40,17 @@ pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
     }
 }
 
-/// Whether a class of this module is Keras's own. `tf_keras` is the last release of Keras 2.
+/// Whether [`dialect_class`] can return `dialect_class`.
+pub(crate) fn is_of_keras(dialect_class: &str) -> bool {
+    matches!(dialect_class.split_once('.'), Some(("keras" | "tf" | "custom", _)))
+}
+
+/// Whether this Python module belongs to Keras. `tf_keras` is the last release of Keras 2.
 pub(crate) fn is_keras(module: &str) -> bool {
     module == "keras" || module.starts_with("keras.") || module.starts_with("tf_keras.")
 }
 
-/// Whether entries of the class `dialect_class` are layers, not operations, and so are counted in `model.layers`.
+/// Whether entries of this class are layers, which `model.layers` counts, rather than operations.
 pub(crate) fn is_layer_class(dialect_class: &str) -> bool {
     !dialect_class.starts_with("keras.ops.")
 }
@@ -177,7 +182,7 @@ const KNOWN: &[&str] = &[
     "ZeroPadding3D",
 ];
 
-/// The layers that came with Keras 3: before, such a name is a user's.
+/// The layers that are new in Keras 3. In an older file, a class of this name is a user's.
 const NEW: &[&str] = &[
     "AdaptiveAveragePooling1D",
     "AdaptiveAveragePooling2D",
@@ -219,7 +224,7 @@ const NEW: &[&str] = &[
     "TorchModuleWrapper",
 ];
 
-/// Layers whose configuration does not say whether they are trainable.
+/// Layers whose configuration has no `trainable`.
 const NEVER_TRAINABLE: &[&str] = &[
     "Discretization",
     "Functional",
@@ -230,17 +235,17 @@ const NEVER_TRAINABLE: &[&str] = &[
     "SpatialDropout3D",
 ];
 
-/// Whether a class is one of Keras's own.
+/// Whether a class name is one of Keras's own in that era.
 pub(crate) fn is_known(class: &str, era: Era) -> bool {
     KNOWN.binary_search(&class).is_ok() || era == Era::Keras3 && NEW.binary_search(&class).is_ok()
 }
 
-/// The dialect's name for the class of an entry that does not say which package it is of.
+/// The dialect's name for the class of an entry that does not record its package.
 pub(crate) fn class_by_name(entry: &Attrs, era: Era) -> Name {
     let class = entry.get("class_name").and_then(Attr::as_str).unwrap_or_default();
     match class {
         "Model" => "keras.Functional".into(),
-        // What Keras 3 calls the class itself, which it makes public under the other name.
+        // The Python class name; Keras 3 exports it as `GroupQueryAttention`.
         "GroupedQueryAttention" if era == Era::Keras3 => "keras.GroupQueryAttention".into(),
         _ if era == Era::Keras3 && is_operation(entry, class) => format!("keras.ops.{class}").into(),
         _ if is_known(class, era) => format!("keras.{class}").into(),
@@ -248,7 +253,8 @@ pub(crate) fn class_by_name(entry: &Attrs, era: Era) -> Name {
     }
 }
 
-/// Whether Keras 3 made the entry of an operation: some have the names of layers, which say whether they are trainable.
+/// Whether a Keras 3 entry is an operation. Some share their name with a layer, but a layer's configuration has
+/// `trainable`.
 fn is_operation(entry: &Attrs, class: &str) -> bool {
     let trainable = entry.get("config").and_then(|c| c.get("trainable"));
     let named = is_known(class, Era::Keras3) || operations::is_operation(class);
@@ -260,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tables_are_in_order() {
+    fn class_tables_are_sorted_and_depend_on_the_era() {
         assert!(KNOWN.is_sorted() && NEW.is_sorted());
         let known =
             |era| ["Activation", "ZeroPadding3D", "RMSNormalization", "Scale"].map(|class| is_known(class, era));
@@ -281,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_do_not_pass_for_layers() {
+    fn operations_are_told_from_layers_of_the_same_name() {
         let class = |config: Attrs| {
             class_by_name(&Attrs::new().with("class_name", "Average").with("config", config), Era::Keras3)
         };

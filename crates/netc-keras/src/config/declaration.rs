@@ -1,11 +1,11 @@
-//! Layer declarations: making the missing ones, and reading them.
+//! Reads and changes layer declarations, and makes those of missing input layers.
 
 use netc_ir::{Attr, Attrs, Layer, Name, Type};
 
 use crate::config::version::Era;
 use crate::error::{Problem, Result};
 
-/// The object of a whole model, whose configuration was once the list of layers itself.
+/// Normalizes the object of a model: in old files the configuration is the list of layers itself.
 pub(crate) fn model(object: Attr) -> Attr {
     let Attr::Map(mut map) = object else { return object };
     if let Some(layers @ Attr::List(_)) = map.get("config").cloned() {
@@ -19,8 +19,8 @@ pub(crate) fn shape(ty: &Type) -> Option<Attr> {
     Some(Attr::List(dims.iter().map(|d| d.known().map_or(Attr::Null, |n| Attr::Int(n.into()))).collect()))
 }
 
-/// The declaration of an input layer that the model does not have, as Keras wrote it in that era; keys are those of
-/// `like`, an input it has.
+/// Makes the declaration of an input layer that the model lacks, as Keras wrote it in that era. Takes its keys from
+/// `like`, another input of the model, if there is one.
 pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like: Option<&Attrs>, era: Era) -> Layer {
     let shape = if era == Era::Before3 { "batch_input_shape" } else { "batch_shape" };
     let fresh = Attrs::new().with(shape, Attr::Null).with("dtype", "float32").with("sparse", false).with("name", "");
@@ -44,12 +44,12 @@ pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like
     }
 }
 
-/// The name of the layer that the object declares.
+/// The name of the layer declared by the object.
 pub(crate) fn layer_name(object: &Attrs) -> Option<&Name> {
     object.get("name").or_else(|| object.get("config")?.get("name")).and_then(Attr::as_name)
 }
 
-/// Writes the name of `layer` where its object and its configuration have one.
+/// Updates the name in the layer's object and in its configuration, where they have one.
 pub(crate) fn write_name(layer: &mut Layer) {
     if let Some(config) = layer.config.get("config").and_then(Attr::as_map).filter(|c| c.get("name").is_some()) {
         let config = config.clone().with("name", &*layer.name);
@@ -60,34 +60,22 @@ pub(crate) fn write_name(layer: &mut Layer) {
     }
 }
 
-/// Whether the configuration of `layer` holds an object with the name: of a layer inside it.
+/// Whether the configuration of `layer` contains an inner layer with that name.
 pub(crate) fn declares_inside(layer: &Layer, name: &str) -> bool {
     let config = layer.config.get("config").and_then(Attr::as_map);
     config.is_some_and(|config| config.iter().any(|(_, value)| holds_name(value, name)))
 }
 
-/// Whether an object in `value` has the name. Attributes nest up to a limit, so that this does not overflow the stack.
+/// Whether an object in `value` has the name. The nesting of attributes is limited, so the recursion is safe.
 fn holds_name(value: &Attr, name: &str) -> bool {
-    match value {
-        Attr::Map(map) => {
-            let is_called = map.get("name").and_then(Attr::as_str) == Some(name);
-            is_called || map.iter().any(|(_, value)| holds_name(value, name))
-        }
-        Attr::List(items) => items.iter().any(|item| holds_name(item, name)),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => false,
-    }
+    let is_called = value.get("name").and_then(Attr::as_str) == Some(name);
+    is_called || value.children().any(|value| holds_name(value, name))
 }
 
-/// A model's object without its graph, which the function holds.
+/// A model's object without its graph, which is in the function.
 pub(crate) fn strip_graph(object: &Attrs) -> Attrs {
     let is_graph = |key: &str| matches!(key, "layers" | "input_layers" | "output_layers");
-    // Without copies of the models inside: they may nest many levels deep.
+    // Does not copy the models inside, which may nest many levels deep.
     let strip = |(key, value): &(Name, Attr)| {
         let kept = match value.as_map().filter(|_| &**key == "config") {
             Some(config) => Attr::Map(config.iter().filter(|(key, _)| !is_graph(key)).cloned().collect()),
@@ -98,13 +86,13 @@ pub(crate) fn strip_graph(object: &Attrs) -> Attrs {
     object.iter().map(strip).collect()
 }
 
-/// Refuses attributes that are too deep for the IR.
+/// Rejects attributes that nest too deep for the IR.
 pub(crate) fn require_printable(attrs: &Attrs, place: &str) -> Result<()> {
     if attrs.is_printable() {
         return Ok(());
     }
-    let note = "its configuration nests deeper than the 128 levels that netc keeps of one layer; a model in a wrapper \
-                counts five";
+    let note = "its configuration nests deeper than the 128 levels that netc supports in one layer; a model in a \
+                wrapper counts as five";
     Err(Problem::config(place, note))
 }
 

@@ -1,9 +1,9 @@
-//! JSON as attributes and back, without loss.
+//! Converts JSON to attributes and back without loss.
 //!
-//! Python's `json` writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have, and integers of any size. They are
-//! read and written as Python does: integers that `i128` holds stay integers, `1.0` stays a float. The reader does not
-//! recurse, so text may nest as deep as models do, and it charges what it makes to a budget, because text of one
-//! byte per value takes many times its length as attributes.
+//! Python's `json` writes `NaN`, `Infinity` and `-Infinity`, which JSON does not have, and integers of any size. This
+//! module reads and writes them as Python does: integers that fit `i128` stay integers, `1.0` stays a float. The reader
+//! does not recurse, so text may nest as deep as models do. It charges the values to a budget, because attributes can
+//! take many times as much memory as the text.
 
 mod print;
 
@@ -20,22 +20,22 @@ use netc_ir::{Attr, Attrs, Budget, F64, Name, Resource};
 use crate::error::JsonError;
 use netc_format::stack::MAX_LEVELS;
 
-/// Levels that recursion follows on any stack.
+/// Levels of recursion that are safe on any stack.
 const SHALLOW: usize = 100;
 
-/// Bytes of a shared text beyond its characters: two counters and the allocator's own.
+/// Bytes of a shared string beyond its characters: two counters and the allocator's overhead.
 const NAME_OVERHEAD: usize = 32;
 
-/// The longest text that is shared, in bytes.
+/// The longest string to share, in bytes.
 const SHORT: usize = 64;
 
-/// The most entries of a map that is shared.
+/// The most entries of a map to share.
 const FEW: usize = 4;
 
-/// The most items that room for lists and maps that grow has.
+/// The largest capacity, in items, of a buffer kept for reuse.
 const SMALL: usize = 64;
 
-/// Reads JSON text. What it holds is charged to `budget`.
+/// Reads JSON text and charges its values to `budget`.
 pub(crate) fn parse(text: &str, budget: &Budget) -> Result<Attr, JsonError> {
     Reader {
         text,
@@ -49,20 +49,20 @@ pub(crate) fn parse(text: &str, budget: &Budget) -> Result<Attr, JsonError> {
     .document()
 }
 
-/// What a text of a test holds.
+/// Parses the JSON text of a test.
 #[cfg(test)]
 pub(crate) fn parsed(text: &str) -> Attr {
     parse(text, &Budget::unlimited()).unwrap()
 }
 
-/// A list or object that is not read to its end.
+/// A list or object whose end is not yet read.
 enum Open {
     List(Vec<Attr>),
-    /// The entries, and the key of the next.
+    /// The entries, and the key of the next value.
     Map(Vec<(Name, Attr)>, Name),
 }
 
-/// The values that are words.
+/// The values that are written as words.
 static WORDS: LazyLock<[(&str, Attr); 6]> = LazyLock::new(|| {
     let float = |x: f64| Attr::Float(F64::new(x));
     [
@@ -77,15 +77,16 @@ static WORDS: LazyLock<[(&str, Attr); 6]> = LazyLock::new(|| {
 
 struct Reader<'t> {
     text: &'t str,
-    /// The place of the next byte.
+    /// The position of the next byte.
     at: usize,
     budget: &'t Budget,
-    /// Shares short texts: a configuration has thousands of entries under a few dozen keys, and says a layer's name several
-    /// times.
+    /// Short strings, to share equal ones: a configuration has thousands of entries under a few dozen keys, and repeats
+    /// each layer's name.
     texts: HashSet<Name, RandomState>,
-    /// Shares small maps without lists: nearly all layers have the same type policy, and a few initializers.
+    /// Small maps without lists, to share equal ones: nearly all layers have the same dtype policy and one of a few
+    /// initializers.
     maps: HashSet<Attrs, RandomState>,
-    /// Room for lists and maps that grow: what they come to hold is moved to room of its size.
+    /// Buffers for lists and maps under construction. Finished items move to an allocation of their exact size.
     spare_lists: Vec<Vec<Attr>>,
     spare_maps: Vec<Vec<(Name, Attr)>>,
 }
@@ -94,7 +95,7 @@ impl<'t> Reader<'t> {
     fn document(mut self) -> Result<Attr, JsonError> {
         let mut open = Vec::new();
         loop {
-            // A value begins here. Of a list or object, go on with the first value in it.
+            // A value begins here. For a list or object, continue with its first value.
             let mut value = match self.peek() {
                 Some(b'[' | b'{') if open.len() == MAX_LEVELS => return Err(JsonError::Depth),
                 Some(b'[') => {
@@ -118,7 +119,7 @@ impl<'t> Reader<'t> {
                 }
                 _ => self.scalar()?,
             };
-            // It ends here, and with it perhaps what it is in.
+            // The value ends here, and perhaps the lists and objects around it.
             loop {
                 match open.pop() {
                     None => return if self.peek().is_none() { Ok(value) } else { Err(self.expected("the end")) },
@@ -165,7 +166,7 @@ impl<'t> Reader<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Makes room by doubling, charges that, and adds an item.
+    /// Adds an item. Doubles the capacity when it is full, and charges the growth.
     fn push<T>(&self, items: &mut Vec<T>, item: T) -> Result<(), JsonError> {
         if items.len() == items.capacity() {
             let more = items.len().max(4);
@@ -176,7 +177,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// A key and the colon after it.
+    /// Reads a key and the colon after it.
     fn key(&mut self) -> Result<Name, JsonError> {
         if self.peek() != Some(b'"') {
             return Err(self.expected("a key in quotes"));
@@ -189,19 +190,19 @@ impl<'t> Reader<'t> {
         self.shared(key)
     }
 
-    /// The text, which others that are equal may share.
+    /// Returns the text as a name that equal texts share.
     fn shared(&mut self, text: Cow<'_, str>) -> Result<Name, JsonError> {
         if let Some(known) = self.texts.get(&*text) {
             return Ok(known.clone());
         }
-        // The text, and its place in the table.
+        // The text and its table entry.
         self.budget.charge(Resource::Memory, (NAME_OVERHEAD + text.len() + 2 * size_of::<Name>()) as u64)?;
         let name: Name = text.into();
         self.texts.insert(name.clone());
         Ok(name)
     }
 
-    /// The map, which others that are equal may share.
+    /// Returns the map, shared with an equal one if it is small.
     fn shared_map(&mut self, map: Attrs) -> Result<Attrs, JsonError> {
         let is_small = map.len() <= FEW && map.iter().all(|(_, value)| is_flat(value));
         if map.is_empty() || !is_small {
@@ -243,7 +244,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// The text in the quotes that begin here.
+    /// Reads the string that begins here.
     fn string(&mut self) -> Result<Cow<'t, str>, JsonError> {
         let start = self.at;
         let (mut end, mut is_escaped) = (start + 1, false);
@@ -253,10 +254,10 @@ impl<'t> Reader<'t> {
                 Some(b'\\') => (end, is_escaped) = (end + 2, true),
                 Some(0..=0x1f) => {
                     self.at = end;
-                    return Err(self.expected("no control character in quotes"));
+                    return Err(self.expected("an escape instead of a control character"));
                 }
                 Some(_) => end += 1,
-                None => return Err(self.expected("quotes that are closed")),
+                None => return Err(self.expected("a closing quote")),
             }
         }
         self.at = end + 1;
@@ -265,7 +266,7 @@ impl<'t> Reader<'t> {
         }
         serde_json::from_str(&self.text[start..=end]).map(Cow::Owned).map_err(|_| {
             self.at = start;
-            self.expected("escapes that JSON has")
+            self.expected("valid escapes")
         })
     }
 
@@ -277,7 +278,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Whether it is a scalar, or a small map of scalars.
+/// Whether the value is a scalar, or a small map of scalars.
 fn is_flat(value: &Attr) -> bool {
     let is_scalar = |value: &Attr| !matches!(value, Attr::List(_) | Attr::Map(_));
     if let Attr::Map(map) = value {
@@ -287,7 +288,7 @@ fn is_flat(value: &Attr) -> bool {
     }
 }
 
-/// The items in room of their size. Room that is small goes back to `spare`.
+/// Moves the items to an allocation of their exact size. Returns a small buffer to `spare`.
 fn fitted<T>(mut items: Vec<T>, spare: &mut Vec<Vec<T>>, budget: &Budget) -> Result<Vec<T>, JsonError> {
     if items.capacity() > SMALL {
         let unused = items.capacity() - items.len();
@@ -303,7 +304,7 @@ fn fitted<T>(mut items: Vec<T>, spare: &mut Vec<Vec<T>>, budget: &Budget) -> Res
     Ok(exact)
 }
 
-/// Whether the text is a number by JSON's grammar.
+/// Whether the text is a number in JSON's grammar.
 fn is_number(text: &str) -> bool {
     let digits = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let text = text.strip_prefix('-').unwrap_or(text);
@@ -326,18 +327,18 @@ fn is_number(text: &str) -> bool {
     rest.is_empty()
 }
 
-/// Objects of at most so many keys are looked at pair by pair.
+/// Objects with at most this many keys are checked for repeated keys pair by pair.
 const FEW_KEYS: usize = 32;
 
-/// The entries of an object. Of a key that repeats, the last value counts, in the place of the first, as in Python. Equal
-/// keys are one text.
+/// Makes an object from its entries. For a repeated key, the last value counts, at the position of the first, as in
+/// Python. Equal keys must share one string.
 fn map(entries: Vec<(Name, Attr)>) -> Attrs {
     let is_new = |(i, (key, _)): (usize, &(Name, Attr))| entries[..i].iter().all(|(k, _)| !Name::ptr_eq(k, key));
     if entries.len() <= FEW_KEYS && entries.iter().enumerate().all(is_new) {
         return entries.into_iter().collect();
     }
     let mut order: Vec<usize> = (0..entries.len()).collect();
-    // Stable: places of equal keys stay in order.
+    // The sort is stable: positions of equal keys stay in order.
     order.sort_by(|a, b| entries[*a].0.cmp(&entries[*b].0));
     if order.windows(2).all(|pair| entries[pair[0]].0 != entries[pair[1]].0) {
         return entries.into_iter().collect();
@@ -349,24 +350,13 @@ fn map(entries: Vec<(Name, Attr)>) -> Attrs {
     last.into_iter().flatten().map(|at| entries[at].clone()).collect()
 }
 
-/// Whether there are more than [`SHALLOW`] levels of lists and objects: what follows them needs a large stack.
+/// Whether lists and objects nest deeper than [`SHALLOW`], so that recursion needs a large stack.
 pub(crate) fn is_deep(attr: &Attr) -> bool {
     is_deeper(attr, SHALLOW)
 }
 
 fn is_deeper(attr: &Attr, levels: usize) -> bool {
-    let is_inner_deeper = |value: &Attr| levels == 0 || is_deeper(value, levels - 1);
-    match attr {
-        Attr::List(items) => items.iter().any(is_inner_deeper),
-        Attr::Map(map) => map.iter().any(|(_, value)| is_inner_deeper(value)),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => false,
-    }
+    attr.children().any(|value| levels == 0 || is_deeper(value, levels - 1))
 }
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
-//! Keys of configurations under which a layer keeps functions and other layers, and what functions are called.
+//! Configuration keys for a layer's functions and inner layers, and names of functions.
 
-/// Keys that have another name in Keras 3, by class.
+/// Keys that Keras 3 renamed: class, old key, new key.
 pub(crate) const RENAMED: &[(&str, &str, &str)] = &[
     ("InputLayer", "batch_input_shape", "batch_shape"),
     ("LeakyReLU", "alpha", "negative_slope"),
     ("ThresholdedReLU", "theta", "threshold"),
 ];
 
-/// What `hard_sigmoid` is before Keras 3, which gives the name to another function.
+/// The dialect's name for the `hard_sigmoid` of Keras 1 and 2. Keras 3 uses that name for another function.
 pub(crate) const OLD_HARD_SIGMOID: &str = "keras2>hard_sigmoid";
 
-/// Keys under which a layer has a function.
+/// Keys whose value is an activation function.
 pub(crate) const ACTIVATIONS: &[&str] = &["activation", "recurrent_activation"];
 
-/// Keys under which a layer has layers of its own.
+/// Keys whose value is an inner layer or a list of them.
 pub(crate) const INNER: &[&str] = &["layer", "backward_layer", "forward_layer", "cell", "cells"];
 
-/// Stands for what Keras 3 calls `hard_sigmoid` in a declaration of before.
+/// The name of the Keras 3 `hard_sigmoid` in a Keras 1 or 2 declaration.
 pub(crate) const NEW_HARD_SIGMOID: &str = "keras3>hard_sigmoid";

@@ -1,13 +1,13 @@
-//! Attributes in messages.
+//! Shows attributes in messages.
 
 use netc_ir::Attr;
 
-/// An argument in a message.
+/// Describes an attribute for a message.
 pub(crate) fn shown(attr: &Attr) -> String {
     found(Some(attr))
 }
 
-/// An attribute in a message.
+/// Describes an attribute, or its absence, for a message.
 pub(crate) fn found(attr: Option<&Attr>) -> String {
     match attr {
         None => "missing".into(),

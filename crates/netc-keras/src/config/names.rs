@@ -1,22 +1,22 @@
-//! Names as Keras makes them: classes of the dialect, groups of the weights file.
+//! Names as Keras makes them: weight groups and element types.
 
 use std::collections::HashMap;
 
 use netc_ir::ElemType;
 
-/// Gives each layer of a model its group in the weights file: the snake case of its class, numbered in model order.
+/// Assigns each layer its group in the weights file: its class in snake case, numbered in model order.
 #[derive(Default)]
 pub(crate) struct GroupNames {
-    /// The snake case of each class.
+    /// Each class in snake case.
     snake: HashMap<String, String>,
     /// The last number given to each group.
     last: HashMap<String, u32>,
 }
 
 impl GroupNames {
-    /// The group of the next layer of the class that a configuration calls `class`.
+    /// The group of the next layer whose `class_name` is `class`.
     pub(crate) fn next(&mut self, class: &str) -> String {
-        // The one layer that Keras exports under another name than that of its Python class.
+        // Groups are named after the Python class, which Keras exports under another name for this layer only.
         let class = if class == "GroupQueryAttention" { "GroupedQueryAttention" } else { class };
         if !self.snake.contains_key(class) {
             self.snake.insert(class.into(), snake_case(class));
@@ -35,10 +35,10 @@ impl GroupNames {
     }
 }
 
-/// `Conv2D` as `conv2d`, `MultiHeadAttention` as `multi_head_attention`: what Keras's `to_snake_case` gives.
+/// Converts `MultiHeadAttention` to `multi_head_attention`, `Conv2D` to `conv2d`, as Keras's `to_snake_case` does.
 pub(crate) fn snake_case(class: &str) -> String {
     let word: Vec<char> = class.chars().filter(|c| is_of_name(*c)).collect();
-    // An underscore before each capital that begins a word of lower-case letters ...
+    // Put an underscore before each capital that is followed by lower-case letters ...
     let mut split = Vec::new();
     let mut i = 0;
     while i < word.len() {
@@ -68,7 +68,7 @@ pub(crate) fn snake_case(class: &str) -> String {
     out
 }
 
-/// Whether a snake case keeps the character.
+/// Whether [`snake_case`] keeps the character.
 pub(crate) fn is_of_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
@@ -99,8 +99,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn snake_case_is_that_of_keras() {
-        // Pairs printed by keras.src.utils.naming.to_snake_case.
+    fn snake_case_matches_keras() {
+        // The expected values are the output of keras.src.utils.naming.to_snake_case.
         for (class, snake) in [
             ("Conv2D", "conv2d"),
             ("Conv2DTranspose", "conv2d_transpose"),

@@ -1,6 +1,6 @@
 //! The operations of `keras.ops` that have a lowering.
 
-/// Their classes, sorted. A test keeps the list equal to the table [`OPS`](crate::lower::OPS).
+/// Their classes, sorted. A test checks that the list equals the table [`OPS`](crate::lower::OPS).
 pub(crate) const OPERATIONS: &[&str] = &[
     "Abs",
     "Absolute",
@@ -142,7 +142,7 @@ pub(crate) const OPERATIONS: &[&str] = &[
     "ZerosLike",
 ];
 
-/// Whether the class is one of them.
+/// Whether the class is one of [`OPERATIONS`].
 pub(crate) fn is_operation(class: &str) -> bool {
     OPERATIONS.binary_search(&class).is_ok()
 }

@@ -1,21 +1,21 @@
-//! The order of a model's layers, as Keras computes it when it builds the graph.
+//! The layer order that Keras computes when it builds the graph.
 //!
-//! Groups in the weights file are numbered in this order, and a model that is read from its configuration computes
-//! the order anew, whatever the order of the configuration: what is written must agree with it. The algorithm is that
-//! of `map_graph` in Keras's `ops/function.py`: operations by decreasing depth, those of one depth in the order in
-//! which a depth-first walk from the outputs enters them.
+//! Keras numbers the groups of the weights file in this order. It recomputes the order when it loads a model and
+//! ignores the order of the configuration, so a writer must use the same one. The algorithm is `map_graph` in Keras's
+//! `ops/function.py`: operations by decreasing depth; at equal depth, in the order in which a depth-first walk from the
+//! outputs enters them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{Def, Func, LayerId, OpId, ValueId};
 
-/// What Keras counts as one operation of a model: an input, or a layer with all its calls.
+/// An operation as Keras counts them: an input, or a layer with all its calls.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Operation {
     /// The parameter with this index.
     Input(usize),
-    /// The layer.
+    /// The layer, with all its calls.
     Layer(LayerId),
     /// An op without a layer.
     Op(OpId),
@@ -28,11 +28,11 @@ enum Node {
     Call(OpId),
 }
 
-/// How far calls and operations are from the outputs.
+/// The distance of calls and operations from the outputs.
 struct Depths {
     nodes: BTreeMap<Node, usize>,
     operations: BTreeMap<Operation, usize>,
-    /// The calls in the order in which Keras comes to them.
+    /// Each call's position in the order in which Keras discovers them.
     found: BTreeMap<Node, usize>,
 }
 
@@ -60,8 +60,8 @@ impl Depths {
     }
 }
 
-/// The calls that the outputs need, in the order in which Keras makes them: by depth, then as it comes to them. It comes
-/// to what one call reads in no order that lasts, for which that of its operands stands.
+/// The calls that the outputs need, in the order in which Keras makes them: by depth, then by discovery. Keras
+/// discovers the operands of one call in no fixed order; this uses the operand order.
 pub(crate) fn run_order(func: &Func) -> Vec<OpId> {
     let Depths { nodes, found, .. } = Depths::of(func, &Walk::from_outputs(func));
     let mut calls: Vec<(Reverse<usize>, Option<usize>, OpId)> = Vec::new();
@@ -74,11 +74,11 @@ pub(crate) fn run_order(func: &Func) -> Vec<OpId> {
     calls.into_iter().map(|(.., op)| op).collect()
 }
 
-/// The operations of `func` in the order of Keras's `Functional.operations`.
+/// The operations of `func`, ordered as in Keras's `Functional.operations`.
 pub(crate) fn keras_order(func: &Func) -> Vec<Operation> {
     let walk = Walk::from_outputs(func);
     let operations = Depths::of(func, &walk).operations;
-    // Inputs that no output needs stand first among the operations of depth 0.
+    // Unused inputs come first among the operations of depth 0.
     let unused = (0..func.params.len()).map(Operation::Input).filter(|i| !operations.contains_key(i));
     let mut order: Vec<(Reverse<usize>, Option<usize>, Operation)> = unused.map(|op| (Reverse(0), None, op)).collect();
     order.extend(operations.iter().map(|(op, depth)| (Reverse(*depth), walk.entered.get(op).copied(), *op)));
@@ -86,7 +86,7 @@ pub(crate) fn keras_order(func: &Func) -> Vec<Operation> {
     order.into_iter().map(|(_, _, op)| op).collect()
 }
 
-/// The calls that the outputs need: Keras saves no others, and counts a layer's calls without them.
+/// The calls that the outputs need. Keras saves and counts only these.
 pub(crate) fn needed_calls(func: &Func) -> BTreeSet<OpId> {
     let call = |node| match node {
         Node::Input(_) => None,
@@ -95,7 +95,7 @@ pub(crate) fn needed_calls(func: &Func) -> BTreeSet<OpId> {
     Walk::from_outputs(func).post_order.into_iter().filter_map(call).collect()
 }
 
-/// The calls that `ends` need and no output does, each after those that it reads.
+/// The calls that `ends` need but no output does, in topological order.
 pub(crate) fn calls_beside(func: &Func, ends: &[OpId]) -> Vec<OpId> {
     let needed = needed_calls(func);
     let walk = Walk::from(func, ends.iter().map(|op| Node::Call(*op)));
@@ -117,7 +117,7 @@ impl Walk {
         Self::from(func, func.outputs.iter().map(|output| node_of(func, output.value)))
     }
 
-    /// A depth-first walk with an explicit stack: networks are deeper than the machine's stack.
+    /// Walks depth-first with an explicit stack, because deep networks would overflow the machine's stack.
     fn from(func: &Func, ends: impl Iterator<Item = Node>) -> Self {
         let mut walk = Self::default();
         let mut seen: BTreeSet<Node> = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Paths of layers and weights, and names of files.
+//! Layer and weight paths, and file names.
 
 use std::path::{Component, Path};
 
@@ -6,13 +6,13 @@ pub(crate) fn join(a: &str, b: &str) -> String {
     if a.is_empty() { b.into() } else { format!("{a}/{b}") }
 }
 
-/// Whether `name` names a file in a folder, and nothing outside of it.
+/// Whether `name` is a plain file name, which cannot lead out of a folder.
 pub(crate) fn is_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) && !name.contains('/')
 }
 
-/// Sorts `vars/2` before `vars/10`.
+/// A sort key that puts `vars/2` before `vars/10`.
 pub(crate) fn numeric_order(path: &str) -> Vec<(u64, String)> {
     path.split('/').map(|part| (part.parse().unwrap_or(u64::MAX), part.to_string())).collect()
 }

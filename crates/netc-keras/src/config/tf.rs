@@ -1,11 +1,11 @@
-//! The classes of TensorFlow operations in models of Keras 2.
+//! The classes of TensorFlow operations in Keras 2 models.
 
 use netc_ir::{Attr, Attrs, Name};
 
-/// The layer classes that Keras 2 uses for operations.
+/// The layer classes in which Keras 2 wraps operations.
 const LAYERS: &[&str] = &["SlicingOpLambda", "TFOpLambda"];
 
-/// The dialect's name for the class of a layer that is an operation of TensorFlow: `tf.nn.relu`.
+/// The dialect's class for a layer that wraps a TensorFlow operation, such as `tf.nn.relu`.
 pub(crate) fn class_of(entry: &Attrs) -> Option<Name> {
     entry.get("class_name").and_then(Attr::as_str).filter(|class| LAYERS.contains(class))?;
     let function = entry.get("config")?.get("function")?.as_str()?;
@@ -13,7 +13,7 @@ pub(crate) fn class_of(entry: &Attrs) -> Option<Name> {
     function.split('.').all(is_word).then(|| format!("tf.{function}").into())
 }
 
-/// Whether the dialect's class is an operation of TensorFlow.
+/// Whether the dialect's class is a TensorFlow operation.
 pub(crate) fn is_operation(class: &str) -> bool {
     class.starts_with("tf.")
 }

@@ -1,8 +1,8 @@
-//! Layers whose configurations contain other layers of the model.
+//! Ties between layers: a layer's configuration can contain another layer of the model.
 //!
-//! Keras writes the weights of such a layer once, in the group of the layer that it comes upon first. A file with the
-//! other one alone lacks them, and netc does not know the attribute that a user's class keeps the layer under, which would
-//! name their group.
+//! Keras writes the shared weights once, in the group of the layer that it reaches first. A file with only the other
+//! layer would lack them. netc cannot write them there either: their group is named after the Python attribute in which
+//! the user's class stores the layer, and netc does not know it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use netc_ir::{Attr, Attrs, Layer, LayerId, Module};
 
 use crate::config::attrs::has_lists;
 
-/// The number of an object that appears several times in a file.
+/// The key that numbers an object which appears several times in a file.
 pub(crate) const SHARED: &str = "shared_object_id";
 
-/// The layers of `module` that hold a layer whose weights another one has: the holder, then the owner.
+/// The tied layers of `module`, as pairs of the layer that lacks the shared weights and the layer that owns them.
 pub(crate) fn ties(module: &Module) -> Vec<(LayerId, LayerId)> {
     if has_lists(&module.attrs) {
-        // An `.h5` list has all weights of a layer.
+        // An `.h5` file lists all weights of each layer.
         return Vec::new();
     }
     let mut owners: BTreeMap<i64, LayerId> = BTreeMap::new();
@@ -43,13 +43,13 @@ pub(crate) fn ties(module: &Module) -> Vec<(LayerId, LayerId)> {
     ties.into_iter().collect()
 }
 
-/// Whether the layer may have the weights of the object with the number: its own, or those of a layer in it.
+/// Whether `owner` may have the weights of the numbered object, which is the layer itself or an inner layer.
 fn has_weights_of(owner: &Layer, object: i64) -> bool {
     let is_itself = number(&owner.config) == Some(object);
     owner.weights.iter().any(|(place, _)| is_itself || !place.starts_with("vars/"))
 }
 
-/// Whether the object of a layer shows that other objects of the file are the same layer, or one in it.
+/// Whether the layer, or a layer inside it, also appears elsewhere in the file.
 pub(crate) fn has_shared(object: &Attrs) -> bool {
     let mut held = Vec::new();
     object.get("config").into_iter().for_each(|config| add_held(config, &mut held));
@@ -60,31 +60,22 @@ fn number(object: &Attrs) -> Option<i64> {
     object.get(SHARED).and_then(Attr::as_int)
 }
 
-/// Adds the numbers of the layers in a value of a configuration: of the objects that say whether they are trained.
+/// Collects the numbers of the layers in a configuration value. A layer is an object whose configuration has
+/// `trainable`.
 fn add_held(value: &Attr, held: &mut Vec<i64>) {
-    match value {
-        Attr::Map(map) => {
-            let is_layer = map.get("config").is_some_and(|config| config.get("trainable").is_some());
-            held.extend(number(map).filter(|_| is_layer));
-            map.iter().for_each(|(_, value)| add_held(value, held));
-        }
-        Attr::List(items) => items.iter().for_each(|item| add_held(item, held)),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => {}
+    if let Some(map) = value.as_map() {
+        let is_layer = map.get("config").is_some_and(|config| config.get("trainable").is_some());
+        held.extend(number(map).filter(|_| is_layer));
     }
+    value.children().for_each(|value| add_held(value, held));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The ties of layers by their names. The text of each layer is its own number, `:` those that it holds, and `+` where
-    /// it has weights.
+    /// Checks the ties of layers, by name. A layer is written as its own number, `:`, the numbers of its inner layers,
+    /// and `+` if it has weights.
     fn check(layers: &[(&str, &str)], expected: &[(&str, &str)]) {
         let mut module = Module::new();
         for (name, text) in layers {
@@ -110,14 +101,14 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_is_tied_to_the_layer_that_comes_first() {
+    fn shared_weights_belong_to_the_first_layer() {
         check(&[("embedding", "7:+"), ("head", ":7")], &[("head", "embedding")]);
         check(&[("head", ":7+"), ("embedding", "7:")], &[("embedding", "head")]);
         check(&[("first", ":7+"), ("second", ":7")], &[("second", "first")]);
     }
 
     #[test]
-    fn layers_without_weights_tie_nothing() {
+    fn inner_layers_without_weights_make_no_ties() {
         check(&[("activation", "7:"), ("head", ":7+")], &[]);
     }
 }

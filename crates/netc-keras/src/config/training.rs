@@ -1,16 +1,15 @@
-//! Which layers of a model are trained: the key `trainable` of configurations.
+//! Reads and sets `trainable` in layer configurations.
 
 use netc_ir::{Attr, Attrs, Layer, Name};
 
 const TRAINABLE: &str = "trainable";
 
-/// Whether `layer` is trained, if its configuration says so.
+/// Whether `layer` is trainable, if its configuration records it.
 pub(crate) fn is_trainable(layer: &Layer) -> Option<bool> {
     layer.config.get("config")?.get(TRAINABLE)?.as_bool()
 }
 
-/// Sets every `trainable` in the configuration of `layer`: a layer that wraps others has their configurations inside its
-/// own. Adds none.
+/// Sets every existing `trainable` in the configuration of `layer`, including those of inner layers.
 pub(crate) fn set_trainable(layer: &mut Layer, to: bool) {
     if let Some(config) = layer.config.get("config").and_then(Attr::as_map) {
         let config = retrained(config, to);
@@ -18,7 +17,7 @@ pub(crate) fn set_trainable(layer: &mut Layer, to: bool) {
     }
 }
 
-/// Makes the whole model trainable, if `model`, the attributes of its function, say that it is not.
+/// Makes the model as a whole trainable if `model`, the attributes of its function, mark it as frozen.
 pub(crate) fn unfreeze(model: &mut Attrs) {
     let Some(object) = model.get("object").and_then(Attr::as_map) else { return };
     let Some(config) = object.get("config").and_then(Attr::as_map) else { return };
@@ -37,15 +36,8 @@ fn retrained(config: &Attrs, to: bool) -> Attrs {
 }
 
 fn retrained_inside(value: &Attr, to: bool) -> Attr {
-    match value {
-        Attr::Map(map) => Attr::Map(retrained(map, to)),
-        Attr::List(items) => Attr::List(items.iter().map(|item| retrained_inside(item, to)).collect()),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => value.clone(),
+    match value.as_map() {
+        Some(map) => Attr::Map(retrained(map, to)),
+        None => value.map_children(|item| retrained_inside(item, to)),
     }
 }

@@ -1,18 +1,18 @@
-//! Which Keras a file is of.
+//! Keras versions of files.
 
 use netc_ir::{Attr, Attrs};
 
-/// Which Keras the declarations of a file are of.
+/// The Keras generation of a file's declarations.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Era {
     /// Keras 1 and 2.
     Before3,
-    /// Keras 3, or none.
+    /// Keras 3, or no recorded version.
     Keras3,
 }
 
 impl Era {
-    /// That of a module with these attributes.
+    /// The era of a module with these attributes.
     pub(crate) fn of(module: &Attrs) -> Self {
         let version = module.get("keras_version").and_then(Attr::as_str);
         match version.and_then(|v| v.split('.').next()?.parse::<u32>().ok()) {
@@ -22,10 +22,10 @@ impl Era {
     }
 }
 
-/// Whether an object names its class without saying which package it is of, as all of Keras 3 do but in HDF5 files.
+/// Whether an object names its class without a package, as in Keras 1 and 2 and in HDF5 files of Keras 3.
 pub(crate) fn is_legacy(object: &Attrs) -> bool {
     object.get("class_name").is_some() && object.get("module").is_none()
 }
 
-/// The version of Keras 2 whose declarations these are.
+/// The Keras 2 version that netc writes declarations for.
 pub(crate) const KERAS_2: &str = "2.15.0";

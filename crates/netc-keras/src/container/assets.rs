@@ -1,7 +1,7 @@
-//! Files that layers keep, such as the vocabulary of a `StringLookup`.
+//! Assets: files that belong to layers, such as the vocabulary of a `StringLookup`.
 //!
-//! They are members of the archive, each in a folder that is called as the group of the layer's weights:
-//! `assets/layers/string_lookup/vocabulary.txt`. As they are not parsed, they are weights of bytes to a module.
+//! Assets are members of the archive. Each is in a folder named after the layer's weight group:
+//! `assets/layers/string_lookup/vocabulary.txt`. netc does not parse them; in a module they are weights of bytes.
 
 use std::collections::BTreeMap;
 
@@ -11,25 +11,25 @@ use crate::container::variable::{Bytes, Variable};
 use crate::container::zip::{Archive, Member};
 use crate::error::{Problem, Result};
 
-/// What the names of the members begin with.
+/// The prefix of the members' names.
 pub(crate) const FOLDER: &str = "assets/";
 
-/// The files that no layer has claimed, by their path in the folder of all.
+/// The assets that no layer has claimed yet, by path below [`FOLDER`].
 #[derive(Default)]
 pub(crate) struct Assets(BTreeMap<String, Variable>);
 
 impl Assets {
-    /// Those of an archive. What is compressed there is read.
+    /// Finds the assets of an archive. Inflates compressed ones into memory.
     pub(crate) fn of(archive: &Archive) -> Result<Self> {
         let mut found = BTreeMap::new();
         for member in &archive.members {
             let path = member.name.strip_prefix(FOLDER).unwrap_or_default();
-            // A name that ends with a slash is that of a folder.
+            // A trailing slash marks a folder.
             if path.is_empty() || path.ends_with('/') {
                 continue;
             }
             if !is_path(path) {
-                let note = "is not a path in a folder: assets are refused that lead out of theirs";
+                let note = "is not a path in a folder: netc rejects assets that lead out of the assets folder";
                 return Err(Problem::Archive(format!("`{}` {note}", member.name)));
             }
             found.insert(path.to_string(), variable(member, archive)?);
@@ -37,8 +37,8 @@ impl Assets {
         Ok(Self(found))
     }
 
-    /// Takes those of the layer whose weights are in `group`, each with its path in the layer's folder. The layers in a
-    /// layer that is `nested`, a model, have their own.
+    /// Takes the assets of the layer whose weight group is `group`, with their paths in the layer's folder. If the
+    /// layer is a `nested` model, leaves the assets of its layers.
     pub(crate) fn claim(&mut self, group: &str, nested: bool) -> Vec<(Name, Variable)> {
         if self.0.is_empty() {
             return Vec::new();
@@ -52,13 +52,13 @@ impl Assets {
         own.into_iter().filter_map(take).collect()
     }
 
-    /// The paths of those that no layer claimed.
+    /// The paths of the assets that no layer claimed.
     pub(crate) fn unclaimed(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 }
 
-/// The bytes of a member, where they are unless they are compressed.
+/// A member as a weight of bytes: a reference to the archive if it is stored, or the inflated bytes.
 fn variable(member: &Member, archive: &Archive) -> Result<Variable> {
     let bytes = match member.is_stored() {
         true => Bytes::At { file: 0, offset: member.offset, len: member.stored },

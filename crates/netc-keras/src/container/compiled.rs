@@ -1,7 +1,7 @@
-//! What a compiled model has beside its layers: the compile configuration and the state of the optimizer.
+//! Training state: the compile configuration and the state of the optimizer.
 //!
-//! A module holds them as a declaration of the class [`TRAINING_STATE`], which no op applies. They belong to the model exactly as it
-//! was read: an optimizer has variables for each weight that is trained, in the order of these weights.
+//! A module holds it as a declaration of the class [`TRAINING_STATE`], which no op applies. It is valid only for the
+//! unchanged model: an optimizer has variables for each trained weight, in the order of these weights.
 
 use netc_format::module::TRAINING_STATE;
 use netc_ir::{Attr, Attrs, Layer, Name, WeightId};
@@ -9,36 +9,38 @@ use netc_ir::{Attr, Attrs, Layer, Name, WeightId};
 use crate::container::variable::{Variable, Variables, take_below};
 use crate::error::Result;
 
-/// The group of the optimizer's variables in an archive, and the name of an optimizer that has none.
+/// The group of the optimizer's variables in an archive, and the default name of an optimizer.
 pub(crate) const GROUP: &str = "optimizer";
 
-/// The key of a model's object in Keras 3.
+/// The key of the compile configuration in a Keras 3 model's object.
 pub(crate) const COMPILE_CONFIG: &str = "compile_config";
 
-/// The attribute of an HDF5 file with a whole model, and the group of the optimizer's variables in it.
+/// The attribute of an HDF5 file that holds the compile configuration.
 pub(crate) const TRAINING_CONFIG: &str = "training_config";
 
+/// The group of an HDF5 file that holds the optimizer's variables.
 pub(crate) const OPTIMIZER_WEIGHTS: &str = "optimizer_weights";
 
-/// How a model was compiled, and the state of its optimizer, as a file has them.
+/// The training state of a model, as its file records it.
 pub(crate) struct Compiled {
     /// The name of the optimizer.
     name: Name,
-    /// What the file says, under its key for it.
+    /// The compile configuration, under the file's own key for it.
     config: Attrs,
-    /// The optimizer's variables in their order, by their place in its group.
+    /// The optimizer's variables in order, with their places in its group.
     variables: Vec<(Name, Variable)>,
 }
 
 impl Compiled {
-    /// That of an archive with the model `object`, whose weights the variables are taken out of, or of a model in JSON.
+    /// The training state of the model `object`, from an archive or JSON. Takes the optimizer's variables out of
+    /// `variables`. `None` if the model is not compiled.
     pub(crate) fn of_object(object: &Attr, variables: &mut Variables) -> Option<Self> {
         let variables = take_below(&mut variables.datasets, GROUP, |_| true);
         let config = config_of(object.as_map()?)?;
         Some(Self::new(COMPILE_CONFIG, config.clone(), "optimizer", variables))
     }
 
-    /// That of an HDF5 file, whose attribute is `config`.
+    /// The training state of an HDF5 file; `config` is the attribute [`TRAINING_CONFIG`].
     pub(crate) fn of_hdf5(config: Attr, variables: Vec<(String, Variable)>) -> Self {
         let variables = variables.into_iter().map(|(name, variable)| (name.into(), variable)).collect();
         Self::new(TRAINING_CONFIG, config, "optimizer_config", variables)
@@ -49,7 +51,7 @@ impl Compiled {
         Self { name, config: Attrs::new().with(key, config), variables }
     }
 
-    /// The declaration, whose weights are the variables as `declare` makes them.
+    /// Makes the declaration. `declare` turns the variables into its weights.
     pub(crate) fn declaration(
         self,
         declare: impl FnOnce(Vec<(Name, Variable)>) -> Result<Vec<(Name, WeightId)>>,
@@ -59,7 +61,7 @@ impl Compiled {
     }
 }
 
-/// The compile configuration of the model that the object is; it is empty where that is not compiled.
+/// The compile configuration of a model's object, unless it is empty, which means not compiled.
 pub(crate) fn config_of(object: &Attrs) -> Option<&Attr> {
     object.get(COMPILE_CONFIG).filter(|config| config.as_map().is_some_and(|map| !map.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! HDF5 files.
+//! Reads and writes HDF5 files.
 
 pub(crate) mod links;
 pub(crate) mod model;

@@ -1,8 +1,8 @@
-//! Layers-models of TensorFlow.js: `model.json` with the configuration and a list of weights, whose bytes follow each
-//! other in the files beside it, the shards.
+//! TensorFlow.js layers models: `model.json` has the configuration and a list of weights. The bytes of the weights
+//! follow one another in the files next to it, the shards.
 //!
-//! The format is that of `io.ModelJSON` of TensorFlow.js and of its converter. Weights can be stored with fewer bits:
-//! halves, or integers that stand for `integer * scale + min`.
+//! The format is `io.ModelJSON` of TensorFlow.js and its converter. Weights can be quantized: to half precision, or to
+//! integers that represent `integer * scale + min`.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -18,40 +18,40 @@ use crate::config::version::KERAS_2;
 use crate::container::variable::{Bytes, Variable};
 use crate::error::{Problem, Result};
 
-/// A model as its file has it.
+/// A layers model as stored in its files.
 pub(crate) struct LayersModel {
     /// The object of the model.
     pub(crate) object: Attr,
     pub(crate) keras_version: String,
-    /// Its weights by name, in the order of the file.
+    /// The weights with their names, in file order.
     pub(crate) weights: Vec<(String, Variable)>,
-    /// The files that the weights are in, as they are numbered there.
+    /// The files with the weights. `Bytes::At` refers to them by index.
     pub(crate) shards: Vec<PathBuf>,
 }
 
-/// The key of `model.json` that says which converter wrote it.
+/// The key of `model.json` that names the converter.
 pub(crate) const CONVERTED_BY: &str = "convertedBy";
 
-/// Whether the object is that of a `model.json` of TensorFlow.js.
+/// Whether the object is the content of a TensorFlow.js `model.json`.
 pub(crate) fn is_model(object: &Attr) -> bool {
     object.get("modelTopology").is_some()
 }
 
-/// The model of the `model.json` at `path`, which holds `json`.
+/// Reads the model whose `model.json` is at `path` and contains `json`.
 pub(crate) fn read(path: &Path, folders: &Folders, json: &Attr) -> Result<LayersModel> {
     if json.get("format").and_then(Attr::as_str) == Some("graph-model") {
-        let note = "it is a graph model of TensorFlow.js, which has no layers; convert the Keras model that it is from as a \
-                    layers model, or give that model";
+        let note = "it is a graph model of TensorFlow.js, which has no layers; give the original Keras model, or \
+                    convert it to a layers model";
         return Err(Problem::NoModel(note.into()));
     }
     let topology = json.get("modelTopology").unwrap_or(&Attr::Null);
     let mut object = topology.get("model_config").unwrap_or(topology).clone();
     if let Attr::Map(object) = &mut object {
-        // TensorFlow.js puts these into the model itself, its converter beside it.
+        // TensorFlow.js puts these keys into the model object, its converter puts them next to it.
         ["keras_version", "backend"].iter().for_each(|key| drop(object.remove(key)));
     }
     let version = topology.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_2);
-    // That of TensorFlow.js itself, where it saved the model.
+    // A model saved by TensorFlow.js itself records its version instead.
     let keras_version = if version.starts_with("tfjs") { KERAS_2 } else { version }.to_string();
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut shards = Shards { folder, folders, paths: Vec::new(), known: BTreeSet::new(), inline: MAX_READ };
@@ -66,22 +66,22 @@ fn list<'a>(attr: Option<&'a Attr>, place: &str) -> Result<&'a [Attr]> {
     attr.and_then(Attr::as_list).ok_or_else(|| Problem::config(place, "expected a list"))
 }
 
-/// Bytes of weights that are cut between files, or stored with fewer bits, in all.
+/// The most bytes of split or quantized weights, which are held in memory.
 const MAX_READ: u64 = 256 << 20;
 
-/// The files of weights, as they are met.
+/// The weight files read so far.
 struct Shards<'p> {
     folder: &'p Path,
-    /// Where they may be.
+    /// The folders that the files must be in.
     folders: &'p Folders,
     paths: Vec<PathBuf>,
     known: BTreeSet<PathBuf>,
-    /// How many bytes may still be read into memory.
+    /// The number of bytes that may still be read into memory.
     inline: u64,
 }
 
-/// A file of a group: its number, where it is, where it begins in the group's bytes, and its length. It is opened where
-/// it is read: there can be more than a process may have open.
+/// A file of a group. `start` is its position in the group's bytes. It is opened only to read from it, because a
+/// process can have only so many files open.
 struct Shard {
     number: usize,
     path: PathBuf,
@@ -90,7 +90,7 @@ struct Shard {
 }
 
 impl Shards<'_> {
-    /// Adds the weights of a group, which lie one behind the other in the group's files.
+    /// Adds the weights of a group, which are stored one after another in the group's files.
     fn group(&mut self, group: &Attr, place: &str, found: &mut Vec<(String, Variable)>) -> Result<()> {
         let mut files: Vec<Shard> = Vec::new();
         let mut end = 0;
@@ -105,17 +105,17 @@ impl Shards<'_> {
             let problem = |note: String| Problem::config(format!("{place}, weight `{name}`"), note);
             let stored = Stored::of(weight).map_err(problem)?;
             let size = stored.ty.num_bytes().filter(|size| *size <= end - at).ok_or_else(|| {
-                problem(format!("its bytes begin at {at} of {end} that the files of the group have, and do not fit"))
+                problem(format!("its bytes begin at {at} and go beyond the {end} bytes in the files of its group"))
             })?;
-            // Files without bytes begin where the next one does.
+            // Skips empty files, which begin where the next file begins.
             let first = files.partition_point(|f| f.start + f.len <= at);
             let whole = files[first..].first().filter(|f| f.start <= at && at + size <= f.start + f.len);
             let bytes = match (whole, &stored.quantization) {
                 (Some(shard), None) => Bytes::At { file: shard.number, offset: at - shard.start, len: size },
                 (_, _) if self.spend(size) => Bytes::Read(stored.read(bytes(&files, at, size)?)),
                 (_, _) => {
-                    let note = "what is cut between files or stored with fewer bits is more than";
-                    return Err(problem(format!("{note} {MAX_READ} bytes in all")));
+                    let note = "weights that span files or are quantized take more than";
+                    return Err(problem(format!("{note} {MAX_READ} bytes in total")));
                 }
             };
             found.push((name, Variable { ty: stored.read_type(), bytes }));
@@ -130,7 +130,7 @@ impl Shards<'_> {
 
     fn open(&mut self, name: &str, place: &str, start: u64) -> Result<Shard> {
         if !is_file_name(name) {
-            return Err(Problem::config(place, format!("`{name}` is not the name of a file beside the model's")));
+            return Err(Problem::config(place, format!("`{name}` is not the name of a file next to model.json")));
         }
         let path = self.folder.join(name);
         let missing = |why: &dyn Display| {
@@ -145,7 +145,7 @@ impl Shards<'_> {
         Ok(Shard { number: self.paths.len() - 1, path, start, len })
     }
 
-    /// Whether `size` bytes more may be read into memory, where halves and bytes become numbers of four bytes.
+    /// Whether another `size` bytes may be read into memory. Each may become a number of four bytes.
     fn spend(&mut self, size: u64) -> bool {
         let left = self.inline.checked_sub(size.saturating_mul(4));
         self.inline = left.unwrap_or(0);
@@ -153,7 +153,7 @@ impl Shards<'_> {
     }
 }
 
-/// The `size` bytes from `at` on, of all that the files have together.
+/// Reads the `size` bytes at `at` in the concatenation of the files.
 fn bytes(files: &[Shard], at: u64, size: u64) -> Result<Vec<u8>> {
     let mut bytes = vec![0; size as usize];
     for shard in files {
@@ -168,12 +168,12 @@ fn bytes(files: &[Shard], at: u64, size: u64) -> Result<Vec<u8>> {
 
 /// How a weight is stored.
 struct Stored {
-    /// The type of its bytes.
+    /// The type of the stored elements.
     ty: Type,
     quantization: Option<Quantization>,
 }
 
-/// What the stored numbers stand for.
+/// How to compute a weight of type `elem` from the stored numbers.
 struct Quantization {
     elem: ElemType,
     scale: f64,
@@ -190,7 +190,7 @@ impl Stored {
             let name = of.get("dtype").and_then(Attr::as_str).unwrap_or_default();
             elem_type(name)
                 .filter(|e| *e != ElemType::Str)
-                .ok_or_else(|| format!("numbers of the dtype `{name}` are not known"))
+                .ok_or_else(|| format!("its dtype `{name}` is not supported"))
         };
         let own = elem(weight)?;
         let Some(quantization) = weight.get("quantization") else {
@@ -212,7 +212,7 @@ impl Stored {
         Type { elem, ..self.ty.clone() }
     }
 
-    /// The weight whose bytes these are. TensorFlow.js computes in double precision and rounds.
+    /// Dequantizes the stored bytes as TensorFlow.js does: in double precision, then rounded.
     fn read(&self, bytes: Vec<u8>) -> Literal {
         let dims = self.ty.fixed_dims().unwrap_or_default();
         let stored = Literal { elem: self.ty.elem, dims: dims.clone(), bytes: bytes.into() };

@@ -1,4 +1,4 @@
-//! The weights of a file, and where their bytes are.
+//! Tables of the weights in a file, with the places of their bytes.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,55 +8,55 @@ use netc_ir::{Literal, Name, Type};
 
 use crate::config::path::numeric_order;
 
-/// One dataset.
+/// A weight in a file: its type and its bytes.
 #[derive(Clone)]
 pub(crate) struct Variable {
     pub(crate) ty: Type,
     pub(crate) bytes: Bytes,
 }
 
-/// Where the bytes of a dataset are.
+/// The bytes of a weight.
 #[derive(Clone)]
 pub(crate) enum Bytes {
-    /// In one piece, at an offset from the start of one of the files that hold the weights.
+    /// Contiguous, at an offset in one of the weight files.
     At { file: usize, offset: u64, len: u64 },
-    /// In pieces, or nowhere: read.
+    /// Read into memory, because the file does not store them contiguously and as they are.
     Read(Literal),
 }
 
-/// What a file of weights holds, by path.
+/// The datasets of a weights file, by path.
 #[derive(Default)]
 pub(crate) struct Variables {
     pub(crate) datasets: BTreeMap<String, Variable>,
-    /// The `name` attributes of `vars` groups, by the path of the group above.
+    /// The `name` attributes of `vars` groups, by the path of the parent group.
     pub(crate) names: BTreeMap<String, String>,
 }
 
 /// The weights of a model.
 pub(crate) struct Weights {
     pub(crate) table: WeightTable,
-    /// The files that they are in, as the table numbers them.
+    /// The files that contain them. The table refers to them by index.
     pub(crate) files: Vec<PathBuf>,
-    /// The names of the lists in the order of the file, where they are given apart from the model.
+    /// The names of the weight lists in file order, if they come from a separate file.
     pub(crate) order: Vec<String>,
 }
 
 impl Weights {
-    /// Those of one file.
+    /// The weights of a single file.
     pub(crate) fn of_file(path: &Path, table: WeightTable) -> Self {
         Self { table, files: vec![path.into()], order: Vec::new() }
     }
 }
 
-/// How a file says which weights are a layer's.
+/// How a file assigns weights to layers.
 pub(crate) enum WeightTable {
-    /// `.keras`: each layer has a group, with groups for what is in it.
+    /// `.keras`: each layer has a group, with subgroups for its inner layers.
     Groups(Variables),
-    /// HDF5: each layer of the outermost model has a list, a model in it one of the weights of all of its layers.
+    /// HDF5: each layer of the outermost model has a list. A nested model has one list for all of its layers.
     Lists(WeightLists),
 }
 
-/// Takes the weights below a group out of the table, those at places that `is_own`, in the order of their numbers.
+/// Takes the weights below a group out of the table, if `is_own` holds for their place in it. Sorts them by number.
 pub(crate) fn take_below(
     datasets: &mut BTreeMap<String, Variable>,
     group: &str,
@@ -73,8 +73,8 @@ pub(crate) fn take_below(
     keys.into_iter().filter_map(take).collect()
 }
 
-/// Longer names of weights name no layer: looking for one takes time by the square of the number of slashes.
+/// The longest weight name that can refer to a layer. The search for the layer is quadratic in the number of slashes.
 pub(crate) const MAX_WEIGHT_NAME: usize = 1024;
 
-/// The weights of each layer in the order in which it lists them, with their names.
+/// The weight list of each layer, by name. Each weight comes with its name.
 pub(crate) type WeightLists = BTreeMap<String, Vec<(String, Variable)>>;

@@ -1,4 +1,4 @@
-//! The `.keras` container: a zip archive whose members are addressed in place.
+//! The `.keras` container: a zip archive whose stored members are read in place.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};
@@ -13,21 +13,21 @@ use rawzip::{CompressionMethod, ReaderAt, ZipArchive, ZipLocator};
 use crate::error::{Problem, Result};
 use crate::text;
 
-/// Members that are read whole, which texts and compressed weights are, are refused if they are larger.
+/// The most bytes of a member that is read whole, such as a text or compressed weights.
 pub(crate) const MAX_MEMBER: u64 = 256 << 20;
 
-/// Bytes that are inflated at a time.
+/// The number of bytes to inflate at a time.
 const PIECE: u64 = 1 << 20;
 
 /// A member of an archive.
 pub(crate) struct Member {
     pub(crate) name: String,
-    /// Place of the first byte in the file.
+    /// Offset of the first byte in the file.
     pub(crate) offset: u64,
-    /// Bytes in the file.
+    /// Number of bytes in the file.
     pub(crate) stored: u64,
     method: CompressionMethod,
-    /// Checksum of the bytes before they were compressed.
+    /// CRC-32 of the uncompressed bytes.
     crc: u32,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Member {
 pub(crate) struct Archive {
     file: Arc<dyn ReadAt>,
     pub(crate) members: Vec<Member>,
-    /// What may be read and held of the file.
+    /// Limits what may be read from the file and held in memory.
     pub(crate) budget: Arc<Budget>,
 }
 
@@ -58,18 +58,18 @@ impl Archive {
         Ok(Self { file, members, budget: Arc::new(Budget::for_file(len)) })
     }
 
-    /// The member called `name`; of several, the last, which Python takes too.
+    /// The member called `name`. Of several, the last, as in Python.
     pub(crate) fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().rfind(|m| m.name == name)
     }
 
-    /// Compares a stored member with its checksum. What is in `copied`, in the order of the file, is not read again.
+    /// Checks a stored member against its checksum. Does not read the spans in `copied` again, which are in file order.
     pub(crate) fn check(&self, member: &Member, copied: &[Span]) -> Result<()> {
         let crc = self.combined(member.offset, member.offset + member.stored, copied)?;
         member.require_checksum(crc.finalize())
     }
 
-    /// The checksum of the whole file. The bytes of stored members are not read: the directory has their checksums.
+    /// The checksum of the whole file. Uses the directory's checksums of stored members instead of reading them.
     pub(crate) fn whole_checksum(&self) -> Result<Hasher> {
         let span =
             |m: &Member| Span { offset: m.offset, len: m.stored, crc: Hasher::new_with_initial_len(m.crc, m.stored) };
@@ -78,13 +78,12 @@ impl Archive {
         self.combined(0, self.file.num_bytes()?, &stored)
     }
 
-    /// The checksum of the bytes from `start` to `end`. Those in `known`, in the order of the file, are not read.
+    /// The checksum of the bytes from `start` to `end`. Does not read the spans in `known`, which are in file order.
     fn combined(&self, start: u64, end: u64, known: &[Span]) -> Result<Hasher> {
         let mut at = start;
         let mut crc = Hasher::new();
         for span in known {
-            // A span may reach into another, or out of the stretch: weights can be written of in any way. One without
-            // bytes may be anywhere.
+            // Weights can refer to any bytes, so spans may overlap or leave the range. An empty span may be anywhere.
             if span.offset >= at && span.offset.checked_add(span.len).is_some_and(|of_span| of_span <= end) {
                 crc.combine(&netc_data::hash(&*self.file, at, span.offset)?);
                 crc.combine(&span.crc);
@@ -112,16 +111,14 @@ impl Archive {
         if member.method == CompressionMethod::DEFLATE {
             bytes = self.inflated(name, &bytes)?;
         } else if member.method != CompressionMethod::STORE {
-            let note = "write the archive anew with `zip -0`";
-            return Err(Problem::Archive(format!(
-                "`{name}` is compressed by a method that netc does not know; {note}"
-            )));
+            let note = "pack the archive again with `zip -0`";
+            return Err(Problem::Archive(format!("`{name}` is compressed with an unsupported method; {note}")));
         }
         member.require_checksum(crc32fast::hash(&bytes))?;
         Ok(bytes)
     }
 
-    /// Inflates a member, piece by piece, each charged before the next is made.
+    /// Inflates a member piece by piece, and charges each piece before the next.
     fn inflated(&self, name: &str, bytes: &[u8]) -> Result<Vec<u8>> {
         let mut inflated = Vec::new();
         let mut decoder = flate2::read::DeflateDecoder::new(bytes);
@@ -130,12 +127,12 @@ impl Archive {
             let len = read.map_err(|e| Problem::Archive(format!("`{name}` cannot be inflated: {e}")))?;
             let charged = self.budget.charge(Resource::Memory, len as u64).map_err(|exceeded| exceeded.to_string());
             let note = match charged {
-                Ok(()) if inflated.len() as u64 > MAX_MEMBER => format!("it takes more than {MAX_MEMBER} bytes"),
+                Ok(()) if inflated.len() as u64 > MAX_MEMBER => format!("it has more than {MAX_MEMBER} bytes"),
                 Ok(()) if len == 0 => return Ok(inflated),
                 Ok(()) => continue,
                 Err(exceeded) => exceeded,
             };
-            let hint = "write the archive anew with `zip -0`";
+            let hint = "pack the archive again with `zip -0`";
             return Err(Problem::Archive(format!(
                 "`{name}` inflates to too much for the size of the file: {note}; {hint}"
             )));
@@ -144,12 +141,12 @@ impl Archive {
 }
 
 impl Member {
-    /// Whether the member's bytes are in the file as they are.
+    /// Whether the member is uncompressed.
     pub(crate) fn is_stored(&self) -> bool {
         self.method == CompressionMethod::STORE
     }
 
-    /// Refuses a member whose bytes have another checksum than the archive says.
+    /// Rejects the member if the checksum of its bytes is not the one in the directory.
     fn require_checksum(&self, found: u32) -> Result<()> {
         if found == self.crc {
             return Ok(());
@@ -170,26 +167,25 @@ fn members(archive: &ZipArchive<FileAt>, buffer: &mut [u8], len: u64) -> Result<
     for (name, wayfinder, method, crc) in found {
         let (start, end) = archive.get_entry(wayfinder).map_err(broken)?.compressed_data_range();
         if start > end || end > len {
-            return Err(Problem::Archive(format!("`{name}` lies outside of the file")));
+            return Err(Problem::Archive(format!("`{name}` is outside the file")));
         }
-        // Members that share bytes would be read, and written, once each.
-        left =
-            left.checked_sub(end - start).ok_or_else(|| Problem::Archive("its members lie over one another".into()))?;
+        // Overlapping members would make netc read and write the same bytes once per member.
+        left = left.checked_sub(end - start).ok_or_else(|| Problem::Archive("its members overlap".into()))?;
         members.push(Member { name, offset: start, stored: end - start, method, crc });
     }
     Ok(members)
 }
 
-/// Why the directory of an archive, which is at its end, is not found.
+/// The error for an archive whose directory, at its end, is not found.
 fn not_found(file: &dyn ReadAt, error: rawzip::Error) -> Problem {
     let mut start = [0; 2];
     if matches!(error.kind(), rawzip::ErrorKind::IO(_)) {
         return broken(error);
     }
     if file.read_exact_at(&mut start, 0).is_ok() && &start == b"PK" {
-        return Problem::Archive("its end is missing: it is cut off, or not yet written".into());
+        return Problem::Archive("its end is missing: the file is truncated, or still being written".into());
     }
-    Problem::Unknown("it is neither HDF5, nor JSON, nor a zip, which a .keras file is")
+    Problem::Unknown("it is neither HDF5 nor JSON nor a zip archive (.keras)")
 }
 
 fn broken(error: rawzip::Error) -> Problem {
@@ -197,17 +193,17 @@ fn broken(error: rawzip::Error) -> Problem {
     if let rawzip::ErrorKind::IO(source) = error.into_kind() { Problem::Io(source) } else { Problem::Archive(note) }
 }
 
-/// Writes an archive of stored members, front to back.
+/// Writes an archive of uncompressed members, front to back.
 pub(crate) struct ArchiveWriter<W> {
     zip: rawzip::ZipArchiveWriter<Shared<W>>,
     out: Shared<W>,
 }
 
-/// What an archive is written to, shared with the one who writes the frames of its members.
+/// The output of an archive, shared with the zip writer, which writes the headers of members.
 struct Shared<W>(Rc<RefCell<Tally<W>>>);
 
-/// What was written, with the checksum of the file. The bytes of members are hashed on their way in: they are not hashed
-/// here once more.
+/// An output with the checksum of what was written. `is_hashed` is set while a member is written, whose bytes are
+/// already hashed.
 struct Tally<W> {
     out: W,
     crc: Hasher,
@@ -235,7 +231,7 @@ impl<W: Write> ArchiveWriter<W> {
         Self { zip: rawzip::ZipArchiveWriter::new(Shared(tally.clone())), out: Shared(tally) }
     }
 
-    /// Adds a member whose bytes `fill` writes. Time stamps are left at the format's epoch.
+    /// Adds a member; `fill` writes its bytes. Time stamps stay at the format's epoch.
     pub(crate) fn member(&mut self, name: &str, fill: impl FnOnce(&mut Hashed<'_>) -> Result<()>) -> Result<()> {
         let file = self.zip.new_file(name).compression_method(CompressionMethod::STORE);
         let (mut entry, _) = file.crc32(rawzip::Crc32Option::Skip).start().map_err(broken)?;
@@ -254,7 +250,7 @@ impl<W: Write> ArchiveWriter<W> {
         Ok(())
     }
 
-    /// Ends the archive, and gives the checksum of the file.
+    /// Finishes the archive and returns the checksum of the file.
     pub(crate) fn finish(mut self) -> Result<Hasher> {
         self.zip.finish().map_err(broken)?;
         self.out.flush()?;
@@ -269,7 +265,7 @@ mod tests {
     use std::fs::File;
 
     #[test]
-    fn the_checksum_of_an_archive_is_known_without_reading_its_members() {
+    fn archive_checksum_combines_member_checksums() {
         let mut bytes = Vec::new();
         let mut archive = ArchiveWriter::new(&mut bytes);
         archive.member("a", |out| Ok(out.write_all(b"first")?)).unwrap();

@@ -1,4 +1,4 @@
-//! How the model was compiled, on its way into a file.
+//! Writes the training state.
 
 use netc_format::Note;
 use netc_format::module::training_state;
@@ -11,13 +11,13 @@ use crate::container::hdf5::write::Tree;
 use crate::export::exporter::{Container, Exporter};
 use crate::export::lists;
 
-/// The declaration with what it has under `key`, for a file of the function, which must be the whole model.
+/// The training state's declaration and its configuration under `key`, if the function is the whole model.
 fn declaration_for<'m>(module: &'m Module, func: FuncId, key: &str) -> Option<(&'m Layer, &'m Attr)> {
     let layer = &module[training_state(module).next().filter(|_| &*module[func].name == MAIN)?];
     carried(module, layer, key).map(|config| (layer, config))
 }
 
-/// What the declaration has under `key`. An archive is of Keras 3, which reads none of Keras 2.
+/// The declaration's configuration under `key`. An archive is for Keras 3, which cannot read that of Keras 2.
 fn carried<'m>(module: &Module, layer: &'m Layer, key: &str) -> Option<&'m Attr> {
     let is_read = key != COMPILE_CONFIG || Era::of(&module.attrs) == Era::Keras3;
     layer.config.get(key).filter(|_| is_read)
@@ -37,7 +37,7 @@ pub(super) fn add_to_weights(exporter: &mut Exporter<'_>, module: &Module, func:
     layer.weights.iter().for_each(|(place, id)| exporter.weights.add_weight(&join(GROUP, place), *id));
 }
 
-/// What an HDF5 file has of it: the configuration, and the group of the optimizer's variables.
+/// The compile configuration and the group of the optimizer's variables for an HDF5 file.
 pub(super) fn for_hdf5(module: &Module, func: FuncId) -> Option<(&Attr, Tree)> {
     let (layer, config) = declaration_for(module, func, TRAINING_CONFIG)?;
     let mut variables = Tree::default();
@@ -45,7 +45,7 @@ pub(super) fn for_hdf5(module: &Module, func: FuncId) -> Option<(&Attr, Tree)> {
     Some((config, variables))
 }
 
-/// Says that both are left out of a file, where that has another form than the one which was read; for the user.
+/// Notes that a file drops the training state because its format differs from the one that was read.
 pub(super) fn omissions(module: &Module, container: Container) -> Vec<Note> {
     let key = match container {
         Container::Archive => Some(COMPILE_CONFIG),

@@ -1,4 +1,4 @@
-//! From a function to the configuration of a model and its weights.
+//! Builds the configuration and the weights of a model from a function.
 
 mod hdf5;
 mod modern;
@@ -30,40 +30,40 @@ pub(crate) struct Exporter<'m> {
     module: &'m Module,
     era: Era,
     container: Container,
-    /// Groups of weights, of an archive.
+    /// The weight groups of an archive.
     pub(crate) weights: Tree,
-    /// The assets of an archive, by their names there.
+    /// The assets of an archive, by member name.
     pub(crate) assets: BTreeMap<String, WeightId>,
-    /// Weights by outermost layer, of an HDF5 file.
+    /// The weights by outermost layer, for HDF5 and TensorFlow.js.
     pub(crate) lists: Vec<WeightList>,
-    /// The functions that are nested models of the file; each is the model of one layer.
+    /// The functions written as nested models so far; each belongs to one layer.
     nested: BTreeSet<FuncId>,
-    /// The names of weights, of a file that finds them by these.
+    /// The weight names used so far, in a format that finds weights by name.
     taken: BTreeSet<String>,
-    /// The layers that hold another layer of the model in their configurations.
+    /// The layers whose configurations contain another layer of the model.
     holders: BTreeSet<Name>,
 }
 
-/// What the model is written into.
+/// The container to write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Container {
     /// A `.keras` archive: layers as Keras 3 declares them, weights in groups.
     Archive,
-    /// An HDF5 file: layers as they were declared, weights in lists.
+    /// An HDF5 file: layers declared as read, weights in lists.
     Hdf5,
-    /// A layers-model of TensorFlow.js: layers as Keras 2 declares them, weights in lists.
+    /// A TensorFlow.js layers model: layers as Keras 2 declares them, weights in lists.
     Tfjs,
 }
 
-/// Where a model stands in the file.
+/// The place of a model in the file.
 struct Place {
-    /// Its group of weights; in an HDF5 file the path that the names of its weights begin with.
+    /// The model's weight group; in an HDF5 file, the path with which the names of its weights begin.
     group: String,
-    /// How many models it is inside of.
+    /// The nesting depth.
     depth: usize,
 }
 
-/// A model on its way into a file: its place, and what its layers are called and numbered.
+/// A model that is being written: its place, and the names and numbers of its layers.
 struct Scope<'m> {
     func: &'m Func,
     place: Place,
@@ -76,13 +76,13 @@ impl<'m> Exporter<'m> {
     pub(crate) fn new(module: &'m Module, container: Container) -> Self {
         let (weights, assets, lists, nested) = (Tree::default(), BTreeMap::new(), Vec::new(), BTreeSet::new());
         let (era, taken) = (Era::of(&module.attrs), BTreeSet::new());
-        // Only lists have the weights of a layer at each that holds it.
+        // Only lists repeat the weights of a shared layer for each layer that contains it.
         let ties = if container == Container::Archive { Vec::new() } else { ties(module) };
         let holders = ties.into_iter().map(|(holder, _)| module[holder].name.clone()).collect();
         Self { module, era, container, weights, assets, lists, nested, taken, holders }
     }
 
-    /// Whether the file has the form of those before Keras 3.
+    /// Whether to write the form used before Keras 3.
     fn is_old(&self) -> bool {
         match self.container {
             Container::Archive => false,
@@ -91,7 +91,7 @@ impl<'m> Exporter<'m> {
         }
     }
 
-    /// The declaration of a layer as the file has it.
+    /// The declaration of a layer, converted for the container.
     fn declaration(&self, id: LayerId) -> Cow<'m, Layer> {
         match self.container {
             Container::Archive => legacy::modern(&self.module[id], self.era),
@@ -118,7 +118,8 @@ impl<'m> Exporter<'m> {
             }
         });
         let own = own.as_ref();
-        // A function with the name of the whole is the whole model, a part is a plain model of the same kind.
+        // A function with the model's name and signature is the whole model. A part becomes a plain model of the same
+        // kind.
         let whole_name = own.and_then(|o| o.get("config")?.get("name")?.as_str()).unwrap_or(MAIN);
         let has_signature = func.attrs.get("inputs").is_some() || kind == Kind::Sequential && *func.name == *MAIN;
         let whole = has_signature && whole_name == title;
@@ -164,7 +165,7 @@ impl<'m> Exporter<'m> {
         let output = |value| names.history(value, self.counts_from_one(func, value));
         let returned: BTreeSet<ValueId> = func.outputs.iter().map(|o| o.value).collect();
         if self.container == Container::Tfjs && returned.len() < func.outputs.len() {
-            let note = "TensorFlow.js does not return one tensor twice".into();
+            let note = "TensorFlow.js cannot return the same tensor twice".into();
             return Err(Problem::NotKeras { place: format!("`@{}`", func.name), note });
         }
         let outputs: Vec<Attr> = func.outputs.iter().map(|o| output(o.value)).collect();
@@ -208,27 +209,27 @@ impl<'m> Exporter<'m> {
         };
         let nodes = Attr::List(calls.iter().map(node).collect::<Result<_, _>>()?);
         if self.container == Container::Hdf5 && self.era == Era::Keras3 && hdf5::is_misread(&nodes) {
-            let note = "Keras 3 does not read `...` and tuples in the calls of an HDF5 file; write the model as .keras";
+            let note = "Keras 3 cannot read `...` and tuples in the calls of an HDF5 file; write the model as .keras";
             return Err(Problem::NotKeras { place: format!("layer `{}`", self.module[id].name), note: note.into() });
         }
         Ok(object.with("name", &*self.module[id].name).with("inbound_nodes", nodes))
     }
 
-    /// Puts the weights of a layer where its container has them, and gives the place of the layer's own layers.
+    /// Adds the weights of a layer at their place in the container. Returns the place of its inner layers.
     fn place_weights(&mut self, scope: &mut Scope<'m>, layer: &Layer) -> Result<String> {
         if self.container != Container::Archive {
             return self.list_weights(scope, layer);
         }
         if layer.weights.iter().any(|(place, _)| place.starts_with(legacy::LISTED)) {
-            let note = "the HDF5 file does not say where a .keras file has its weights, which are those of layers in it; \
-                        save the model as .keras with Keras";
+            let note = "its weights belong to inner layers, and the HDF5 file does not record their places in a .keras \
+                        file; save the model as .keras with Keras";
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
         let path = scope.next_group(&layer.class);
         let group = self.weights.at(&path);
         group.at("vars").set_name(&layer.name);
         let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
-        // Older modules are written in the newest format.
+        // Modules of Keras 1 and 2 use the newest group names; a Keras 3.0 module keeps its own.
         let is_older = self.era == Era::Keras3 && legacy::has_older_groups(&self.module.attrs);
         if is_older {
             let places = layer.weights.iter().map(|(place, _)| place);
@@ -247,7 +248,7 @@ impl<'m> Exporter<'m> {
         Ok(path)
     }
 
-    /// The layer's object, with its graph if it is a model; its weights go where the file has them.
+    /// Makes the layer's object, with its graph if it is a model, and adds its weights.
     fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs> {
         let layer = match self.container {
             Container::Archive => self.modern(scope, id)?,
@@ -284,12 +285,12 @@ impl<'m> Exporter<'m> {
         Ok(object)
     }
 
-    /// Why a declaration that is not of a `.keras` file of Keras 3 cannot be said in one.
+    /// The reason why a Keras 3 `.keras` file cannot express a declaration from another file, if there is one.
     fn not_in_keras_3(&self, scope: &Scope<'_>, id: LayerId, modern: &Layer) -> Option<String> {
         if self.era == Era::Keras3 {
             let is_unknown = !is_layer_class(&modern.class) && version::is_legacy(&self.module[id].config);
             return is_unknown
-                .then(|| "the file does not say which operation it is; save the model as .keras with Keras".into());
+                .then(|| "the file does not record which operation it is; save the model as .keras with Keras".into());
         }
         let calls = scope.calls.get(&id).map_or(&[][..], |calls| calls);
         if calls.iter().any(|op| scope.func[*op].kind.attrs().is_some_and(trains)) {
@@ -306,12 +307,12 @@ impl<'m> Exporter<'m> {
             return refuse(format!("models nest deeper than {MAX_NESTING} levels"));
         }
         if !self.nested.insert(callee) {
-            return refuse("it is the model of two layers; in a Keras file each layer has a model of its own".into());
+            return refuse("two layers share this nested model; in a Keras file each layer has its own".into());
         }
         Ok(self.model(func, place)?.1)
     }
 
-    /// The declaration of the input with the index `i`, made if the function has none for it.
+    /// The declaration of input `i`, created if the function has none.
     fn input(&self, scope: &Scope<'_>, i: usize) -> Result<Layer> {
         let (func, param) = (scope.func, &scope.func.params[i]);
         if let Some(layer) = param.layer {
@@ -322,11 +323,11 @@ impl<'m> Exporter<'m> {
             place: format!("input `{}`", param.name),
             note: match unknown::maker(self.module, &param.name) {
                 Some((layer, class)) => format!(
-                    "its type {ty} is not known, as the layer `{layer}` ({class}) has no meaning; give it one with \
-                     --layers FILE.nir"
+                    "its type {ty} is unknown because netc has no lowering for the layer `{layer}` ({class}); define \
+                     one with --layers FILE.nir"
                 ),
                 None => {
-                    format!("its type {ty} is not known; give the layer that makes it a meaning with --layers FILE.nir")
+                    format!("its type {ty} is unknown; define the layer that computes it with --layers FILE.nir")
                 }
             },
         })?;
@@ -337,12 +338,12 @@ impl<'m> Exporter<'m> {
         Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like, era))
     }
 
-    /// The model's own structure; without one, the tensor itself or a list.
+    /// The structure of the model's inputs or outputs: its own if it has one, else a single tensor or a list.
     fn signature(&self, own: Option<&Attr>, mut leaves: Vec<Attr>) -> Attr {
         match own {
-            // TensorFlow.js has lists alone.
+            // TensorFlow.js supports only lists.
             Some(_) if self.container == Container::Tfjs => Attr::List(leaves),
-            // Before Keras 3 there is always a list.
+            // Before Keras 3, a single tensor is in a list, too.
             Some(Attr::Operand(_)) if self.is_old() => Attr::List(leaves),
             Some(tree) => fill(tree, &|i| leaves.get(i as usize).cloned().unwrap_or(Attr::Null)),
             None if leaves.len() == 1 && !self.is_old() && !only_reads_lists(self.module) => leaves.remove(0),
@@ -350,7 +351,8 @@ impl<'m> Exporter<'m> {
         }
     }
 
-    /// In a model's outputs, the calls of a nested Functional count from 1; before Keras 3 those of all nested models did.
+    /// Whether a model's outputs number the calls of the layer that yields `value` from 1: for a nested Functional, and
+    /// before Keras 3 for every nested model.
     fn counts_from_one(&self, func: &Func, value: ValueId) -> bool {
         let call = func.producer(value).map(|op| &func[op].kind);
         matches!(call, Some(OpKind::Call(c)) if self.is_old() || !self.is_chain(&self.module[c.callee]))
@@ -377,7 +379,8 @@ impl Kind {
             .with("registered_name", registered)
     }
 
-    /// The same in an HDF5 file. A graph keeps the class name of `whole`: Keras 2 changed it from `Model` to `Functional`.
+    /// The root object in an HDF5 file. A graph keeps the class name of `whole`, because Keras 2 renamed `Model` to
+    /// `Functional`.
     fn hdf5_object(self, whole: Option<&Attrs>) -> Attrs {
         let class = match (self, whole.and_then(|o| o.get("class_name")).and_then(Attr::as_str)) {
             (Self::Functional, Some("Model")) => "Model",
@@ -388,7 +391,7 @@ impl Kind {
     }
 }
 
-/// What a stage keeps of the whole's configuration: not what describes the whole's shape, nor a subclass's arguments.
+/// The part of the model's configuration that a stage keeps: neither the model's shape nor the arguments of a subclass.
 fn plain_config(whole: &Attrs, kind: Kind) -> Attrs {
     let kept = match kind {
         Kind::Functional => &["trainable"][..],
@@ -397,8 +400,8 @@ fn plain_config(whole: &Attrs, kind: Kind) -> Attrs {
     kept.iter().filter_map(|k| Some(((*k).into(), whole.get(k)?.clone()))).collect()
 }
 
-/// Whether the function was a Sequential model and is one still: each layer reads what the one before yields, and nothing
-/// else.
+/// Whether the function comes from a Sequential model and still is one: each layer reads only the result of the one
+/// before.
 fn is_chain(module: &Module, func: &Func) -> bool {
     let sequential = func.attrs.get("class").and_then(Attr::as_str) == Some("Sequential");
     let ([param], [output]) = (&func.params[..], &func.outputs[..]) else { return false };
@@ -422,7 +425,7 @@ fn is_chain(module: &Module, func: &Func) -> bool {
 }
 
 impl Scope<'_> {
-    /// How many axes the first tensor has that the layer reads.
+    /// The rank of the layer's first input.
     fn rank(&self, id: LayerId) -> Option<usize> {
         let call = self.calls.get(&id)?.first()?;
         let read = self.func[*call].operands.first()?;
@@ -436,7 +439,7 @@ impl Scope<'_> {
     }
 }
 
-/// The calls of each layer that the file will have, in order: those that the outputs need, and those `beside` them.
+/// The calls of each layer in the file, in order: those that the outputs need, and the additional ones in `beside`.
 fn calls_by_layer(module: &Module, func: &Func, beside: &[OpId]) -> Result<BTreeMap<LayerId, Vec<OpId>>> {
     let mut needed = needed_calls(func);
     needed.extend(beside);
@@ -445,7 +448,7 @@ fn calls_by_layer(module: &Module, func: &Func, beside: &[OpId]) -> Result<BTree
         let layer = op.kind.layer().ok_or_else(|| not_a_layer(op))?;
         let absent = matches!(&op.kind, OpKind::Source(source) if !source.absent.is_empty());
         if absent || !(op.kind.attrs().is_none_or(Attrs::is_json) && module[layer].config.is_json()) {
-            let note = "Keras has no absent operands, and no bytes, weights or functions in attributes".into();
+            let note = "Keras supports neither absent operands nor bytes, weights or functions in attributes".into();
             return Err(Problem::NotKeras { place: format!("`{}` at {}", op.kind.name(), op.loc), note });
         }
         calls.entry(layer).or_default().push(id);
@@ -453,7 +456,7 @@ fn calls_by_layer(module: &Module, func: &Func, beside: &[OpId]) -> Result<BTree
     Ok(calls)
 }
 
-/// Whether the model is of a Keras that reads no single tensor as inputs or outputs, but a list of one: before 3.5.
+/// Whether the model is from Keras 3.0 to 3.4, which reads a single input or output only as a list.
 fn only_reads_lists(module: &Module) -> bool {
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
     let mut numbers = version.split('.').map(str::parse::<u32>);

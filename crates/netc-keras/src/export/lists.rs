@@ -1,4 +1,4 @@
-//! The lists of weights in an HDF5 file, one for each outermost layer.
+//! The weight lists of an HDF5 file, one per outermost layer.
 
 use netc_ir::{Name, WeightId};
 
@@ -7,7 +7,7 @@ use crate::container::hdf5::write::{Tree, Value};
 /// The weights of an outermost layer.
 pub(super) struct WeightList {
     pub(super) layer: Name,
-    /// In the order of the layers in it, until `Exporter::finish_list` puts the trained ones first.
+    /// In the order of its inner layers, until `Exporter::finish_list` puts the trainable ones first.
     pub(super) weights: Vec<Entry>,
 }
 
@@ -18,17 +18,17 @@ impl WeightList {
     }
 }
 
-/// A weight with its name, and whether training changes it.
+/// A weight with its name, and whether it is trainable.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) weight: WeightId,
     pub(super) trained: bool,
 }
 
-/// What an attribute holds at most, as a message in the header of its object.
+/// The most bytes of an attribute, which is a message in an object header.
 const MAX_ATTRIBUTE: usize = 64_512;
 
-/// The group of weights that has these lists.
+/// Makes the group with the weights of these lists.
 pub(super) fn group(lists: &[WeightList]) -> Tree {
     let mut group = Tree::default();
     set_names(&mut group, "layer_names", lists.iter().map(|list| &*list.layer));
@@ -38,14 +38,14 @@ pub(super) fn group(lists: &[WeightList]) -> Tree {
     group
 }
 
-/// Adds weights to a group, and the list of their names.
+/// Adds weights to a group, and the attribute that lists their names.
 pub(super) fn add_list<'n>(group: &mut Tree, weights: impl Iterator<Item = (&'n str, WeightId)> + Clone) {
     set_names(group, "weight_names", weights.clone().map(|(name, _)| name));
     weights.for_each(|(name, weight)| group.add_weight(name, weight));
 }
 
-/// Gives the group a list of texts of one width, spread over as many attributes as it takes. One of no texts is left out:
-/// there is no width for it.
+/// Sets an attribute to a list of fixed-length texts, split over several attributes if needed. Sets none for an empty
+/// list, which has no width.
 fn set_names<'n>(group: &mut Tree, key: &str, names: impl Iterator<Item = &'n str>) {
     let names: Vec<&str> = names.collect();
     let width = names.iter().map(|name| name.len()).max().unwrap_or(0).max(1);

@@ -1,8 +1,8 @@
-//! Where Keras 2 and Keras 3 attach different masks to the tensors of a model, and a layer reads one.
+//! Rejects models in which a layer reads a mask that differs between Keras 2 and Keras 3.
 //!
-//! Behind a merge, Keras 2 keeps what all masks of its inputs keep, and Keras 3 what any keeps, if all inputs have one.
-//! `MultiHeadAttention` of Keras 3 takes the masks off the tensors that it was given. What reads a mask that differs computes
-//! something else in the other Keras.
+//! After a merge, Keras 2 combines the masks of the inputs with "and". Keras 3 combines them with "or", and only if all
+//! inputs have one. `MultiHeadAttention` of Keras 3 also removes the masks from its input tensors. A layer that reads a
+//! mask that differs computes something else in the other Keras.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use crate::config::tf;
 use crate::error::{Problem, Result};
 use crate::lower::{makes_masks, passes_mask, reads_masks_in_keras_2};
 
-/// The most ops to look at, since nested models may be applied many times.
+/// The most ops to visit, because nested models may be applied many times.
 const MAX_OPS: usize = 1 << 20;
 
 const MERGES: &[&str] = &["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"];
 
-/// Merges of Keras 3 whose numbers depend on the masks of their inputs.
+/// Merges whose values in Keras 3 depend on the masks of their inputs.
 const HEED_MASKS: &[&str] = &["Maximum", "Minimum", "Multiply"];
 
 /// Layers that return their input tensor.
@@ -35,11 +35,11 @@ const GIVE_BACK: &[&str] = &[
     "SpatialDropout3D",
 ];
 
-/// Layers that may attach a mask in only one of the two.
+/// Layers that may attach a mask in only one of the two Keras versions.
 const ATTACH_OTHERWISE: &[&str] =
     &["Normalization", "Permute", "Rescaling", "Reshape", "TimeDistributed", "UnitNormalization"];
 
-/// Layers of one tensor whose result depends on its mask.
+/// Single-input layers whose result depends on the mask.
 const READ: &[&str] = &[
     "Bidirectional",
     "ConvLSTM1D",
@@ -54,10 +54,10 @@ const READ: &[&str] = &[
     "Softmax",
 ];
 
-/// Refuses the function if a layer in it reads a mask that is not the same in Keras 2 and Keras 3.
+/// Checks that every mask that a layer reads is the same in Keras 2 and Keras 3.
 ///
 /// # Errors
-/// The layer that reads it, and the one behind which the masks differ.
+/// A layer that reads a mask that differs. Names the layer after which the masks differ.
 pub(crate) fn same_in_both(module: &Module, func: FuncId) -> Result<()> {
     if !makes_masks(module) {
         return Ok(());
@@ -66,21 +66,22 @@ pub(crate) fn same_in_both(module: &Module, func: FuncId) -> Result<()> {
     walk.func(&module[func], BTreeMap::new()).map(|_| ())
 }
 
-/// The masks of one tensor in both.
+/// The mask of a tensor in the two Keras versions.
 #[derive(Clone, PartialEq, Eq)]
 enum Mask {
-    /// The same mask, by number.
+    /// The same mask, with its number.
     Same(usize),
     /// Different masks, after this layer.
     Differs(String),
 }
 
-/// The tensor that a value is; values that never had a mask are not in it.
+/// The tensor of each value. Layers may return their input tensor, so several values can be one tensor. Values that
+/// never had a mask are missing.
 type Tensors = BTreeMap<ValueId, usize>;
 
 struct Walk<'m> {
     module: &'m Module,
-    /// By tensor.
+    /// The mask of each tensor.
     masks: Vec<Option<Mask>>,
     left: usize,
 }
@@ -105,7 +106,7 @@ impl<'m> Walk<'m> {
 
     fn call(&mut self, callee: &'m Func, op: &'m Op, tensors: &mut Tensors) -> Result<()> {
         if self.left == 0 {
-            let note = "netc does not follow masks through so many calls of models; write the model as .h5";
+            let note = "it is called too often for netc to follow its masks; write the model as .h5";
             return Err(Problem::NotKeras { place: format!("model `{}`", callee.name), note: note.into() });
         }
         let params = callee.params.iter().zip(&op.operands);
@@ -138,7 +139,7 @@ impl<'m> Walk<'m> {
             if HEED_MASKS.contains(&class) && masks.iter().any(Option::is_some) {
                 return Err(refused(
                     layer,
-                    "Keras 3 leaves out of it what the masks of its inputs leave out, and Keras 2 does not",
+                    "its result depends on the masks of its inputs in Keras 3, but not in Keras 2",
                 ));
             }
             self.merged(layer, config, &masks)
@@ -149,7 +150,7 @@ impl<'m> Walk<'m> {
             op.operands.iter().try_for_each(|v| reads(layer, self.of(tensors, *v)))?;
             own
         } else if class == "GroupNormalization" && own.is_some() {
-            return Err(refused(layer, "it reads a mask in Keras 2, and none in Keras 3"));
+            return Err(refused(layer, "it uses a mask in Keras 2, but not in Keras 3"));
         } else if ATTACH_OTHERWISE.contains(&class) {
             own.map(|_| Mask::Differs(layer.name.to_string()))
         } else {
@@ -175,7 +176,7 @@ impl<'m> Walk<'m> {
         let differs = masks.iter().flatten().find(|mask| matches!(mask, Mask::Differs(_)));
         let mut some = masks.iter().flatten();
         let first = some.next()?;
-        // Along the axis of steps the masks of both are one after the other.
+        // Along the time axis, both Keras versions concatenate the masks.
         let axis = config.and_then(|config| config.get("axis")).and_then(Attr::as_int);
         let is_joined = &*layer.class == "keras.Concatenate" && axis == Some(1);
         let all = masks.iter().all(Option::is_some);
@@ -187,7 +188,7 @@ impl<'m> Walk<'m> {
         }
     }
 
-    /// Reads the masks of query, value and key, and takes them off as Keras 3 does.
+    /// Checks the masks of query, value and key, and removes them as Keras 3 does.
     fn attention(
         &mut self,
         layer: &Layer,
@@ -208,13 +209,13 @@ impl<'m> Walk<'m> {
             return Ok(());
         }
         if !reads_masks_in_keras_2(self.module) {
-            return Err(refused(layer, "it reads a mask in Keras 3, and none in the Keras that the model is of"));
+            return Err(refused(layer, "it uses a mask in Keras 3, but not in the Keras version of the model"));
         }
         let drops = config.and_then(|c| c.get("dropout")).and_then(Attr::as_f64).is_some_and(|rate| rate > 0.0);
         let scores = args.iter().skip(3).chain(kwarg("return_attention_scores")).any(|a| a.as_bool() == Some(true));
         if drops || scores {
-            let note = "where a mask keeps no value for a query, Keras 2 gives their mean, and Keras 3 zero with `dropout` \
-                        or scores";
+            let note = "if a mask excludes all values for a query, Keras 2 returns their mean, but Keras 3 returns \
+                        zero with `dropout` or scores";
             return Err(refused(layer, note));
         }
         for tensor in given.iter().filter_map(|v| tensors.get(v)) {
@@ -230,9 +231,7 @@ fn reads(layer: &Layer, mask: Option<&Mask>) -> Result<()> {
     let Some(Mask::Differs(behind)) = mask else { return Ok(()) };
     Err(refused(
         layer,
-        &format!(
-            "it reads a mask that Keras 2 and Keras 3 do not make alike behind `{behind}`; write the model as .h5"
-        ),
+        &format!("it uses a mask that differs between Keras 2 and Keras 3 after `{behind}`; write the model as .h5"),
     ))
 }
 

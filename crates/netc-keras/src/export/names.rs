@@ -1,4 +1,4 @@
-//! What layers and values are called in a file.
+//! The names of layers and values in a file.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use netc_ir::{Attr, Attrs, ElemType, Func, LayerId, Module, Op, OpId, Output, Un
 use crate::config::call::{fill, tensor_object};
 use crate::config::declaration::shape;
 
-/// How the values of a function are called in its file.
+/// The names of a function's values in its file.
 pub(super) struct Names {
     pub(super) inputs: Vec<String>,
-    /// Layer, call and output of each value.
+    /// The layer, call and output of each value.
     values: BTreeMap<ValueId, (String, usize, usize)>,
 }
 
@@ -38,7 +38,7 @@ impl Names {
         names
     }
 
-    /// `[layer, call, output]`.
+    /// The value as `[layer, call, output]`.
     pub(super) fn history(&self, value: ValueId, from_one: bool) -> Attr {
         let (layer, call, output) = &self.values[&value];
         Attr::List(vec![
@@ -48,7 +48,7 @@ impl Names {
         ])
     }
 
-    /// An entry of `inbound_nodes`, for the op with the arguments `call`.
+    /// The entry of `inbound_nodes` for the op with the arguments `call`.
     pub(super) fn node(&self, func: &Func, op: &Op, call: &Attrs) -> Attr {
         let tensor = |i: u32| match op.operands.get(i as usize) {
             Some(value) => self.tensor(func, *value),
@@ -68,7 +68,7 @@ impl Names {
 
     pub(super) fn written(&self, func: &Func) -> Written {
         let mut unique = UniqueNames::default();
-        // A model's own output names; a stage's are those of the layers, as Keras names them.
+        // A model has its own output names; a stage uses the names of the layers, as Keras does.
         let own = func.attrs.get("outputs").is_some();
         let name = |o: &Output| if own { o.name.to_string() } else { self.values[&o.value].0.clone() };
         let outputs = func.outputs.iter().map(|o| unique.take(&name(o)).to_string()).collect();
@@ -76,7 +76,7 @@ impl Names {
     }
 }
 
-/// A name for an input layer that Keras accepts and no layer has.
+/// An unused name for an input layer that Keras accepts.
 fn input_name(wanted: &str, taken: &mut UniqueNames) -> String {
     let clean: String =
         wanted.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect();

@@ -1,4 +1,4 @@
-//! The files of a layers-model of TensorFlow.js.
+//! Writes the files of a TensorFlow.js layers model.
 
 use std::io::{self, Write};
 
@@ -11,10 +11,10 @@ use crate::container::tfjs::CONVERTED_BY;
 use crate::error::Result;
 use crate::export::tfjs::dtype;
 
-/// The name of the file that has the model.
+/// The name of the main file.
 pub(crate) const MODEL: &str = "model.json";
 
-/// Bytes of a shard, but for the last: as many as the converter of TensorFlow.js gives one.
+/// Bytes per shard, except the last. The TensorFlow.js converter uses the same number.
 const SHARD: u64 = 4 << 20;
 
 /// The content of `model.json`.
@@ -51,8 +51,7 @@ fn shard_name(module: &Module, weights: &[(&str, WeightId)], i: u64) -> String {
     format!("group1-shard{}of{}.bin", i + 1, num_shards(module, weights))
 }
 
-/// Writes the bytes of the weights one after the other, into files that `create` opens, and gives the checksum of each
-/// file.
+/// Writes the bytes of the weights one after another into files that `create` opens. Returns the checksum of each file.
 pub(super) fn write_shards<W: Write>(
     module: &Module,
     weights: &[(&str, WeightId)],
@@ -72,12 +71,12 @@ pub(super) fn write_shards<W: Write>(
     Ok(shards.crcs.into_iter().map(Checksum::from).collect())
 }
 
-/// Cuts what is written to it into files.
+/// Splits its output into shards.
 struct Cut<F, W> {
     open: F,
-    /// The file that is being written, and how many bytes it still takes.
+    /// The current file, and the number of bytes that still fit.
     current: Option<(W, u64)>,
-    /// The checksum of each file so far.
+    /// The checksums of the files so far.
     crcs: Vec<Hasher>,
 }
 

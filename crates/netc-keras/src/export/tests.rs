@@ -1,4 +1,4 @@
-//! What a file cannot say is said otherwise, or refused.
+//! Tests of models that a format cannot express directly.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -8,7 +8,7 @@ use netc_ir::parse;
 use crate::error::KerasError;
 use crate::export::{write, write_hdf5, write_json};
 
-/// A chain whose first layer is called as `call` says.
+/// A chain whose first call is `call`.
 fn chain(call: &str) -> String {
     format!(
         r#"netc 1
@@ -24,7 +24,7 @@ func @main(%x: f32[N,4] l0) -> (%y) attrs {{class = "Sequential", name = "m"}} {
 }
 
 #[test]
-fn what_is_no_layer_or_takes_more_than_a_tensor_is_in_no_sequential_model() {
+fn sequential_models_have_only_layers_of_one_tensor() {
     for (call, class) in [
         ("keras.ReLU l3(%x) {args = [$0], kwargs = {}}", "Sequential"),
         ("keras.ReLU l2(%x) {args = [$0], kwargs = {}}", "Functional"),
@@ -40,7 +40,7 @@ fn what_is_no_layer_or_takes_more_than_a_tensor_is_in_no_sequential_model() {
     }
 }
 
-/// A model in a model, with a layer of this class that has these places for weights.
+/// A model with a nested model, whose layer has this class and weights at these places.
 fn nested(class: &str, places: [&str; 2]) -> String {
     let [one, other] = places;
     format!(
@@ -59,11 +59,11 @@ func @inner(%z: f32[N,4] l2) -> (%w) {{ %w = {class} l3(%z) {{args = [$0], kwarg
 }
 
 #[test]
-fn lists_of_weights_are_not_guessed() {
+fn weights_of_unknown_order_are_rejected() {
     for (class, places, answer) in [
         ("keras.Dense", ["vars/0", "vars/1"], None),
-        ("custom.X", ["vars/0", "vars/1"], Some("which of its weights are trained")),
-        ("custom.X", ["down/vars/0", "up/vars/0"], Some("in which order")),
+        ("custom.X", ["vars/0", "vars/1"], Some("which of its weights are trainable")),
+        ("custom.X", ["down/vars/0", "up/vars/0"], Some("the order in which")),
     ] {
         let module = parse(&nested(class, places)).unwrap();
         let (main, store) = (module.func_named("main").unwrap(), Store::open(&module).unwrap());

@@ -1,4 +1,4 @@
-//! What differs in a layers-model of TensorFlow.js: layers have the form of Keras 2, and weights are found by their names.
+//! The exporter's code for TensorFlow.js: layers have the form of Keras 2, and weights are found by name.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use netc_ir::{Attr, Attrs, ElemType, Layer, Name};
 use crate::config::call::{has_tensors, trains};
 use crate::config::{classes, keys, tf};
 
-/// The layers of TensorFlow.js 4.22 (`className` in its `layers`), without those that fail on every input there:
-/// `CategoryEncoding`, `CenterCrop` and `Resizing`.
+/// The layers of TensorFlow.js 4.22 (`className` in its `layers`), except `CategoryEncoding`, `CenterCrop` and
+/// `Resizing`, which fail on every input there.
 const LAYERS: &[&str] = &[
     "Activation",
     "Add",
@@ -71,7 +71,7 @@ const LAYERS: &[&str] = &[
     "ZeroPadding2D",
 ];
 
-/// Its functions, as configurations of Keras name them.
+/// The activations of TensorFlow.js, as Keras configurations name them.
 const ACTIVATIONS: &[&str] = &[
     "elu",
     "gelu",
@@ -90,7 +90,7 @@ const ACTIVATIONS: &[&str] = &[
     "tanh",
 ];
 
-/// Its initializers.
+/// The initializers of TensorFlow.js.
 const INITIALIZERS: &[&str] = &[
     "Constant",
     "GlorotNormal",
@@ -109,10 +109,10 @@ const INITIALIZERS: &[&str] = &[
     "Zeros",
 ];
 
-/// The types that it computes in.
+/// The dtypes in which TensorFlow.js computes.
 const DTYPES: &[&str] = &["bool", "float32", "int32"];
 
-/// Keys that TensorFlow.js does not read, or refuses, with the number or flag that says what it computes.
+/// Keys that TensorFlow.js ignores or rejects, with the value that matches what it computes.
 const FIXED: &[(&str, f64)] = &[
     ("groups", 1.0),
     ("keepdims", 0.0),
@@ -123,32 +123,32 @@ const FIXED: &[(&str, f64)] = &[
     ("time_major", 0.0),
 ];
 
-/// Keys that TensorFlow.js passes over, so that what they say is lost.
+/// Keys that TensorFlow.js ignores although they change the result.
 const IGNORED: &[&str] = &["backward_layer", "output_padding"];
 
-/// Layers whose dilation TensorFlow.js passes over.
+/// Layers whose dilation TensorFlow.js ignores.
 const NEVER_DILATED: &[&str] = &["DepthwiseConv2D", "Conv2DTranspose", "Conv3DTranspose"];
 
-/// Layers that TensorFlow.js computes with the channels in the last place alone.
+/// Layers for which TensorFlow.js supports only `channels_last`.
 const CHANNELS_LAST: &[&str] =
     &["AveragePooling1D", "Conv1D", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "MaxPooling1D", "SeparableConv2D"];
 
-/// Why TensorFlow.js has no such layer, or computes something else with it. `rank` is that of what the layer reads.
+/// The reason why TensorFlow.js lacks the layer or computes it differently. `rank` is the rank of the layer's input.
 pub(super) fn refused(layer: &Layer, rank: Option<usize>) -> Option<String> {
     if let Some(operation) = layer.class.strip_prefix("keras.ops.") {
-        return Some(format!("TensorFlow.js has layers alone, and `{operation}` is an operation"));
+        return Some(format!("TensorFlow.js has only layers, and `{operation}` is an operation"));
     }
     if tf::is_operation(&layer.class) {
-        return Some(format!("TensorFlow.js has layers alone, and `{}` is an operation", layer.class));
+        return Some(format!("TensorFlow.js has only layers, and `{}` is an operation", layer.class));
     }
     if layer.class.starts_with("keras.") {
         return refused_object(&layer.config, rank).map(|note| format!("TensorFlow.js {note}"));
     }
-    let note = "TensorFlow.js finds weights by their names, which those of custom layers have not in a Keras file";
+    let note = "TensorFlow.js finds weights by their names, which a Keras file does not record for custom layers";
     (!layer.weights.is_empty()).then(|| note.into())
 }
 
-/// The same of a declaration, and of the layers in it.
+/// The reason why TensorFlow.js lacks a declared layer or an inner layer, or computes it differently.
 fn refused_object(object: &Attrs, rank: Option<usize>) -> Option<String> {
     let class = object.get("class_name").and_then(Attr::as_str)?;
     if !LAYERS.contains(&class) {
@@ -166,15 +166,15 @@ fn refused_object(object: &Attrs, rank: Option<usize>) -> Option<String> {
     })
 }
 
-/// The layers that a layer has in its configuration, each with the number of axes of what it reads.
+/// The inner layers in a configuration, each with the rank of its input.
 fn inner<'a>(class: &str, config: &'a Attrs, rank: Option<usize>) -> impl Iterator<Item = (&'a Attrs, Option<usize>)> {
-    // A wrapper of one layer gives it steps, each of one axis less.
+    // `TimeDistributed` applies its layer to single steps, whose rank is lower by one.
     let below = rank.filter(|_| class == "TimeDistributed").and_then(|rank| rank.checked_sub(1));
     keys::INNER.iter().filter_map(|key| config.get(key)).filter_map(Attr::as_map).map(move |object| (object, below))
 }
 
-/// Why Keras computes something else than TensorFlow.js with this layer of a layers-model. What its author meant is not
-/// known then.
+/// The reason why Keras and TensorFlow.js compute this layer of a layers model differently. netc cannot know which of
+/// them the author meant.
 pub(super) fn differs_in_keras<'c>(
     layer: &Layer,
     rank: Option<usize>,
@@ -182,20 +182,20 @@ pub(super) fn differs_in_keras<'c>(
 ) -> Option<String> {
     let config = layer.config.get("config").and_then(Attr::as_map)?;
     if &*layer.class == "keras.RNN" && config.get("units").is_some() {
-        return Some("TensorFlow.js gives an `RNN` the keys of its cell, which Keras refuses".into());
+        return Some("TensorFlow.js writes the keys of the cell into the `RNN`, which Keras rejects".into());
     }
     if config.get("activation").and_then(Attr::as_str) == Some("leaky_re_lu") {
         return Some(
-            "its activation `leaky_re_lu` is a layer of TensorFlow.js, whose slope the file does not say".into(),
+            "its activation `leaky_re_lu` is a layer of TensorFlow.js, whose slope the file does not record".into(),
         );
     }
     let of_call = |call: &Attrs| trains(call) || call.get("kwargs").is_some_and(has_tensors);
     let note = match differs(&layer.config, rank) {
         Some(note) => note,
-        None if calls.any(of_call) => "passes over `training` and over tensors that its call gives a name".into(),
+        None if calls.any(of_call) => "ignores `training` and tensors in keyword arguments of a call".into(),
         None => return None,
     };
-    Some(format!("TensorFlow.js {note}, and Keras does; netc does not know which of the two the model was made for"))
+    Some(format!("TensorFlow.js {note}, unlike Keras; netc does not know which of the two the model was made for"))
 }
 
 fn differs(object: &Attrs, rank: Option<usize>) -> Option<String> {
@@ -205,7 +205,7 @@ fn differs(object: &Attrs, rank: Option<usize>) -> Option<String> {
     declared.otherwise().or_else(|| inner(class, config, rank).find_map(|(object, rank)| differs(object, rank)))
 }
 
-/// What a layer of Keras's is declared as, and how many axes it reads.
+/// The declaration of a Keras layer, with the rank of its input.
 struct Declared<'a> {
     class: &'a str,
     config: &'a Attrs,
@@ -221,13 +221,13 @@ impl<'a> Declared<'a> {
         self.says(key).and_then(Attr::as_str)
     }
 
-    /// What Keras computes and TensorFlow.js does not.
+    /// The reason why TensorFlow.js computes the layer differently from Keras.
     fn otherwise(&self) -> Option<String> {
         let key = self.other_key().map(|key| format!("does not compute `{}` with its `{key}`", self.class));
         key.or_else(|| self.other_axes())
     }
 
-    /// A key whose value TensorFlow.js passes over or computes otherwise.
+    /// A key whose value TensorFlow.js ignores or interprets differently.
     fn other_key(&self) -> Option<&'static str> {
         let number = |attr: &Attr| attr.as_f64().or_else(|| attr.as_bool().map(f64::from));
         let differs = |key, fixed: f64| self.says(key).and_then(number).is_some_and(|n| (n - fixed).abs() > 0.0);
@@ -238,7 +238,7 @@ impl<'a> Declared<'a> {
         let is_first = CHANNELS_LAST.contains(&self.class) && self.text("data_format") == Some("channels_first");
         let is_causal = self.class == "Conv1D" && self.text("padding") == Some("causal");
         let has_slope = self.class == "ELU" && differs("alpha", 1.0);
-        // It interpolates between other points than Keras does.
+        // TensorFlow.js samples at other points than Keras.
         let between = self.class == "UpSampling2D" && self.text("interpolation").is_some_and(|text| text != "nearest");
         fixed
             .or_else(|| IGNORED.iter().copied().find(|key| self.says(key).is_some()))
@@ -249,7 +249,7 @@ impl<'a> Declared<'a> {
             .or(between.then_some("interpolation"))
     }
 
-    /// A number of axes that it does not take, or an axis.
+    /// A rank or axis that TensorFlow.js does not support.
     fn other_axes(&self) -> Option<String> {
         let class = self.class;
         let (least, most) = match class {
@@ -259,10 +259,10 @@ impl<'a> Declared<'a> {
             _ => (0, usize::MAX),
         };
         if let Some(rank) = self.rank.filter(|rank| *rank < least || *rank > most) {
-            return Some(format!("does not compute `{class}` of {rank} axes"));
+            return Some(format!("does not compute `{class}` on inputs of rank {rank}"));
         }
         let along_last = !matches!(class, "BatchNormalization" | "Softmax") || is_last(self.says("axis"), self.rank);
-        (!along_last).then(|| format!("does not compute `{class}` along another axis than the last"))
+        (!along_last).then(|| format!("does not compute `{class}` along an axis other than the last"))
     }
 
     fn other_function(&self) -> Option<String> {
@@ -270,7 +270,7 @@ impl<'a> Declared<'a> {
         functions.find_map(|function| match function.as_str() {
             Some(name) if ACTIVATIONS.contains(&name) => None,
             Some(name) => Some(format!("has no activation `{name}`")),
-            None => Some("has no activation that is an object".into()),
+            None => Some("does not support activation objects".into()),
         })
     }
 
@@ -278,13 +278,13 @@ impl<'a> Declared<'a> {
         let dtype = self.says("dtype")?;
         match dtype.get("config").and_then(|policy| policy.get("name")).unwrap_or(dtype).as_str() {
             Some(name) if DTYPES.contains(&name) => None,
-            Some(name) => Some(format!("does not compute in `{name}`")),
-            None => Some("does not compute with a policy without a name".into()),
+            Some(name) => Some(format!("does not support the dtype `{name}`")),
+            None => Some("does not support a dtype policy without a name".into()),
         }
     }
 }
 
-/// Whether the axis is the last of so many; of an unknown number it is if it is counted from the end.
+/// Whether the axis is the last one. For an unknown rank, only -1 is known to be.
 fn is_last(axis: Option<&Attr>, rank: Option<usize>) -> bool {
     let only = match axis.and_then(Attr::as_list) {
         Some([one]) => Some(one),
@@ -295,8 +295,8 @@ fn is_last(axis: Option<&Attr>, rank: Option<usize>) -> bool {
     axis == -1 || rank.is_some_and(|rank| usize::try_from(axis) == Ok(rank.wrapping_sub(1)))
 }
 
-/// The declaration without what is for training and TensorFlow.js does not load: it has one regularizer for all that sum
-/// powers of weights, and fewer initializers.
+/// The declaration without the regularizers and initializers that TensorFlow.js cannot load; they matter only in
+/// training. `L1` and `L2` become `L1L2`.
 pub(super) fn declared(layer: &Layer) -> Cow<'_, Layer> {
     let config = for_inference(&layer.config);
     if config == layer.config { Cow::Borrowed(layer) } else { Cow::Owned(Layer { config, ..layer.clone() }) }
@@ -305,7 +305,7 @@ pub(super) fn declared(layer: &Layer) -> Cow<'_, Layer> {
 fn for_inference(object: &Attrs) -> Attrs {
     let Some(config) = object.get("config").and_then(Attr::as_map) else { return object.clone() };
     let is_separable = object.get("class_name").and_then(Attr::as_str) == Some("SeparableConv2D");
-    // Keras 2 gives it the keys of a convolution too. It has two kernels, each with keys of its own.
+    // Keras 2 also writes the keys of a plain convolution, but this layer has two kernels, each with its own keys.
     let is_told_twice = |key: &str| is_separable && key.starts_with("kernel_") && key != "kernel_size";
     let entry = |(key, value): &(Name, Attr)| {
         let value = match (&**key, value) {
@@ -338,7 +338,7 @@ fn initializer(object: &Attrs) -> Attr {
     if INITIALIZERS.contains(&&*known) { object.clone().with("class_name", known.as_str()).into() } else { Attr::Null }
 }
 
-/// What TensorFlow.js calls the weight of the layer that Keras lists as `listed`. Nested models and cells are no part of it.
+/// The TensorFlow.js name of the weight that Keras lists as `listed`. It does not contain nested models and cells.
 pub(super) fn weight_name(layer: &Layer, listed: &str) -> String {
     let wrapped = layer.config.get("config").and_then(|config| config.get("layer")?.get("class_name")?.as_str());
     let is_depthwise = &*layer.class == "keras.DepthwiseConv2D" || wrapped == Some("DepthwiseConv2D");
@@ -347,7 +347,7 @@ pub(super) fn weight_name(layer: &Layer, listed: &str) -> String {
     format!("{}/{}", layer.name, parts.join("/"))
 }
 
-/// What TensorFlow.js calls an element type that weights can have.
+/// The TensorFlow.js name of an element type; `None` if weights cannot have it there.
 pub(crate) fn dtype(elem: ElemType) -> Option<&'static str> {
     match elem {
         ElemType::F32 => Some("float32"),
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tensorflow_js_does_not_compute_is_refused() {
+    fn unsupported_layers_are_rejected() {
         let policy =
             Attrs::new().with("class_name", "Policy").with("config", Attrs::new().with("name", "mixed_float16"));
         for (object, part) in [
@@ -391,14 +391,14 @@ mod tests {
             (plain("DepthwiseConv2D", "dilation_rate", Attr::List(vec![2.into(), 1.into()])), "its `dilation_rate`"),
             (plain("MaxPooling1D", "data_format", "channels_first"), "with its `data_format`"),
             (plain("LayerNormalization", "rms_scaling", true), "with its `rms_scaling`"),
-            (plain("Dot", "axes", 1), "of 4 axes"),
-            (plain("BatchNormalization", "axis", i64::MAX), "another axis than the last"),
-            (plain("BatchNormalization", "axis", 1), "another axis than the last"),
-            (plain("Softmax", "axis", Attr::List(vec![1.into(), 2.into()])), "another axis than the last"),
+            (plain("Dot", "axes", 1), "of rank 4"),
+            (plain("BatchNormalization", "axis", i64::MAX), "an axis other than the last"),
+            (plain("BatchNormalization", "axis", 1), "an axis other than the last"),
+            (plain("Softmax", "axis", Attr::List(vec![1.into(), 2.into()])), "an axis other than the last"),
             (plain("Dense", "activation", "leaky_relu"), "no activation `leaky_relu`"),
-            (plain("Dense", "activation", plain("LeakyReLU", "alpha", 0.1)), "no activation that is an object"),
-            (plain("Dense", "dtype", policy), "compute in `mixed_float16`"),
-            (plain("Dense", "dtype", plain("DTypePolicyMap", "default", "int8")), "a policy without a name"),
+            (plain("Dense", "activation", plain("LeakyReLU", "alpha", 0.1)), "does not support activation objects"),
+            (plain("Dense", "dtype", policy), "does not support the dtype `mixed_float16`"),
+            (plain("Dense", "dtype", plain("DTypePolicyMap", "default", "int8")), "a dtype policy without a name"),
             (plain("TimeDistributed", "layer", plain("Lambda", "name", "x")), "no layer `Lambda`"),
         ] {
             let note = refused_object(&object, Some(4)).unwrap_or_default();
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_computes_is_not() {
+    fn supported_layers_are_accepted() {
         let steps = plain("TimeDistributed", "layer", plain("BatchNormalization", "axis", 2));
         for object in [
             plain("Conv2D", "groups", 1),
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_training_is_what_it_loads() {
+    fn unsupported_regularizers_and_initializers_are_dropped() {
         let written = |key: &str, class: &str, own: &str| {
             let object = for_inference(&plain("Dense", key, plain(class, own, 0.5)));
             let value = object.get("config").unwrap().get(key).unwrap().clone();

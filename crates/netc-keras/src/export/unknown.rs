@@ -1,4 +1,4 @@
-//! Messages about tensors of unknown type.
+//! Finds where unknown types and masks come from, for messages.
 
 use netc_ir::{Func, Module, OpId, OpKind, Type, ValueId};
 
@@ -9,11 +9,10 @@ fn is_known(ty: &Type) -> bool {
     ty.dims.is_some() && ty.elem != netc_ir::ElemType::Any
 }
 
-/// The layer that leaves the type of what is called `name` open, which a function of the module gives: its name and its
-/// class.
+/// The name and class of the unsupported layer that makes the type of the function output `name` unknown.
 pub(super) fn maker(module: &Module, name: &str) -> Option<(String, String)> {
     let mut name = name;
-    // From stage to stage: each gives what a later one takes.
+    // Goes back from stage to stage: a stage takes what an earlier one returns.
     for _ in 0..=module.funcs.len() {
         let outputs = module.funcs.iter().flat_map(|func| func.outputs.iter().map(move |output| (func, output)));
         let mut unknown = outputs.filter(|(func, output)| &*output.name == name && !is_known(&func[output.value].ty));
@@ -29,7 +28,8 @@ pub(super) fn maker(module: &Module, name: &str) -> Option<(String, String)> {
     None
 }
 
-/// The first op before `value` whose operands have known types and whose result does not; or the parameter.
+/// The first op before `value` whose operands have known types but whose result does not. The error is the index of a
+/// parameter with an unknown type.
 fn first_unknown(func: &Func, mut value: ValueId) -> Result<OpId, usize> {
     loop {
         let Some(op) = func.producer(value) else {
@@ -70,7 +70,7 @@ pub(super) fn may_carry_mask(module: &Module, func: &Func, value: ValueId) -> bo
             return true;
         }
         let says = |key: &str| layer.config.get("config").and_then(|c| c.get(key)).and_then(netc_ir::Attr::as_bool);
-        // Neither operations of TensorFlow nor the last step of a sequence carry one.
+        // Neither TensorFlow operations nor the last step of a sequence pass a mask on.
         let ends = tf::is_operation(&layer.class) || says("return_sequences") == Some(false);
         if !ends {
             waiting.extend(&op.operands);

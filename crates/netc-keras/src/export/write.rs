@@ -1,4 +1,4 @@
-//! Writing a function as a file that Keras loads: `.keras`, HDF5, or JSON without weights.
+//! Writes a function as a file that Keras or TensorFlow.js loads.
 
 use std::io::{self, Write};
 
@@ -20,37 +20,36 @@ use crate::export::lists::{self, WeightList};
 use crate::export::{compiled, masks, shards};
 use crate::legacy;
 
-/// The version that files say they are written by, where the model does not come from a file that this Keras
-/// wrote.
+/// The Keras version to record in a file, unless the model comes from a file that records one.
 const KERAS_VERSION: &str = "3.15.1";
 
-/// Writes the function `func` to `out` as a `.keras` file. The weights' bytes are streamed from `store`.
+/// Writes the function `func` to `out` as a `.keras` file. Streams the bytes of weights from `store`.
 ///
-/// The same module gives the same bytes: time stamps are those of the file that the model came from, or left out.
+/// The same module yields the same bytes: a time stamp comes from the original file or is omitted.
 ///
 /// # Errors
-/// A function with core ops or calls of stages, an input of unknown type, a weight whose bytes cannot be had, or an
+/// A function with core ops or calls of stages, an input of unknown type, a weight whose bytes cannot be read, or an
 /// output that cannot be written.
 pub fn write(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     write_archive(module, func, store, out).map_err(place)
 }
 
-/// Writes the function `func` to `out` as an HDF5 file, which holds a model as the Keras does whose version the module has:
-/// layers are declared as they were read. The weights' bytes are streamed from `store`.
+/// Writes the function `func` to `out` as an HDF5 file for the Keras version of the module: layers stay declared as
+/// they were read. Streams the bytes of weights from `store`.
 ///
 /// # Errors
-/// As for [`write()`], and a layer whose weights Keras lists in an order that netc does not know.
+/// As for [`write()`], and a layer for which netc does not know the order in which Keras lists its weights.
 pub fn write_hdf5(module: &Module, func: FuncId, store: &Store, out: impl Write) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     write_whole_model(module, func, store, out).map_err(place)
 }
 
-/// Writes the function `func` to `out` as an HDF5 file that tf.keras 2.15 loads, whichever Keras the model is of. The
-/// weights' bytes are streamed from `store`.
+/// Writes the function `func` to `out` as an HDF5 file for tf.keras 2.15, from a model of any Keras version. Streams
+/// the bytes of weights from `store`.
 ///
 /// # Errors
-/// As for [`write_hdf5`], a layer or an operation that Keras 2 does not have, and one that it computes otherwise.
+/// As for [`write_hdf5`], and a layer or operation that Keras 2 does not have or computes differently.
 pub fn write_hdf5_of_keras_2(
     module: &Module,
     func: FuncId,
@@ -65,12 +64,11 @@ pub fn write_hdf5_of_keras_2(
     write_whole_model(&older, func, store, out).map_err(place)
 }
 
-/// Writes the function `func` as a layers-model of TensorFlow.js: `model.json` and the shards of its weights, 4 MB each.
-/// `create` opens the file that has the name which it is given, one after the other. The weights' bytes are streamed from
-/// `store`.
+/// Writes the function `func` as a TensorFlow.js layers model: `model.json`, then the shards of its weights, 4 MiB
+/// each. `create` opens the file with the given name. Streams the bytes of weights from `store`.
 ///
 /// # Errors
-/// As for [`write_hdf5`], a layer that TensorFlow.js does not have, and one that it does not compute as Keras does.
+/// As for [`write_hdf5`], and a layer that TensorFlow.js does not have or computes differently.
 pub fn write_tfjs<W: Write>(
     module: &Module,
     func: FuncId,
@@ -81,10 +79,10 @@ pub fn write_tfjs<W: Write>(
     write_layers_model(module, func, store, create).map_err(place)
 }
 
-/// Writes the function `func` to `out` as JSON, without weights: what `keras.models.model_from_json` reads.
+/// Writes the function `func` to `out` as JSON without weights, for `keras.models.model_from_json`.
 ///
 /// # Errors
-/// As for [`write()`], but for those of weights.
+/// As for [`write()`], except errors of weights.
 pub fn write_json(module: &Module, func: FuncId, out: impl Write) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
     write_architecture(module, func, out).map_err(place)
@@ -181,7 +179,7 @@ fn require_weights(module: &Module) -> Result<()> {
     if !is_architecture(module) {
         return Ok(());
     }
-    let note = "none are given, as it is an architecture alone; give a file with --weights";
+    let note = "the model is an architecture without weights; give a weights file with --weights";
     Err(Problem::NotKeras { place: "weights".into(), note: note.into() })
 }
 

@@ -1,4 +1,4 @@
-//! The weights of a file, which the layers of a model claim.
+//! Assigns the weights of a file to layers: each layer claims its own.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,39 +17,39 @@ use crate::legacy::{Places, exact_places, layers_of_model, least, makes_weights,
 
 /// A layer that claims its weights.
 pub(crate) struct Claim<'a> {
-    /// The layer's group, or in lists the outermost layer that it is in.
+    /// The layer's weight group; for weights in lists, the outermost layer that contains it.
     pub(crate) group: &'a str,
     pub(crate) name: &'a str,
     /// The dialect's name of its class.
     pub(crate) class: &'a str,
     pub(crate) config: Option<&'a Attrs>,
-    /// Whether it is a model, whose layers have weights of their own.
+    /// Whether it is a model, whose layers claim their own weights.
     pub(crate) nested: bool,
-    /// Its path in the model.
+    /// The layer's path in the model.
     pub(crate) path: &'a str,
-    /// The layers whose weights are in the same list; none where a layer has a list of its own.
+    /// The weights of the list that the layer shares with others, by layer.
     pub(crate) listed: &'a Listed,
-    /// The Keras that declares it.
+    /// The Keras generation of the declaration.
     pub(crate) era: Era,
 }
 
-/// The weights of one list, by the layer that they belong to.
+/// The weights of one list, by the layer that owns them.
 #[derive(Default)]
 pub(crate) enum Listed {
-    /// All belong to the layer that claims first.
+    /// All belong to the first layer that claims them.
     #[default]
     First,
-    /// Each belongs to the layer of this name. A layer takes its weights out.
+    /// By layer name. A layer takes its weights out.
     ByName(RefCell<BTreeMap<String, List>>),
-    /// Each belongs to the layer at this path.
+    /// By layer path. A layer takes its weights out.
     ByPath(RefCell<BTreeMap<String, List>>),
 }
 
-/// Weights in the order of the file, with their names.
+/// Weights with their names, in file order.
 type List = Vec<(String, Variable)>;
 
 impl Listed {
-    /// Takes the weights of the layer which claims them; `None` if it may have all that are left in the list.
+    /// Takes the weights of the claiming layer. `None` if it may take everything that is left in the list.
     fn take(&self, claim: &Claim<'_>) -> Option<List> {
         let (lists, key) = match self {
             Self::First => return None,
@@ -82,10 +82,11 @@ fn by_owner(list: &mut List, owner: impl Fn(&str) -> Option<String>) -> RefCell<
     RefCell::new(lists)
 }
 
-/// Gives the lists of a file, which are in this order there, to the layers of a model: Keras gives each layer that has
-/// weights the next list that has any, whatever it is called. What was called otherwise is returned, by the layers.
+/// Assigns the lists of a separate file to the layers of a model by position, as Keras does: each layer with weights
+/// gets the next non-empty list, whatever its name. `order` is the order of the lists in the file. Returns the layers
+/// whose list has another name, with that name.
 ///
-/// Where it is not known how many layers have weights, the lists stay with the layers that are called as they are.
+/// If the number of layers with weights is unclear, the lists stay with the layers of the same name.
 pub(crate) fn give_in_order(lists: &mut WeightLists, order: &[String], model: &Attrs, era: Era) -> Vec<(Name, String)> {
     let given: Vec<&String> =
         order.iter().filter(|name| lists.get(*name).is_some_and(|list| !list.is_empty())).collect();
@@ -115,8 +116,8 @@ pub(crate) fn give_in_order(lists: &mut WeightLists, order: &[String], model: &A
     pairs.into_iter().filter(|(layer, list)| **layer != **list).collect()
 }
 
-/// Renames the weights in the list of a model to begin with the paths of their layers, by the order in which Keras lists
-/// them; whether that is known.
+/// Renames the weights in a model's list so that they begin with the paths of their layers, using the order in which
+/// Keras lists them. Returns false if netc does not know that order.
 fn name_by_order(list: &mut [(String, Variable)], class: &str, config: &Attrs, era: Era, path: &str) -> bool {
     let Some(Places { of_listed, .. }) = exact_places(class, config, era, list.len()) else { return false };
     let groups: BTreeMap<String, String> =
@@ -132,14 +133,15 @@ fn name_by_order(list: &mut [(String, Variable)], class: &str, config: &Attrs, e
     true
 }
 
-/// The longest of the paths that the name of a weight begins with.
+/// The longest path that is a prefix of the weight's name.
 fn path_of<'w>(weight: &'w str, paths: &BTreeSet<String>) -> Option<&'w str> {
     let mut ends = weight.rmatch_indices('/').map(|(end, _)| &weight[..end]);
     ends.find(|path| paths.contains(*path))
 }
 
 impl WeightTable {
-    /// Takes the weights of a layer out of the table, each with its place in the layer's group of a `.keras` file.
+    /// Takes the weights of a layer out of the table. Returns each with its place in the layer's group of a `.keras`
+    /// file.
     pub(crate) fn claim(&mut self, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
         match self {
             Self::Groups(variables) => claim_group(&mut variables.datasets, claim),
@@ -148,10 +150,10 @@ impl WeightTable {
         }
     }
 
-    /// Takes the weights out of the list `group` and gives them to the layers of the model at `path`, which has this class
-    /// and configuration.
+    /// Takes the weights out of the list `group` and distributes them over the layers of the model at `path`, which has
+    /// this class and configuration.
     ///
-    /// The name of a weight says which layer owns it. If it does not, as for a layer in a wrapper, the order does.
+    /// The name of a weight tells which layer owns it. If it does not, as for a layer in a wrapper, the order decides.
     pub(crate) fn listed(&mut self, config: &Attrs, class: &str, era: Era, group: &str, path: &str) -> Result<Listed> {
         let Self::Lists(lists) = self else { return Ok(Listed::First) };
         let (mut names, mut paths, mut twice) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
@@ -187,7 +189,7 @@ impl WeightTable {
         match found {
             Some(name) => {
                 let note =
-                    format!("two layers in it are named `{name}`, and its weights are told apart by their names");
+                    format!("two of its layers are named `{name}`, so netc cannot tell which weights belong to which");
                 Err(Problem::config(path, note))
             }
             None if names.is_empty() => Ok(Listed::First),
@@ -195,30 +197,30 @@ impl WeightTable {
         }
     }
 
-    /// Puts the weights back into the list `group` that no layer of its model took.
+    /// Returns the weights that no layer of the model took to the list `group`.
     pub(crate) fn give_back(&mut self, group: &str, listed: &Listed) {
         if let Self::Lists(lists) = self {
             lists.get_mut(group).into_iter().for_each(|list| list.extend(listed.rest()));
         }
     }
 
-    /// Why a layer whose weights are so many is refused, if its configuration makes more.
+    /// The problem of a layer with only `number` weights, if its configuration creates more.
     pub(crate) fn lack(&self, claim: &Claim<'_>, object: &Attrs, number: usize) -> Option<Problem> {
         let config = claim.config.filter(|_| !claim.nested)?;
         let has_adapters = config.get("lora_rank").is_some_and(|rank| !rank.is_null());
         if has_adapters && number > 0 && matches!(self, Self::Lists(_)) {
-            let note = "an HDF5 file keeps its adapters of low rank apart from the kernel, to which netc does not add them; \
-                        save the model as .keras with Keras, which does";
+            let note = "its LoRA adapters are separate weights in an HDF5 file, and netc does not merge them into the \
+                        kernel; save the model as .keras with Keras, which merges them";
             return Some(Problem::config(format!("layer `{}`", claim.path), note));
         }
         let least = least(claim.class, config, claim.era);
-        // An archive has the weights of a layer in several layers where Keras comes upon it first.
+        // An archive stores the weights of a shared layer only where Keras reaches it first.
         let is_shared = matches!(self, Self::Groups(_)) && has_shared(object);
-        let note = || format!("its configuration makes {least} weights, and the file has {number} for it");
+        let note = || format!("its configuration creates {least} weights, but the file has {number} for it");
         (number < least && !is_shared).then(|| Problem::config(format!("layer `{}`", claim.path), note()))
     }
 
-    /// The layer whose the group is, where the file says it.
+    /// The layer that owns `group`, if the file records it.
     pub(crate) fn owner(&self, group: &str) -> Option<&str> {
         match self {
             Self::Groups(variables) => variables.names.get(group).map(String::as_str),
@@ -226,7 +228,8 @@ impl WeightTable {
         }
     }
 
-    /// Whether the file shows that the model in `group` is functional, whatever its class: it has an input layer.
+    /// Whether the model in `group` is functional, whatever its class, because the file has a group for its input
+    /// layer.
     pub(crate) fn is_functional(&self, group: &str) -> bool {
         match self {
             Self::Groups(variables) => variables.names.contains_key(&join(group, "layers/input_layer")),
@@ -243,8 +246,8 @@ impl WeightTable {
     }
 }
 
-/// The weights of a layer. The optimizer of a model that was compiled before it became part of another is dropped: Keras
-/// trains the outer one.
+/// Takes the weights of a layer out of its group. Drops the optimizer variables of a nested model, because Keras trains
+/// the outer model.
 fn claim_group(datasets: &mut BTreeMap<String, Variable>, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
     if claim.nested {
         drop(take_below(datasets, &join(claim.group, compiled::GROUP), |_| true));
@@ -252,8 +255,7 @@ fn claim_group(datasets: &mut BTreeMap<String, Variable>, claim: &Claim<'_>) -> 
     take_below(datasets, claim.group, |place| !(claim.nested && place.starts_with("layers/")))
 }
 
-/// The weights of a list, or those of them that belong to the layer: the list of a model is that of the layers in it,
-/// whose names are parts of those of their weights.
+/// Takes the layer's weights out of its list: all of them, or the layer's share of a model's list.
 fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
     let Some(list) = lists.get_mut(claim.group) else { return Vec::new() };
     let own = claim.listed.take(claim).unwrap_or_else(|| std::mem::take(list));

@@ -1,15 +1,15 @@
-//! JSON that is no model, known by its keys, and what to do with each kind.
+//! Recognizes JSON files that are not models by their keys, for error messages.
 
 use netc_ir::Attr;
 
-/// What JSON is that is no model, and what to do.
+/// Describes a JSON file that is not a model, and what to give instead.
 pub(crate) fn json(json: &Attr) -> String {
     let Some(map) = json.as_map() else {
         let groups = json.as_list().unwrap_or_default();
         if groups.first().is_some_and(|group| group.get("paths").is_some() && group.get("weights").is_some()) {
             return "it is a list of weights of TensorFlow.js without a model; give its model.json".into();
         }
-        return "it is JSON, but not an object, which a model is".into();
+        return "it is JSON, but not an object, so not a model".into();
     };
     let has = |key: &str| map.get(key).is_some();
     let known = [
@@ -25,7 +25,7 @@ pub(crate) fn json(json: &Attr) -> String {
              .keras",
         ),
         (has("keras_version") && has("date_saved"), "the metadata of a .keras file; give that file"),
-        (has("floatx") && has("epsilon"), "the settings of Keras; give a model"),
+        (has("floatx") && has("epsilon"), "the Keras settings file; give a model"),
         (has("nbformat"), "a Jupyter notebook; save its model in Keras as .keras"),
         (
             has("name") && ["dependencies", "devDependencies", "scripts"].into_iter().any(has),
@@ -40,12 +40,12 @@ pub(crate) fn json(json: &Attr) -> String {
     let more = if map.len() > keys.len() { ", ..." } else { "" };
     let keys = if keys.is_empty() { "none".into() } else { keys.join(", ") + more };
     format!(
-        "it is JSON that is no model: its keys are {keys}; a model of Keras has `class_name` and `config`, one of \
-         TensorFlow.js `modelTopology`, and a manifest of netc `stages`"
+        "it is JSON, but not a model: its keys are {keys}; a Keras model has `class_name` and `config`, \
+         a TensorFlow.js model `modelTopology`, and a netc manifest `stages`"
     )
 }
 
-/// The start of a text, for a message.
+/// The first 40 characters of a text, for a message.
 fn shown(text: &str) -> &str {
     text.char_indices().nth(40).map_or(text, |(end, _)| &text[..end])
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_named_by_its_keys() {
+    fn json_is_recognized_by_its_keys() {
         for (text, part) in [
             (r#"{"version": "1.0", "added_tokens": [], "model": {}}"#, "a tokenizer"),
             (r#"{"name": "x", "scripts": {}}"#, "a package.json"),

@@ -1,4 +1,4 @@
-//! From the layers of one model, with their calls, to a function.
+//! Translates the layers and calls of one model to a function.
 
 mod calls;
 
@@ -22,7 +22,7 @@ use crate::error::{Problem, Result};
 use crate::import::graph::calls::{Calls, Links, Node, Tensor};
 use crate::import::masks::without_attached;
 
-/// One entry of a model's `layers`, with its declaration made.
+/// One entry of a model's `layers`, already declared.
 pub(crate) struct Entry {
     pub(crate) name: Name,
     pub(crate) layer: LayerId,
@@ -35,30 +35,30 @@ pub(crate) enum EntryKind {
     Input(Type),
     /// A layer or operation.
     Layer,
-    /// A model inside the model.
+    /// A nested model.
     Nested(FuncId),
 }
 
 /// The layers of one model with their calls.
 pub(crate) struct Graph {
     pub(crate) entries: Vec<Entry>,
-    /// The path of the model in the file; empty for the outermost.
+    /// The path of the model in the file; empty for the outermost model.
     pub(crate) path: String,
 }
 
-/// What a translation needs to know besides the graph, and what it leaves behind.
+/// Inputs of a translation other than the graph, and the notes that it adds.
 pub(crate) struct Surroundings<'a> {
     pub(crate) module: &'a Module,
     pub(crate) dialects: &'a Dialects,
     pub(crate) file: FileId,
-    /// Whether the weights are from a file that was given apart from the model.
+    /// Whether the weights come from a separate file.
     pub(crate) given: bool,
     pub(crate) symbols: &'a mut Symbols,
     pub(crate) notes: &'a mut Vec<Note>,
 }
 
 impl Graph {
-    /// The function `name` that takes `inputs` and returns `outputs`.
+    /// Builds the function `name`, which takes `inputs` and returns `outputs`.
     pub(crate) fn translate(
         mut self,
         surroundings: Surroundings<'_>,
@@ -91,8 +91,8 @@ impl Graph {
     }
 }
 
-/// Whether the calls of the layer count from 1 in a model's outputs: those of a nested Functional do, and before Keras 3
-/// those of every nested model, in arguments of calls too.
+/// Whether the file numbers the layer's calls from 1 in a model's outputs. It does for a nested Functional. Before
+/// Keras 3 it does for every nested model, also in arguments of calls.
 pub(crate) fn counts_from_one(module: &Module, entry: &Entry) -> bool {
     match entry.kind {
         EntryKind::Nested(func) => {
@@ -103,7 +103,7 @@ pub(crate) fn counts_from_one(module: &Module, entry: &Entry) -> bool {
     }
 }
 
-/// Counts the calls in arguments from 0.
+/// Renumbers calls in arguments to start from 0.
 pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<()> {
     if Era::of(&module.attrs) == Era::Keras3 {
         return Ok(());
@@ -116,7 +116,7 @@ pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<
             tensor.node = from_zero.ok_or_else(|| {
                 Problem::config(
                     &*entry.name,
-                    format!("refers to call 0 of the model `{}`, expected 1 or more", tensor.layer),
+                    format!("refers to call 0 of the model `{}`; expected 1 or more", tensor.layer),
                 )
             })?;
         }
@@ -124,15 +124,15 @@ pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<
     Ok(())
 }
 
-/// A function on its way.
+/// A translation in progress.
 struct Translation<'g, 'm> {
     calls: Calls<'g>,
     links: Links,
     surroundings: Surroundings<'m>,
     builder: Builder<'m>,
-    /// The attributes of calls that are not translated yet.
+    /// The attributes of calls that are not translated yet, by node.
     attrs: Vec<Attrs>,
-    /// What calls have become.
+    /// The result of the translation so far, by node.
     made: Vec<Option<Made>>,
 }
 
@@ -143,7 +143,7 @@ enum Made {
 }
 
 impl Translation<'_, '_> {
-    /// The declared inputs, then input layers that the signature leaves out: something may read them.
+    /// Adds the declared inputs, then the input layers missing from the signature, because something may read them.
     fn params(&mut self, inputs: &[TensorRef]) -> Result<()> {
         let mut nodes = Vec::new();
         for input in inputs {
@@ -154,11 +154,14 @@ impl Translation<'_, '_> {
         for node in nodes {
             let entry = self.calls.entry(node);
             let EntryKind::Input(ty) = &entry.kind else {
-                return Err(Problem::config(&*self.path(entry), "is an input of the model, expected an InputLayer"));
+                return Err(Problem::config(
+                    &*self.path(entry),
+                    "is listed as an input of the model, but is not an InputLayer",
+                ));
             };
             let value = self.builder.param(entry.name.clone(), ty.clone(), Some(entry.layer));
             if self.made[node].replace(Made::Param(value)).is_some() {
-                return Err(Problem::config(&*self.path(entry), "stands twice among the inputs"));
+                return Err(Problem::config(&*self.path(entry), "is listed twice among the inputs"));
             }
         }
         Ok(())
@@ -213,13 +216,16 @@ impl Translation<'_, '_> {
         }
     }
 
-    /// The types of a call's results: what the layer's lowering yields, else what readers record, else unknown.
+    /// The types of a call's results: from the layer's lowering, else from what readers record, else unknown.
     fn types(&mut self, node: Node, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>> {
         let used = self.links.arity(node).max(1);
         let mut types = self.defined_types(kind, operands, path)?;
         let (defined, era) = (types.len(), Era::of(&self.surroundings.module.attrs));
         if defined > 0 && used > defined {
-            return Err(Problem::config(&**path, format!("output {} is read, the layer has {defined}", used - 1)));
+            return Err(Problem::config(
+                &**path,
+                format!("output {} is used, but the layer has only {defined}", used - 1),
+            ));
         }
         types.resize(defined.max(used), Type::unranked(ElemType::Any));
         for (i, ty) in types.iter_mut().enumerate() {
@@ -227,17 +233,17 @@ impl Translation<'_, '_> {
             let recorded = self.surroundings.symbols.ty(*elem, extents);
             let own = kind.name().starts_with("keras.") && ty.dims.is_some() && ty.elem == recorded.elem;
             if era == Era::Keras3 && records_otherwise(kind, operands.first().map(|x| self.builder.ty(*x))) {
-                // This says nothing about the tensor.
+                // Keras records a wrong shape here.
             } else if ty.agrees_with(&recorded) {
                 *ty = ty.refined_by(&recorded);
             } else if *elem == ElemType::Any {
-                // The shape that the next layer was first built for, maybe as a layer of another model.
+                // The shape for which the next layer was first built, perhaps in another model.
             } else if own || matches!(kind, OpKind::Call(_)) {
-                let by = if own { "netc infers" } else { "its model gives" };
-                let note = format!("`{path}`: {by} {ty}, the file records {recorded}, which is left out");
+                let by = if own { "netc infers" } else { "its model returns" };
+                let note = format!("`{path}`: {by} {ty}, the file records {recorded}; netc uses {ty}");
                 self.surroundings.notes.push(Note::new("recorded-type", note));
             } else {
-                let note = format!("`{path}`: netc infers {ty}, the file records {recorded}, which is taken");
+                let note = format!("`{path}`: netc infers {ty}, the file records {recorded}; netc uses {recorded}");
                 self.surroundings.notes.push(Note::new("recorded-type", note));
                 *ty = recorded;
             }
@@ -245,7 +251,7 @@ impl Translation<'_, '_> {
         Ok(types)
     }
 
-    /// The types that the callee returns or the lowering yields; none where the layer has no meaning.
+    /// The types that the callee returns or the lowering yields. Empty for an unsupported layer.
     fn defined_types(&self, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>> {
         let module = self.surroundings.module;
         match kind {
@@ -258,21 +264,22 @@ impl Translation<'_, '_> {
                         "its call passes a mask that netc cannot trace to its tensor; make the mask inside the model"
                             .into()
                     } else {
-                        format!("is called with {found} tensors, expected {expected}")
+                        format!("is called with {found} tensors; expected {expected}")
                     };
                     return Err(Problem::config(&**path, note));
                 }
                 if Era::of(&module.attrs) == Era::Before3 && is_shuffled(&call.attrs, callee) {
-                    let note = "is called with a dict that names its inputs in another order than the model has them";
+                    let note =
+                        "is called with a dict of its inputs, and the model does not list these in alphabetical order";
                     return Err(Problem::config(&**path, note));
                 }
                 for (operand, param) in operands.iter().zip(&callee.params) {
                     let (given, declared) = (self.builder.ty(*operand), &callee[param.value].ty);
                     if !given.agrees_with(declared) {
-                        let mut note = format!("is called with {given}, its input `{}` is {declared}", param.name);
+                        let mut note = format!("is called with {given}, but its input `{}` is {declared}", param.name);
                         if given.elem != declared.elem {
                             let dtype = dtype_name(given.elem);
-                            note.push_str("; Keras casts it and netc does not, so give that `Input` the dtype ");
+                            note.push_str("; Keras casts it, netc does not: give that `Input` the dtype ");
                             note.push_str(dtype);
                         }
                         return Err(Problem::config(&**path, note));
@@ -293,7 +300,8 @@ impl Translation<'_, '_> {
         }
     }
 
-    /// The problem of a layer that does not fit. Where its weights were given apart from the model, they are to blame.
+    /// The problem of a layer that contradicts its inputs or weights. Blames the weights if they come from a separate
+    /// file.
     fn unfit(&self, op: &SourceOp, path: &Name, operands: &[Type], source: LowerError) -> Problem {
         let (layer, module) = (path.clone(), self.surroundings.module);
         let weights = op.layer.map_or(&[][..], |id| &module[id].weights);
@@ -325,8 +333,8 @@ impl Translation<'_, '_> {
     }
 }
 
-/// Whether the call gives a dict by the names of inputs that are in a list, in which they are not in alphabetical order:
-/// operands are. Keras 2 puts them in the order of the list.
+/// Whether the call passes a dict to a model whose inputs are a list in non-alphabetical order. Operands are in
+/// alphabetical order; Keras 2 uses the order of the list.
 fn is_shuffled(call: &Attrs, callee: &Func) -> bool {
     let first = call.get("args").and_then(Attr::as_list).and_then(<[Attr]>::first);
     let (Some(given), None) = (first.and_then(Attr::as_map), callee.attrs.get("inputs").and_then(Attr::as_map)) else {

@@ -1,4 +1,4 @@
-//! From `config.json` and the table of weights to a module.
+//! Builds a module from `config.json` and the weight table.
 
 mod weights;
 
@@ -31,46 +31,45 @@ pub(crate) struct Importer<'a> {
     module: Module,
     notes: Vec<Note>,
     file: FileId,
-    /// The files that the weights are in, as they are numbered there.
+    /// The files with the weights. The weight table refers to them by index.
     weights_files: Rc<[FileId]>,
     weights: WeightTable,
-    /// Whether they were given apart from the model.
+    /// Whether the weights come from a separate file (`--weights`).
     given: bool,
     assets: Assets,
     dialects: &'a Dialects,
     symbols: Symbols,
     /// The names of the functions so far.
     funcs: BTreeSet<Name>,
-    /// How many models the one that is being read is in.
+    /// The nesting depth of the model that is being read.
     depth: usize,
-    /// The weights of layers that are in several models, by the number that the file gives the layer, and
-    /// its class.
+    /// The weights of layers that are in several models, by the file's number for the layer and its class.
     shared: BTreeMap<(i64, Name), Vec<(Name, WeightId)>>,
-    /// How many weights layers share with others.
+    /// The number of weights that layers share with others.
     num_shared: usize,
-    /// Reports the layers that lack weights.
+    /// A problem for each layer that lacks weights.
     lacking: Vec<Problem>,
 }
 
-/// Where a model stands.
+/// The place of a model in the file.
 #[derive(Clone, Default)]
 struct Place {
-    /// Its group in the weights file, or in lists of weights by layer, the outermost layer that it is in.
+    /// The model's weight group; for weights in lists, the outermost layer that contains the model.
     group: String,
-    /// Its folder of assets, which is called as the group.
+    /// The model's assets folder, named like the group.
     folder: String,
-    /// The prefix of its layers' paths.
+    /// The prefix of the paths of its layers.
     path: String,
-    /// Where one list has the weights of all layers in a model: these.
+    /// The list that holds the weights of all layers of the model, if there is one.
     listed: Rc<Listed>,
 }
 
-/// The tensors that a model takes, and those that it returns.
+/// The input and output tensors of a model.
 type Signature<'s> = (&'s [TensorRef], &'s [TensorRef]);
 
 impl<'a> Importer<'a> {
-    /// An importer of the model in the file at `path`, whose module has the attributes `attrs`. The weights may be `given`
-    /// apart from it.
+    /// An importer for the model in the file at `path`. `attrs` become the module's attributes; `given` means that the
+    /// weights come from a separate file.
     pub(crate) fn new(
         path: &Path,
         weights: Weights,
@@ -102,7 +101,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Declares the model `object`. What it holds becomes part of the module without copies.
+    /// Imports the model `object`. Moves its parts into the module instead of copying them.
     pub(crate) fn top_level(&mut self, object: Attr) -> Result<()> {
         let expected = || Problem::config("config.json", "expected a model: an object with `class_name` and `config`");
         let Attr::Map(mut object) = object else { return Err(expected()) };
@@ -114,11 +113,12 @@ impl<'a> Importer<'a> {
             return Err(self.without_graph(&object, class));
         }
         if !matches!(class, "Functional" | "Sequential" | "Model") {
-            let note = format!("`{class}` is a class of the user: what its own `call` does besides is not in the file");
+            let note =
+                format!("`{class}` is a user-defined class: the file does not record what its `call` does in addition");
             self.notes.push(Note::new("own-class", note));
         }
         if matches!(class, "Functional" | "Model") && config.get("input_layers").is_none() {
-            let note = format!("the model of the class {class} has no `input_layers`, expected those of its graph");
+            let note = format!("the model of the class {class} has no `input_layers`; expected a list of its inputs");
             return Err(Problem::config("config.json", note));
         }
         let mut shell = strip_graph(&object);
@@ -129,7 +129,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// What an object that has no graph is instead.
+    /// The problem of an object without a graph: a layer, or a model saved by its arguments.
     fn without_graph(&self, object: &Attrs, class: &str) -> Problem {
         let is_layer = *dialect_class(object, self.era()) == *format!("keras.{class}");
         if is_layer && !matches!(class, "Functional" | "Sequential" | "Model") {
@@ -141,7 +141,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Declares how the model was compiled.
+    /// Declares the training state.
     pub(crate) fn compiled(&mut self, compiled: Compiled) -> Result<()> {
         let files = self.weights_files.clone();
         let declared = compiled.declaration(|variables| self.declare_weights(variables, compiled::GROUP, &files))?;
@@ -162,19 +162,19 @@ impl<'a> Importer<'a> {
         if !unclaimed.is_empty() {
             let shown: Vec<&str> = unclaimed.iter().take(4).copied().collect();
             let (number, shown) = (unclaimed.len(), shown.join(", "));
-            let note = format!("{number} weights belong to no layer and are left out: {shown}");
+            let note = format!("{number} weights belong to no layer and are dropped: {shown}");
             self.notes.push(Note::new("weights-left-out", note));
         }
         let unclaimed = self.assets.unclaimed();
         if unclaimed.len() > 0 {
             let (number, shown) = (unclaimed.len(), unclaimed.take(4).collect::<Vec<_>>().join(", "));
-            let note = format!("{number} assets belong to no layer and are left out: {shown}");
+            let note = format!("{number} assets belong to no layer and are dropped: {shown}");
             self.notes.push(Note::new("assets-left-out", note));
         }
         Ok(Imported { module: self.module, notes: self.notes, is_own: false })
     }
 
-    /// Makes the function `name` from the configuration of a Functional or Sequential model.
+    /// Adds the function `name`, made from the configuration of a Functional or Sequential model.
     fn model(&mut self, config: Attrs, place: &Place, name: &str, shell: Option<Attrs>) -> Result<FuncId> {
         let functional = config.get("input_layers").is_some();
         if self.depth > MAX_NESTING {
@@ -207,7 +207,7 @@ impl<'a> Importer<'a> {
         attrs.set("inputs", input_tree);
         attrs.set("outputs", output_tree.clone());
         let mut func = self.translate(entries, place, name, attrs, (&inputs, &outputs))?;
-        // Who is given a dict asks it for its keys, not for the layers that compute what they stand for.
+        // If the outputs are a dict, callers use its keys, not the names of the layers that compute the values.
         for (name, i) in flat_dict(&output_tree).into_iter().flatten() {
             func.outputs[i].name = name;
         }
@@ -240,13 +240,13 @@ impl<'a> Importer<'a> {
         let at = if place.path.is_empty() { key.to_string() } else { format!("{}, {key}", place.path) };
         let tree = config.get(key).unwrap_or(&Attr::Null);
         match tree.as_list() {
-            // Before Keras 3 it stands for the tensor alone.
+            // Before Keras 3, a list of one tensor means the tensor itself.
             Some([one @ Attr::List(_)]) if self.era() == Era::Before3 => structure(one, &at),
             Some(_) | None => structure(tree, &at),
         }
     }
 
-    /// A chain: each layer reads what the one before yields.
+    /// Translates a Sequential model: each layer reads the result of the one before.
     fn sequential(&mut self, mut config: Attrs, place: &Place, name: &str, attrs: Attrs) -> Result<Func> {
         let mut entries: Vec<Entry> = self.sequential_input(&config, place)?.into_iter().collect();
         entries.extend(self.entries(layers_of(&mut config), place, false)?);
@@ -257,13 +257,13 @@ impl<'a> Importer<'a> {
             entry.calls = vec![Call::of_one(std::mem::replace(&mut previous, next))];
         }
         let inputs = [TensorRef { layer: input, node: 0, tensor: 0, recorded: None }];
-        // The last layer may be a nested Functional, whose calls count from 1 in an output's history.
+        // The last layer may be a nested Functional, whose calls are numbered from 1 in an output's history.
         let nested = entries.iter().any(|e| e.name == previous.layer && counts_from_one(&self.module, e));
         previous.node = usize::from(nested);
         self.translate(entries, place, name, attrs, (&inputs, &[previous]))
     }
 
-    /// The input layer, made from the recorded shape, if the model has none.
+    /// Makes an input layer from the recorded shape, if the Sequential model has no input layer.
     fn sequential_input(&mut self, config: &Attrs, place: &Place) -> Result<Option<Entry>> {
         let layers = config.get("layers").and_then(Attr::as_list).unwrap_or_default();
         let objects: Vec<&Attrs> = layers.iter().filter_map(Attr::as_map).collect();
@@ -271,7 +271,7 @@ impl<'a> Importer<'a> {
             None => {}
             Some(0) => return Ok(None),
             Some(at) => {
-                let note = "is an input layer, which only the first layer of a Sequential model can be";
+                let note = "is an input layer, but not the first layer of its Sequential model";
                 let name = layer_name(objects[at]).map_or("", |name| name);
                 return Err(Problem::config(join(&place.path, name), note));
             }
@@ -286,7 +286,7 @@ impl<'a> Importer<'a> {
         let shape = config.get("build_input_shape").filter(|s| !s.is_null()).or(of_layer);
         let Some(shape) = shape.and_then(Attr::as_list).and_then(extents) else {
             let at = if place.path.is_empty() { "the Sequential model" } else { &place.path };
-            return Err(Problem::config(at, "it has no input shape: build it, or give it an Input, before saving"));
+            return Err(Problem::config(at, "it has no input shape; build it, or add an `Input`, before saving"));
         };
         let taken = objects.iter().filter_map(|object| layer_name(object).cloned());
         let name = UniqueNames::without(taken).take("input");
@@ -312,7 +312,7 @@ impl<'a> Importer<'a> {
             let name = layer_name(&object).ok_or_else(|| Problem::config(at(), "the layer has no name"))?.clone();
             let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
             if !class.contains(is_of_name) {
-                return Err(Problem::config(at(), format!("the layer `{name}` has no class_name")));
+                return Err(Problem::config(at(), format!("the layer `{name}` has no `class_name`")));
             }
             if !names.insert(name.clone()) {
                 return Err(Problem::config(at(), format!("two layers are named `{name}`")));
@@ -334,7 +334,7 @@ impl<'a> Importer<'a> {
         let path = join(&place.path, &name);
         let is_of_archive = self.module.attrs.get("format").and_then(Attr::as_str) == Some("keras");
         if is_of_archive && !is_layer_class(&class) && is_legacy(&object) {
-            return Err(Problem::config(path, "the operation has no `module`, expected the one that it is of"));
+            return Err(Problem::config(path, "the operation has no `module`; expected its Python module"));
         }
         let is_input = &*class == "keras.InputLayer";
         let counted = is_layer_class(&class) && (functional || !is_input);
@@ -349,10 +349,10 @@ impl<'a> Importer<'a> {
         let nodes = object.remove("inbound_nodes");
         let is_nested = match object.get("config") {
             Some(Attr::Map(config)) => is_model(&class, config),
-            _ => return Err(Problem::config(path, "the layer has no `config`, expected an object")),
+            _ => return Err(Problem::config(path, "the layer has no `config`; expected an object")),
         };
         if &*class == "keras.Functional" && !is_nested {
-            let note = "the model has no graph, expected `layers`, `input_layers` and `output_layers`";
+            let note = "the model has no graph; expected `layers`, `input_layers` and `output_layers`";
             return Err(Problem::config(path, note));
         }
         let (mut declared, nested) = match is_nested {
@@ -365,7 +365,7 @@ impl<'a> Importer<'a> {
             self.notes.push(Note { text: format!("of the model `{path}` {note}"), ..note });
         }
         if functional {
-            // Files are written with it, and some of before Keras 3 may say it in the configuration alone.
+            // Written files have this key, but some older files have the name only in the configuration.
             declared.set("name", name.clone());
         }
         require_printable(&declared, &path)?;
@@ -396,7 +396,7 @@ impl<'a> Importer<'a> {
         calls.shrink_to_fit();
         calls.iter().try_for_each(|call| require_printable(&call.attrs, &path))?;
         if is_nested && self.era() == Era::Before3 && calls.iter().any(|call| trains(&call.attrs)) {
-            let note = format!("`{path}` is called with training = true, which is not followed into it");
+            let note = format!("`{path}` is called with training = true, which netc does not pass on to its layers");
             self.notes.push(Note::new("training-call", note));
         }
         let is_outermost = is_nested && place.group.is_empty();
@@ -433,19 +433,19 @@ impl<'a> Importer<'a> {
         name
     }
 
-    /// Says of a layer that is a model of a class of its own why netc does not look into it.
+    /// Notes that a layer is a model of a user-defined class, which netc treats as a single layer.
     fn opaque_model(&self, object: &Attrs, group: &str, path: &str, name: &str) -> Option<Note> {
         let class = object.get("class_name").and_then(Attr::as_str)?;
         let is_functional = self.weights.is_functional(group);
-        // Keras writes the key for models alone.
+        // Keras writes this key only for models.
         if object.get(COMPILE_CONFIG).is_none() && !is_functional {
             return None;
         }
         let condition = if is_functional { "the model is functional, so" } else { "if it is functional," };
         let note = format!(
-            "of the model `{path}` the file records the arguments of the class `{class}`, not its graph, so netc takes it \
-             for one layer; {condition} `keras.models.clone_model(m, clone_function=lambda l: keras.Model(l.inputs, \
-             l.outputs, name=l.name) if l.name == \"{name}\" else l)` gives a model with the graph"
+            "for the model `{path}` the file records the arguments of the class `{class}`, not its graph, so netc \
+             treats it as one layer; {condition} `keras.models.clone_model(m, clone_function=lambda l: \
+             keras.Model(l.inputs, l.outputs, name=l.name) if l.name == \"{name}\" else l)` returns a model with the graph"
         );
         Some(Note::new("opaque-model", note))
     }
@@ -453,9 +453,10 @@ impl<'a> Importer<'a> {
     fn input_type(&mut self, config: Option<&Attrs>, path: &str) -> Result<Type> {
         let get = |key| config.and_then(|c| c.get(key));
         let shape = get("batch_shape").or_else(|| get("batch_input_shape")).and_then(Attr::as_list).and_then(extents);
-        let shape = shape.ok_or_else(|| Problem::config(path, "the input layer has no batch_shape"))?;
+        let shape = shape.ok_or_else(|| Problem::config(path, "the input layer has no `batch_shape`"))?;
         let dtype = get("dtype").and_then(Attr::as_str).unwrap_or("float32");
-        let elem = elem_type(dtype).ok_or_else(|| Problem::config(path, format!("dtype `{dtype}` is not known")))?;
+        let elem =
+            elem_type(dtype).ok_or_else(|| Problem::config(path, format!("the dtype `{dtype}` is not supported")))?;
         Ok(self.symbols.ty(elem, &shape))
     }
 }

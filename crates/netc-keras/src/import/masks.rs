@@ -1,8 +1,8 @@
-//! Masks that a file mentions in the call of a nested model.
+//! Removes redundant `mask` arguments from calls of nested models.
 //!
-//! Keras 3 records the mask that is attached to a tensor as an argument of the call, and the operations that compute it as
-//! part of the graph. A call without the argument finds the same mask beside its tensor, in Keras and in netc, so it is
-//! left out where it is that one.
+//! Keras 3 records the mask attached to a tensor as an argument of the call, and the operations that compute it as part
+//! of the graph. Without the argument, Keras and netc find the same mask attached to the tensor. So netc drops the
+//! argument if it can prove that it is that mask.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,8 +12,8 @@ use netc_ir::{Attr, Attrs, Func, Module, Name, Op, OpKind, SourceOp, ValueId};
 use crate::config::call::has_tensors;
 use crate::lower::passes_mask;
 
-/// The arguments of the call of a model without its masks, and how many of its operands they have; `None` if there is no
-/// mask, or a mask that is not the one beside its tensor.
+/// The arguments of a model's call without its masks, and the number of remaining operands. `None` if there is no mask,
+/// or one that is not proved to be the mask attached to its tensor.
 pub(crate) fn without_attached(
     module: &Module,
     func: &Func,
@@ -38,7 +38,7 @@ pub(crate) fn without_attached(
     Some((without, kept))
 }
 
-/// The leaves of a structure as Keras flattens it.
+/// The leaves of a structure, in the order in which Keras flattens it.
 fn leaves(tree: &Attr) -> Vec<&Attr> {
     match tree {
         Attr::List(items) => items.iter().flat_map(leaves).collect(),
@@ -57,14 +57,14 @@ fn leaves(tree: &Attr) -> Vec<&Attr> {
     }
 }
 
-/// The most layers to follow a mask through.
+/// The most layers through which to follow a mask.
 const MAX_DEPTH: usize = 1 << 12;
 
-/// The graph in which a mask is followed.
+/// The graph in which to follow masks.
 struct Graph<'a> {
     module: &'a Module,
     func: &'a Func,
-    /// The tensors with masks that are proved to be theirs. Branches that meet again are followed once.
+    /// Pairs of a tensor and its mask that are already proved, so that branches that meet again are followed once.
     proved: RefCell<BTreeSet<(ValueId, ValueId)>>,
 }
 
@@ -77,7 +77,7 @@ struct Made<'a> {
 }
 
 impl Made<'_> {
-    /// The tensor that is the argument at `position`, or the one called `name`.
+    /// The argument at `position`, or else the one called `name`.
     fn argument(&self, position: usize, name: &str) -> Option<&Attr> {
         let args = self.source.attrs.get("args").and_then(Attr::as_list);
         let named = self.source.attrs.get("kwargs").and_then(|kwargs| kwargs.get(name));
@@ -109,12 +109,13 @@ impl<'a> Graph<'a> {
         Some(Made { op, source, config })
     }
 
-    /// What made `value`, if it is this operation of `keras.ops`.
+    /// The call that made `value`, if it is this `keras.ops` operation.
     fn made_by(&self, value: ValueId, operation: &str) -> Option<Made<'a>> {
         self.made(value).filter(|made| made.source.name.strip_prefix("keras.ops.") == Some(operation))
     }
 
-    /// Proves that `mask` is what Keras attaches to `x`, as far as netc follows the layers that `x` comes through.
+    /// Proves that `mask` is the mask that Keras attaches to `x`. `None` if there is no proof, which does not mean that
+    /// it is another mask.
     fn is_attached(&self, x: ValueId, mask: ValueId, depth: usize) -> Option<()> {
         if !self.proved.borrow().contains(&(x, mask)) {
             self.prove(x, mask, depth)?;
@@ -156,7 +157,7 @@ impl<'a> Graph<'a> {
             }
             _ if passes_mask(&made.source.name, made.config) => {
                 let x = made.tensor(made.source.attrs.get("args")?.as_list()?.first())?;
-                // The mask that the call gives it, or that of its only tensor.
+                // The mask is the call's argument, or else the mask of its only tensor.
                 match made.source.attrs.get("kwargs").and_then(|kwargs| kwargs.get("mask")).filter(|m| !m.is_null()) {
                     Some(given) => made.tensor(Some(given)).filter(|given| *given == mask).map(|_| ()),
                     None => self.is_attached(x, mask, depth + 1),
@@ -166,7 +167,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Whether `mask` is the one of `x`, for each of its numbers; true where it has none.
+    /// Proves that `mask` is the mask of `x` broadcast to its shape, or all true if `x` has no mask.
     fn is_spread(&self, x: ValueId, mask: ValueId, depth: usize) -> Option<()> {
         if let Some(ones) = self.made_by(mask, "OnesLike") {
             // An input never has a mask.
@@ -180,7 +181,7 @@ impl<'a> Graph<'a> {
         self.is_attached(x, spread.tensor(spread.argument(0, "x")).filter(|_| same)?, depth + 1)
     }
 
-    /// Whether `value` says where `x` is not `number`.
+    /// Proves that `value` is `x != number`.
     fn differs(&self, value: ValueId, x: ValueId, number: &Attr) -> Option<()> {
         let made = self.made_by(value, "NotEqual")?;
         let (a, b) = (made.argument(1, "x2")?.as_f64()?, number.as_f64()?);

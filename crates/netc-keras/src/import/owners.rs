@@ -1,4 +1,4 @@
-//! Which outermost layer owns a weight, by the names of the layers in it.
+//! Finds the outermost layer that owns a weight, by the names of its inner layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::error::{Problem, Result};
 use crate::legacy::{is_model, layers_with_weights, makes_weights};
 use netc_format::stack::MAX_NESTING;
 
-/// The weights in a list for each outermost layer.
+/// Groups the weights into one list per outermost layer.
 pub(super) fn by_layer(object: &Attr, era: Era, variables: Vec<(String, Variable)>) -> Result<WeightLists> {
     let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
     let owners = owners(&config, era)?;
@@ -24,10 +24,10 @@ pub(super) fn by_layer(object: &Attr, era: Era, variables: Vec<(String, Variable
     Ok(lists)
 }
 
-/// The outermost layers of a model, by the layers in them that are no models.
+/// The outermost layers of a model, by the names of the leaf layers inside them.
 pub(super) struct Owners(BTreeMap<Name, Name>);
 
-/// The owners of the weights of the model with this configuration.
+/// Finds the owners for the model with this configuration.
 pub(super) fn owners(config: &Attrs, era: Era) -> Result<Owners> {
     let (mut outermost, mut wrapped, mut idle) = (BTreeMap::new(), Vec::new(), Vec::new());
     for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
@@ -49,13 +49,13 @@ pub(super) fn owners(config: &Attrs, era: Era) -> Result<Owners> {
 }
 
 impl Owners {
-    /// The outermost layer whose weight the name is, by the name of a layer in it.
+    /// The outermost layer that owns the weight of this name.
     pub(super) fn of(&self, weight: &str) -> Option<&str> {
         owner(weight, &self.0).map(|name| &**name)
     }
 }
 
-/// The layer whose name comes first in the name of a weight. Names may have slashes.
+/// The layer whose name occurs first in the name of a weight. Layer names may contain slashes.
 pub(super) fn owner<'l>(weight: &str, layers: &'l BTreeMap<Name, Name>) -> Option<&'l Name> {
     if weight.len() > MAX_WEIGHT_NAME {
         return None;
@@ -68,18 +68,17 @@ pub(super) fn owner<'l>(weight: &str, layers: &'l BTreeMap<Name, Name>) -> Optio
     starts.flat_map(|start| ends(start).map(move |end| &weight[start..end])).find_map(|name| layers.get(name))
 }
 
-/// A layer in a model that is not itself a model.
+/// A leaf layer of a model: one that is not itself a model.
 pub(super) struct Member {
     pub(super) name: Name,
     pub(super) path: String,
     /// Whether it may have weights.
     pub(super) has_weights: bool,
-    /// The names of the layers with weights of a model in it, if it is a wrapper of one: TensorFlow.js names weights after
-    /// them.
+    /// For a wrapper of a model, the names of the model's layers with weights. TensorFlow.js names weights after them.
     pub(super) in_wrapper: BTreeSet<Name>,
 }
 
-/// Gives all layers in the model at the place, which is a path of an era, that are no models.
+/// Calls `add` for every leaf layer of the model at `path`, including those of nested models.
 pub(super) fn add_listed(
     config: &Attrs,
     (path, era): (&str, Era),
@@ -106,7 +105,7 @@ pub(super) fn add_listed(
     Ok(())
 }
 
-/// Adds the names of the layers with weights of the model that a layer with this configuration wraps.
+/// If a layer with this configuration wraps a model, adds the names of the model's layers with weights.
 fn add_wrapped(mut config: Option<&Attrs>, era: Era, names: &mut BTreeSet<Name>) {
     while let Some(inner) = config.and_then(|config| config.get("layer")?.as_map()) {
         config = inner.get("config").and_then(Attr::as_map);

@@ -1,5 +1,4 @@
-//! Reading model files: `.keras` archives, whole models in HDF5, models in JSON and those of TensorFlow.js; with their own
-//! weights or others.
+//! Reads model files: `.keras` archives, HDF5, JSON and TensorFlow.js, with their own weights or those of another file.
 
 use std::fs::File;
 use std::io;
@@ -36,28 +35,28 @@ const METADATA: &str = "metadata.json";
 
 const WEIGHTS: &str = "model.weights.h5";
 
-/// Reads the model at `path`. Weights stay in the file; `dialects` gives the types of layers.
+/// Reads the model at `path`. Weights stay in the file; `dialects` infers the types of layers.
 ///
-/// Nothing of the file is executed: a `Lambda` layer's code is carried as the text that it is.
+/// No code from the file runs: the code of a `Lambda` layer is carried as text.
 ///
 /// # Errors
-/// A file that is neither a `.keras` archive nor a model in HDF5 or JSON, is damaged, or does not hold a graph, with the
+/// A file that is not a `.keras` archive or a model in HDF5 or JSON, is damaged, or has no graph. The error names the
 /// place in the file.
 pub fn read(path: &Path, dialects: &Dialects) -> Result<Imported, KerasError> {
     read_with(path, ReadOptions::default(), dialects)
 }
 
-/// Reads the model at `path` as [`read`] does, as `options` say.
+/// Reads the model at `path` like [`read`], with options.
 ///
 /// # Errors
-/// As for [`read`], of either file.
+/// As for [`read`], for the model or the separate weights file.
 pub fn read_with(path: &Path, options: ReadOptions<'_>, dialects: &Dialects) -> Result<Imported, KerasError> {
     let source = netc_format::foreign::open(path);
     let source = source.map_err(|error| KerasError::Read { path: path.into(), source: error.into() })?;
     read_source(&source, options, dialects)
 }
 
-/// Reads the model in `source`, as [`read_with`] does.
+/// Reads the model in `source` like [`read_with`].
 pub(crate) fn read_source(
     source: &Source,
     options: ReadOptions<'_>,
@@ -80,7 +79,7 @@ pub(crate) fn read_source(
     })
 }
 
-/// The weights of a file that need not have a model.
+/// Reads the weights of a file, with or without a model.
 fn other_weights(path: &Path, allowed: &[PathBuf]) -> Result<Weights> {
     let source = netc_format::foreign::open(path)?;
     let file = source.file().clone();
@@ -92,17 +91,17 @@ fn other_weights(path: &Path, allowed: &[PathBuf]) -> Result<Weights> {
     Ok(Weights::of_file(path, table))
 }
 
-/// The weights that a text lists.
+/// Reads the weights that a JSON file lists.
 fn listed_weights(path: &Path, folders: &Folders, file: &dyn ReadAt) -> Result<Weights> {
     let json = json_in(file)?;
     if sharded::is_map(&json) {
         return sharded::read_beside(path, folders, &json);
     }
-    let note = "it is text that lists no shards; weights are in a .weights.h5, .weights.json, .h5 or .keras file";
+    let note = "it is text, but not a list of shards; give a .weights.h5, .weights.json, .h5 or .keras file";
     Err(Problem::Unknown(note))
 }
 
-/// The archive, which is that of a model or at least of none that is known.
+/// Opens an archive. Rejects known archives of other tools by name.
 fn open_archive(file: &Arc<dyn ReadAt>) -> Result<Archive> {
     let archive = Archive::open(file.clone())?;
     if archive.member(CONFIG).is_none()
@@ -116,9 +115,9 @@ fn open_archive(file: &Arc<dyn ReadAt>) -> Result<Archive> {
 /// A model that is being read.
 struct Reader<'a> {
     path: &'a Path,
-    /// Where files that the model names may be.
+    /// The folders that files named by the model must be in.
     folders: Folders,
-    /// Weights that are given apart from the model.
+    /// The weights of a separate file.
     given: Option<Weights>,
     compiled: bool,
     dialects: &'a Dialects,
@@ -134,7 +133,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A model in an HDF5 file.
+    /// Reads a model in an HDF5 file.
     fn whole_model(mut self, file: Arc<dyn ReadAt>) -> Result<Imported> {
         let whole = hdf5::model::read(file.clone(), self.path, self.compiled)?;
         let WholeModel { object: mut model, keras_version, backend, is_own, mut weights, is_compiled, mut compiled } =
@@ -145,7 +144,7 @@ impl Reader<'_> {
             model = keras1::object(model)?;
             weights = keras1::weights(&model, weights, &*file)?;
             version = keras1::DECLARED_AS;
-            // It is of layers as Keras 1 declares them.
+            // The training state refers to the layers as Keras 1 declares them.
             compiled = None;
             self.given_as_of_keras_2(&model)?;
         }
@@ -160,7 +159,7 @@ impl Reader<'_> {
         if is_of_keras_1 {
             imported
                 .notes
-                .push(Note::new("layers-converted", "it is of Keras 1: its layers are declared as Keras 2 has them"));
+                .push(Note::new("layers-converted", "the file is from Keras 1: its layers are converted to Keras 2"));
         }
         if is_left_out {
             imported.notes.push(Note::training_state_left_out());
@@ -168,10 +167,10 @@ impl Reader<'_> {
         Ok(imported)
     }
 
-    /// A model that `to_json` wrote: without weights, unless they are given.
+    /// Reads a model that `to_json` wrote. It has no weights unless another file provides them.
     fn json(mut self, file: &dyn ReadAt) -> Result<Imported> {
         let mut object = json_in(file)?;
-        // What `to_json` gave may have been written as JSON once more.
+        // The string from `to_json` may have been encoded as JSON again.
         if let Attr::Str(inner) = &object {
             object = parse_file(inner)?;
         }
@@ -207,20 +206,20 @@ impl Reader<'_> {
         let none = Weights::of_file(self.path, WeightTable::Groups(none));
         let mut imported = self.import(none, Assets::default(), attrs, compiled, object)?;
         if !is_given {
-            let note = "it is an architecture without weights; give a file of weights with --weights";
+            let note = "it is an architecture without weights; give a weights file with --weights";
             imported.notes.push(Note::new("no-weights", note));
         }
         Ok(imported)
     }
 
-    /// A layers-model of TensorFlow.js.
+    /// Reads a TensorFlow.js layers model.
     fn tfjs(self, json: &Attr) -> Result<Imported> {
         let LayersModel { object, keras_version, weights, shards } = tfjs::read(self.path, &self.folders, json)?;
         let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
         let weights = by_layer(&object, Era::of(&attrs), weights)?;
         if keras1::is_of(Some(&keras_version)) {
             let note =
-                format!("it is of Keras {keras_version}, which TensorFlow.js does not read; convert it of Keras 2");
+                format!("it is from Keras {keras_version}, which TensorFlow.js does not read; convert it from Keras 2");
             return Err(Problem::config("keras_version", note));
         }
         let own = Weights { table: WeightTable::Lists(weights), files: shards, order: Vec::new() };
@@ -249,7 +248,7 @@ impl Reader<'_> {
         Ok(Imported { is_own, ..imported })
     }
 
-    /// Makes given weights of Keras 1 those of Keras 2, for the layers of `model`.
+    /// Converts the weights of a separate Keras 1 file to Keras 2, for the layers of `model`.
     fn given_as_of_keras_2(&mut self, model: &Attr) -> Result<()> {
         if let Some(Weights { table: WeightTable::Lists(lists), files, .. }) = &mut self.given
             && let Some(path) = files.first()
@@ -259,7 +258,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The module of the model `object`, with the weights that are given or else its `own`.
+    /// Imports the model `object`, with the weights of the separate file if there is one, or else its `own`.
     fn import(
         mut self,
         own: Weights,
@@ -291,8 +290,7 @@ impl Reader<'_> {
     }
 }
 
-/// Gives weights the places that they have in the model `object` of a module with these attributes, and says which are
-/// not called as there.
+/// Matches separate weights to the layers of the model `object`. Returns a note for each list assigned by position.
 fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<Note> {
     match &mut given.table {
         WeightTable::Groups(variables) => {
@@ -305,7 +303,7 @@ fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<Note> {
             let note = |(layer, list)| {
                 Note::new(
                     "weights-by-place",
-                    format!("`{layer}` takes the weights of `{list}`, which has its place in that file"),
+                    format!("`{layer}` takes the weights of `{list}`, which has the same position in that file"),
                 )
             };
             renamed.into_iter().map(note).collect()
@@ -313,7 +311,7 @@ fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<Note> {
     }
 }
 
-/// The JSON in a file of text.
+/// Reads a JSON file.
 fn json_in(file: &dyn ReadAt) -> Result<Attr> {
     let len = file.num_bytes()?;
     if len > MAX_MEMBER {
@@ -328,29 +326,29 @@ fn parse_file(text: &str) -> Result<Attr> {
     json::parse(text, &Budget::for_file(text.len() as u64)).map_err(Problem::NotJson)
 }
 
-/// Compares the weights and assets in an archive with their checksums. Those in `copied`, in the order of the file, are
-/// taken to have the checksums that they had there.
+/// Checks the weights and assets in an archive against their checksums. Does not read the spans in `copied` again,
+/// which are in file order.
 pub(crate) fn check(file: &Arc<dyn ReadAt>, copied: &[Span]) -> Result<()> {
     let archive = Archive::open(file.clone())?;
-    // What is compressed was compared when it was read.
+    // Compressed members were checked when they were read.
     let mut streamed = archive.members.iter().filter(|member| member.is_stored() && is_streamed(&member.name));
     streamed.try_for_each(|member| archive.check(member, copied))
 }
 
-/// The length and the checksum of an archive. The bytes of stored members are not read: their checksums are in its
-/// directory, and [`check`] compares them. An archive with a broken directory is not what anybody wrote, and has none.
+/// The length and checksum of an archive. Takes the checksums of stored members from its directory instead of reading
+/// them; [`check`] verifies those. `None` if the directory is broken.
 pub(crate) fn checksum(file: &Arc<dyn ReadAt>) -> Option<Checksum> {
     Archive::open(file.clone()).ok()?.whole_checksum().ok().map(Into::into)
 }
 
-/// Whether a member of an archive is one that is read in parts or not at all: weights, what may be a shard of them, assets.
+/// Whether a member of an archive is read only in part or not at all: weights, shards and assets.
 fn is_streamed(member: &str) -> bool {
     member.ends_with(".h5") || member.starts_with(assets::FOLDER)
 }
 
-/// What a file is, by its first bytes.
+/// The kind of a file, by its first bytes.
 enum Container {
-    /// A `.keras` archive, or so the reader of archives will say.
+    /// A `.keras` archive, or a file that the archive reader will reject.
     Archive,
     /// An HDF5 file.
     Hdf5,
@@ -358,10 +356,10 @@ enum Container {
     Json,
 }
 
-/// The signature of an HDF5 file. It is at the start, or after a user block of 512, 1024, 2048 ... bytes.
+/// The signature of an HDF5 file, at its start or after a user block of 512, 1024, 2048 ... bytes.
 const HDF5: &[u8] = b"\x89HDF\r\n\x1a\n";
 
-/// The kind of the file. Files of other kinds that are known are refused with their name.
+/// Determines the kind of a file. Rejects known files of other tools by name.
 fn container_of(source: &Source) -> Result<Container> {
     let start = source.head();
     Ok(if start.is_empty() {
@@ -379,12 +377,12 @@ fn container_of(source: &Source) -> Result<Container> {
     })
 }
 
-/// Whether the file begins as an archive does.
+/// Whether the file begins like a zip archive.
 pub(crate) fn is_archive(source: &Source) -> bool {
     source.head().starts_with(b"PK")
 }
 
-/// Whether the signature of an HDF5 file is where it may be.
+/// Whether the file has the HDF5 signature in one of its possible positions.
 pub(crate) fn is_hdf5(source: &Source) -> io::Result<bool> {
     let mut found = [0; HDF5.len()];
     let mut at = 0;
@@ -399,7 +397,7 @@ pub(crate) fn is_hdf5(source: &Source) -> io::Result<bool> {
 }
 
 fn parse_member(archive: &Archive, member: &'static str) -> Result<Attr> {
-    json::parse(&archive.text(member)?, &archive.budget).map_err(|source| Problem::Json { member, source })
+    json::parse(&archive.text(member)?, &archive.budget).map_err(|problem| Problem::Json { member, problem })
 }
 
 fn weights(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result<Variables> {
@@ -408,7 +406,9 @@ fn weights(archive: &Archive, file: &Arc<dyn ReadAt>, optimizer: bool) -> Result
             return sharded::read_archive(archive, file, optimizer);
         }
         if archive.members.iter().any(|m| m.name.ends_with(".npz")) {
-            return Err(Problem::Archive("its weights are in .npz; save it anew with model.save()".into()));
+            return Err(Problem::Archive(
+                "its weights are in .npz, which netc does not read; save it again with model.save()".into(),
+            ));
         }
         return Err(Problem::Missing(WEIGHTS));
     };

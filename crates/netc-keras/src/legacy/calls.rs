@@ -1,4 +1,4 @@
-//! Layer calls of older Keras, converted to those of Keras 3.
+//! Converts layer calls of older Keras to Keras 3.
 
 use netc_ir::{Attr, Attrs, Layer};
 
@@ -20,12 +20,13 @@ pub(super) const RECURRENT: &[&str] = &[
 /// Keys for the constants of a recurrent layer, in calls and configurations.
 const CONSTANTS: &[&str] = &["constants", "num_constants"];
 
-/// Whether the class is one of recurrent layers.
+/// Whether the class is a recurrent layer.
 pub(super) fn is_recurrent(class: &str) -> bool {
     RECURRENT.iter().any(|of| of.strip_prefix("keras.") == Some(class))
 }
 
-/// The build configuration of a recurrent layer that was built for a list: the sequence comes first in it.
+/// The build configuration of a recurrent layer, for the sequence only. If the layer was built for a list, the sequence
+/// is its first item.
 pub(super) fn of_sequence(built: &Attr) -> Attr {
     let Some(Attr::List(shapes)) = built.get("input_shape") else { return built.clone() };
     match shapes.first() {
@@ -34,13 +35,13 @@ pub(super) fn of_sequence(built: &Attr) -> Attr {
     }
 }
 
-/// The Keras 3 call of a layer that is not an operation of TensorFlow.
+/// The Keras 3 call of a layer that is not a TensorFlow operation.
 pub(super) fn layer_call(layer: &Layer, call: &Attrs) -> Result<Attrs, String> {
     let call = if RECURRENT.contains(&&*layer.class) { recurrent(layer, call)? } else { call.clone() };
     Ok(plain(call))
 }
 
-/// The call with its constants unchanged.
+/// The call without the marks of constants and of bare tensors.
 fn plain(mut call: Attrs) -> Attrs {
     call.remove(BARE);
     if let Some(args) = call.get("args").map(without_marks) {
@@ -50,19 +51,9 @@ fn plain(mut call: Attrs) -> Attrs {
 }
 
 fn without_marks(tree: &Attr) -> Attr {
-    if let Some(value) = old_call::constant_of(tree) {
-        return value.clone();
-    }
-    match tree {
-        Attr::List(items) => Attr::List(items.iter().map(without_marks).collect()),
-        Attr::Map(map) => Attr::Map(map.iter().map(|(key, value)| (key.clone(), without_marks(value))).collect()),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => tree.clone(),
+    match old_call::constant_of(tree) {
+        Some(value) => value.clone(),
+        None => tree.map_children(without_marks),
     }
 }
 
@@ -108,7 +99,7 @@ mod tests {
     use crate::legacy::tensorflow::NoTwin;
     use crate::legacy::upgrade::modern_call;
 
-    /// The modern call of a layer of the class `class` that is called with `args` and `kwargs`.
+    /// The Keras 3 call of a layer of class `class` called with `args` and `kwargs`.
     fn called(class: &str, config: Attrs, args: Vec<Attr>, kwargs: Attrs) -> Result<Attrs, NoTwin> {
         let declared = Attrs::new().with("class_name", class).with("config", config);
         let class = format!("keras.{class}").into();
@@ -138,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_of_cells_are_refused() {
+    fn constants_of_cells_are_rejected() {
         let refused = |config, kwargs| {
             let call = called("RNN", config, vec![tensors(0..3)], kwargs);
             assert!(matches!(&call, Err(NoTwin::With(note)) if note.contains("`constants`")), "{call:?}");

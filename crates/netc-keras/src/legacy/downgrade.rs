@@ -1,4 +1,4 @@
-//! What a declaration of Keras 3 is in Keras 2, for what reads no other.
+//! Converts declarations from Keras 3 to Keras 2.
 
 use std::borrow::Cow;
 
@@ -10,19 +10,19 @@ use crate::config::version::{Era, KERAS_2, is_legacy};
 use crate::error::{Problem, Result};
 use crate::legacy::keras2::{self, Said};
 
-/// What reads the older declarations.
+/// The reader of the converted declarations.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reader {
-    /// tf.keras 2.15, which refuses keys that it does not know.
+    /// tf.keras 2.15, which rejects unknown keys.
     Keras2,
-    /// TensorFlow.js, which ignores them. Its own table says what it does not compute.
+    /// TensorFlow.js, which ignores unknown keys. `export/tfjs.rs` checks what it cannot compute.
     TensorFlowJs,
 }
 
-/// The module with its layers declared as Keras 2 does, whichever Keras it is of.
+/// Converts the layers of a module to Keras 2 declarations.
 ///
 /// # Errors
-/// A layer that computes what Keras 2 does not say.
+/// A layer that Keras 2 cannot express.
 pub(crate) fn older(module: &Module, reader: Reader) -> Result<Cow<'_, Module>> {
     if Era::of(&module.attrs) == Era::Before3 {
         return Ok(Cow::Borrowed(module));
@@ -42,7 +42,8 @@ pub(crate) fn older(module: &Module, reader: Reader) -> Result<Cow<'_, Module>> 
     Ok(Cow::Owned(older))
 }
 
-/// An object of a configuration, and those in it: classes were named without the package, those of users with it.
+/// Converts an object of a configuration and the objects inside it. Keras 2 names its own classes without a package,
+/// those of users with it.
 fn object(modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
     let text = |key| modern.get(key).and_then(Attr::as_str);
     let class = text("class_name").unwrap_or_default();
@@ -50,7 +51,7 @@ fn object(modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
     let mut older = Attrs::new().with("class_name", registered.unwrap_or(class));
     for (key, value) in modern.iter() {
         match (&**key, value) {
-            // Of Keras 3 alone, as is how to build a layer without calling it.
+            // Only Keras 3 has these.
             (
                 "class_name" | "module" | "registered_name" | "shared_object_id" | "build_config" | "compile_config",
                 _,
@@ -103,8 +104,8 @@ fn configuration(class: &str, modern: &Attrs, reader: Reader) -> Result<Attrs, S
     Ok(older)
 }
 
-/// Whether the layer of a `Bidirectional` that goes backwards is no other than the one that goes forwards: before Keras 3 it
-/// was said only where it was.
+/// Whether the backward layer of a `Bidirectional` mirrors the forward layer. Before Keras 3, only a different backward
+/// layer was declared.
 fn is_mirrored(config: &Attrs) -> bool {
     let of = |key| config.get(key).and_then(|layer| layer.get("config")).and_then(Attr::as_map).cloned();
     let (Some(mut forward), Some(mut backward)) = (of("layer"), of("backward_layer")) else { return false };
@@ -116,12 +117,12 @@ fn is_mirrored(config: &Attrs) -> bool {
     class("layer") == class("backward_layer") && turn(&mut forward) != turn(&mut backward) && forward == backward
 }
 
-/// The name that a policy is known by, where it is one.
+/// The name of a dtype policy, or the value itself if it is not a policy.
 fn policy_name(value: &Attr) -> Attr {
     value.get("config").and_then(|config| config.get("name")).unwrap_or(value).clone()
 }
 
-/// A function as Keras 2 calls it, which has another of one name.
+/// Converts an activation to its Keras 2 name. The `hard_sigmoid` of Keras 3 is another function there.
 fn activation(value: &Attr, reader: Reader) -> Result<Attr, String> {
     match value.as_str() {
         Some("hard_sigmoid") => {
@@ -136,7 +137,7 @@ fn activation(value: &Attr, reader: Reader) -> Result<Attr, String> {
     }
 }
 
-/// The activations of tf.keras 2.15 that compute what those of the same name in Keras 3 do.
+/// The activations that are the same in tf.keras 2.15 and Keras 3.
 const FUNCTIONS: &[&str] = &[
     "elu",
     "exponential",
@@ -156,8 +157,8 @@ const FUNCTIONS: &[&str] = &[
     "tanh",
 ];
 
-/// The declaration with functions of users under the names that they have in an `.h5` file. Archives of the last Keras 2 have
-/// objects.
+/// The declaration with users' functions written by name, as in `.h5` files. Archives of the last Keras 2 releases have
+/// objects instead.
 pub(crate) fn with_named_functions(layer: &Layer) -> Cow<'_, Layer> {
     let Some(config) = layer.config.get("config").and_then(Attr::as_map) else { return Cow::Borrowed(layer) };
     let mut named = config.clone();
@@ -179,22 +180,11 @@ fn function_name(value: &Attr) -> Option<Attr> {
     Some(text("registered_name").filter(|name| name.contains('>')).unwrap_or(function).into())
 }
 
-/// A value of a configuration, which may have objects in it.
+/// Converts a value of a configuration and the objects inside it.
 fn nested(value: &Attr, reader: Reader) -> Result<Attr, String> {
-    match value {
-        Attr::Map(map) if map.get("class_name").is_some() => Ok(object(map, reader)?.into()),
-        Attr::Map(map) => {
-            let entries = map.iter().map(|(key, value)| Ok((key.clone(), nested(value, reader)?)));
-            Ok(entries.collect::<Result<Attrs, String>>()?.into())
-        }
-        Attr::List(items) => items.iter().map(|item| nested(item, reader)).collect::<Result<_, _>>().map(Attr::List),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => Ok(value.clone()),
+    match value.as_map().filter(|map| map.get("class_name").is_some()) {
+        Some(map) => Ok(object(map, reader)?.into()),
+        None => value.try_map_children(|value| nested(value, reader)),
     }
 }
 
@@ -216,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_in_objects_lose_what_only_keras_3_says() {
+    fn nested_objects_lose_keras_3_keys() {
         let policy = modern("DTypePolicy", Attrs::new().with("name", "float32"));
         let zeros = modern("Zeros", Attrs::new());
         let dense = Attrs::new().with("dtype", policy).with("bias_initializer", zeros).with("activation", "silu");
@@ -230,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_the_names_that_they_had_and_only_where_they_had_others() {
+    fn keys_get_their_old_names_by_class() {
         let slope = Attrs::new().with("negative_slope", 0.5);
         assert_eq!(
             object(&modern("LeakyReLU", slope.clone()), Reader::TensorFlowJs),
@@ -240,13 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn classes_of_users_have_the_name_that_they_are_registered_by() {
+    fn classes_of_users_have_their_registered_names() {
         let own = modern("Affine", Attrs::new()).with("module", Attr::Null).with("registered_name", "mine>Affine");
         assert_eq!(object(&own, Reader::TensorFlowJs), Ok(plain("mine>Affine", Attrs::new())));
     }
 
     #[test]
-    fn a_layer_that_goes_backwards_is_said_where_it_is_another() {
+    fn backward_layer_is_declared_only_if_it_differs() {
         let lstm = |name: &str, units: i64, back: bool| {
             modern("LSTM", Attrs::new().with("name", name).with("units", units).with("go_backwards", back))
         };
@@ -262,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_of_another_meaning_is_refused_wherever_it_stands() {
+    fn new_hard_sigmoid_is_rejected_at_any_depth() {
         let lstm = modern("LSTM", Attrs::new().with("recurrent_activation", "hard_sigmoid"));
         let both = modern("Bidirectional", Attrs::new().with("backward_layer", lstm));
         assert!(object(&both, Reader::TensorFlowJs).is_err_and(|note| note.contains("x / 6")));

@@ -1,8 +1,8 @@
-//! The `hard_sigmoid` of before in terms of what Keras 3 has.
+//! Expresses the `hard_sigmoid` of Keras 1 and 2 in Keras 3.
 //!
-//! It is `clip(0.2 * x + 0.5, 0, 1)`, and that of Keras 3 `clip(x / 6 + 0.5, 0, 1)`: the same for 1.2 times as much. Where
-//! a layer makes `x` of its weights, by which it is linear, these are multiplied. An `Activation` becomes the layers that
-//! compute it, one after the other.
+//! The old function is `clip(0.2 * x + 0.5, 0, 1)`, that of Keras 3 is `clip(x / 6 + 0.5, 0, 1)`, so the old one of `x`
+//! equals the new one of `1.2 * x`. If `x` is linear in the layer's weights, the weights are multiplied by 1.2. An
+//! `Activation` becomes a chain of layers that computes the old function.
 
 use std::borrow::Cow;
 
@@ -14,22 +14,23 @@ use crate::config::declaration::{input_declaration, shape};
 use crate::config::keys::{ACTIVATIONS, NEW_HARD_SIGMOID};
 use crate::config::version::Era;
 
-/// What weights are multiplied by.
+/// The factor for weights.
 const FACTOR: f64 = 1.2;
 
-/// Which elements of weights go into what a function is applied to.
+/// The elements of a layer's weights that determine the argument of a function.
 #[derive(Clone, Copy)]
 pub(crate) struct Columns {
-    /// Weights before those that do.
+    /// The number of leading weights that do not count.
     skip: usize,
-    /// The equal parts of the last axis, and which of them do.
+    /// The number of equal parts of the last axis, and the parts that count.
     parts: usize,
     of: &'static [usize],
 }
 
 const ALL: Columns = Columns { skip: 0, parts: 1, of: &[0] };
 
-/// What the function at `key` is applied to, in a layer that applies it to nothing else.
+/// The columns that determine the argument of the function at `key`. `None` if the layer also applies it to something
+/// else.
 fn columns(class: &str, key: &str) -> Option<Columns> {
     match (class, key) {
         (
@@ -48,8 +49,8 @@ fn columns(class: &str, key: &str) -> Option<Columns> {
     }
 }
 
-/// The module in which layers with the `hard_sigmoid` of before compute it with what Keras 3 has, as far as they can. The
-/// weights that this changes are in the module; `store` has the others.
+/// Converts layers with the old `hard_sigmoid` to Keras 3, where possible. The multiplied weights are inline in the
+/// module; the others stay in `store`.
 pub(crate) fn with_new_gates<'m>(module: &'m Module, store: &Store) -> Result<Cow<'m, Module>, DataError> {
     let mut changed = Cow::Borrowed(module);
     for (id, change) in gate_changes(module) {
@@ -72,11 +73,11 @@ pub(crate) fn with_new_gates<'m>(module: &'m Module, store: &Store) -> Result<Co
 pub(crate) enum GateChange {
     /// The layer becomes a model.
     Clipped(Layer),
-    /// It has this declaration, and some columns of such weights are multiplied.
+    /// The layer gets this declaration, and these columns of its weights are multiplied.
     Scaled(Attrs, Vec<(usize, Columns)>),
 }
 
-/// What [`with_new_gates`] does, by layer.
+/// The changes that [`with_new_gates`] makes, by layer.
 pub(crate) fn gate_changes(module: &Module) -> impl Iterator<Item = (LayerId, GateChange)> {
     of_before(module).filter_map(|id| {
         let clipped = clipped(module, id).map(GateChange::Clipped);
@@ -95,7 +96,7 @@ fn is_old(config: &Attrs, key: &str) -> bool {
     config.get(key).and_then(Attr::as_str) == Some("hard_sigmoid")
 }
 
-/// An `Activation` as a model of two layers, where it is known what it is applied to, and the same in all calls.
+/// An `Activation` as a model of two layers, if its input type is known and the same in all calls.
 fn clipped(module: &Module, id: LayerId) -> Option<Layer> {
     let layer = &module[id];
     let config = layer.config.get("config").and_then(Attr::as_map)?;
@@ -127,7 +128,8 @@ fn clipped(module: &Module, id: LayerId) -> Option<Layer> {
     Some(Layer { class: "keras.Sequential".into(), config, ..layer.clone() })
 }
 
-/// The declaration of a layer with new functions, and which of its weights are multiplied for them; none without old ones.
+/// The converted declaration of a layer, and the weights to multiply. `None` if there is nothing to convert or it
+/// cannot be converted.
 fn scaled(module: &Module, layer: &Layer) -> Option<(Attrs, Vec<(usize, Columns)>)> {
     let mut found = Vec::new();
     let places: Vec<(&str, usize)> = layer.weights.iter().enumerate().map(|(i, (place, _))| (&**place, i)).collect();
@@ -139,7 +141,8 @@ fn scaled(module: &Module, layer: &Layer) -> Option<(Attrs, Vec<(usize, Columns)
     (!found.is_empty() && found.iter().all(fits)).then_some((config, found))
 }
 
-/// The declaration with new functions where the weights of its layer, by their places in it, can be multiplied.
+/// Converts the functions of a declaration wherever the layer's weights can be multiplied. Adds these weights to
+/// `found`. `weights` are the layer's, by place.
 fn with_new(object: &Attrs, weights: &[(&str, usize)], found: &mut Vec<(usize, Columns)>) -> Attrs {
     let class = object.get("class_name").and_then(Attr::as_str).unwrap_or_default();
     let Some(config) = object.get("config").and_then(Attr::as_map) else { return object.clone() };
@@ -161,7 +164,7 @@ fn with_new(object: &Attrs, weights: &[(&str, usize)], found: &mut Vec<(usize, C
         "TimeDistributed" => inner("layer", "layer"),
         "Bidirectional" => {
             inner("layer", "forward_layer");
-            // One declaration may be of both.
+            // Both directions may share one declaration.
             let own = config.get("backward_layer").is_some();
             inner(if own { "backward_layer" } else { "layer" }, "backward_layer");
         }
@@ -170,7 +173,7 @@ fn with_new(object: &Attrs, weights: &[(&str, usize)], found: &mut Vec<(usize, C
     object.clone().with("config", new)
 }
 
-/// The weight with some columns multiplied. It has so many.
+/// Multiplies some columns of a weight, whose last axis is divisible by the number of parts.
 fn multiplied(weight: &Weight, columns: Columns, store: &Store) -> Result<Weight, DataError> {
     let dims = weight.ty.fixed_dims().unwrap_or_default();
     let last = dims.last().map_or(columns.parts, |n| *n as usize);

@@ -12,7 +12,8 @@ use crate::legacy::calls::layer_call;
 use crate::legacy::old_call::read_call;
 use crate::legacy::upgrade::modern_object;
 
-/// The `layers` of a model of Keras 2. Calls unknown to Keras 3 are left unchanged: see [`has_old_calls`].
+/// Converts the `layers` of a Keras 2 model. Leaves calls that Keras 3 does not support unchanged: see
+/// [`has_old_calls`].
 pub(super) fn modern_layers(layers: &Attr) -> Attr {
     let objects = layers.as_list().unwrap_or_default();
     let is_model = |object: &&Attr| object.get("class_name").and_then(Attr::as_str).is_some_and(is_graph);
@@ -45,7 +46,7 @@ fn modern_node(node: &Attr, layer: &Layer, models: &BTreeSet<Name>) -> Option<At
     let modern = layer_call(layer, &call.attrs).ok()?;
     let mut tensors = Vec::new();
     for tensor in &call.tensors {
-        // In Keras 2 the calls of nested models count from 1.
+        // Keras 2 numbers the calls of nested models from 1.
         let node = tensor.node.checked_sub(usize::from(models.contains(&tensor.layer)))?;
         let history = Attr::List(vec![Attr::str(&*tensor.layer), as_int(node), as_int(tensor.tensor)]);
         tensors.push(tensor_object(None, "float32", history));
@@ -59,7 +60,7 @@ fn as_int(n: usize) -> Attr {
     Attr::Int(n as i128)
 }
 
-/// Whether an entry of a graph has calls in the form of Keras 2.
+/// Whether an entry of a graph has Keras 2 calls.
 pub(super) fn has_old_calls(object: &Attrs) -> bool {
     let nodes = object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
     nodes.iter().any(|node| node.get("args").is_none())

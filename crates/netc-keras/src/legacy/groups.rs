@@ -1,7 +1,8 @@
-//! Converts the groups of weights in archives from before Keras 3.1 to the current names.
+//! Converts weight groups in archives from before Keras 3.1 to the current names.
 //!
-//! Since 2.15 the layers of a model are in `layers`. Until then they were in `_layer_checkpoint_dependencies`, where until
-//! 2.13 a layer with weights counted twice. Until Keras 3.0 the projections of an attention had private names alone.
+//! Since 2.15 the layers of a model are in `layers`. Before, they were in `_layer_checkpoint_dependencies`, and up to
+//! 2.13 a layer with weights counted twice there. Up to Keras 3.0 the projections of an attention layer had only
+//! private names.
 
 use std::collections::BTreeMap;
 
@@ -29,8 +30,8 @@ fn version(module: &Attrs) -> Option<(u32, u32)> {
     Some((numbers.next()?, numbers.next()?))
 }
 
-/// Moves the weights of the model `object`, in a file of a module with these attributes, to the groups used since
-/// Keras 3.1.
+/// Moves the weights of the model `object` to the groups used since Keras 3.1. `module` has the attributes of the
+/// module, with its Keras version.
 pub(crate) fn with_new_groups(object: &Attr, datasets: &mut BTreeMap<String, Variable>, module: &Attrs) {
     let (Some(object), true) = (object.as_map(), has_older_groups(module)) else { return };
     let era = Era::of(module);
@@ -56,7 +57,7 @@ impl Renamer<'_> {
         self.datasets.range(prefix.clone()..).next().is_some_and(|(path, _)| path.starts_with(&prefix))
     }
 
-    /// Renames the weights of the layers in a layer, from the group `old` to `new`.
+    /// Renames the weights of a layer's inner layers, from the group `old` to `new`.
     fn parts(&mut self, class: &str, config: &Attrs, old: &str, new: &str) {
         let dependencies = join(old, DEPENDENCIES);
         let listed = is_model(class, config) && self.is_group(&dependencies);
@@ -82,7 +83,7 @@ impl Renamer<'_> {
     }
 }
 
-/// Where an archive from before Keras 3.1 has the weights at `places` in a layer's group.
+/// The places in an archive from before Keras 3.1 of the weights at `places` in a layer's group.
 pub(crate) fn older_places<'p>(
     class: &str,
     config: &Attrs,
@@ -93,7 +94,7 @@ pub(crate) fn older_places<'p>(
     places.into_iter().map(|place| layer.place(place)).collect()
 }
 
-/// The layers in a layer, by their groups: the group before Keras 3.1, and the layers in each.
+/// The inner layers of a layer, by group. Each has its group before Keras 3.1 and its own inner layers.
 struct Older(BTreeMap<String, (String, Older)>);
 
 impl Older {
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
     use crate::container::variable::Bytes;
 
-    /// Only the configurations of layers have `trainable`.
+    /// A layer's object. `trainable` in its configuration marks it as a layer.
     fn object(class: &str, config: Attrs) -> Attr {
         let config = config.with("trainable", true);
         Attr::Map(Attrs::new().with("class_name", class).with("config", config))
@@ -133,7 +134,7 @@ mod tests {
         Attrs::new().with("layers", Attr::List(layers.collect()))
     }
 
-    /// The groups that weights in `old` groups get, of a file of the version.
+    /// Checks the paths that weights at the paths `old` get in a file of this Keras version.
     #[track_caller]
     fn check(version: &str, object: &Attr, old: &str, new: &str) {
         let weight = || {
@@ -173,14 +174,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_an_older_keras_gets_its_own_groups_back() {
+    fn older_groups_are_restored() {
         let wrapped = Attrs::new().with("layer", object("MultiHeadAttention", Attrs::new()));
         let places = ["layer/query_dense/vars/0", "seed_generator/vars/0"].map(Name::from);
         let older = older_places("keras.TimeDistributed", &wrapped, Era::Keras3, &places);
         assert_eq!(older, ["layer/_query_dense/vars/0", "seed_generator/vars/0"]);
     }
     #[test]
-    fn many_places_are_looked_up_in_one_description_of_the_layer() {
+    fn older_places_of_many_layers_are_found_quickly() {
         let n = 10_000;
         let layers: Vec<(&str, Attrs)> = vec![("Dense", Attrs::new()); n];
         let wrapped = Attrs::new().with("layer", object("Sequential", model(&layers)));

@@ -1,8 +1,8 @@
-//! Models of Keras 1, declared as Keras 2 declares them.
+//! Converts Keras 1 models to Keras 2.
 //!
-//! Keras 2 loads files of Keras 1 by the same renaming: `legacy/interfaces.py` for configurations, and
-//! `preprocess_weights_for_loading` for [weights](weights()). Kernels in the order of Theano (`dim_ordering = "th"`) are
-//! refused. A file does not say the backend that it is of: that is taken for TensorFlow, whose kernels are not mirrored.
+//! Keras 2 loads Keras 1 files by the same renaming: `legacy/interfaces.py` for configurations, and
+//! `preprocess_weights_for_loading` for [weights](weights()). Kernels in Theano's axis order (`dim_ordering = "th"`)
+//! are rejected. The files do not record their backend; netc assumes TensorFlow, whose kernels are not flipped.
 
 mod weights;
 
@@ -14,10 +14,10 @@ use netc_ir::{Attr, Attrs, Name};
 
 use crate::error::{Problem, Result};
 
-/// What a module of a translated model has as the version of its Keras.
+/// The Keras version of the converted module.
 pub(crate) const DECLARED_AS: &str = "2.0.0";
 
-/// Whether a file with this version is of Keras 1: its first releases wrote none.
+/// Whether a file with this version is from Keras 1, whose first releases wrote no version.
 pub(crate) fn is_of(version: Option<&str>) -> bool {
     version.is_none_or(|version| version.starts_with("1."))
 }
@@ -37,7 +37,7 @@ const CLASSES: &[(&str, &str)] = &[
     ("TimeDistributedDense", "Dense"),
 ];
 
-/// Layers of Keras 1 that Keras 2 calls the same. Those of others, and of the user, keep their configurations.
+/// Keras 1 layers with the same name in Keras 2. Other classes, such as the user's, keep their configurations.
 const SAME: &[&str] = &[
     "Activation",
     "ActivityRegularization",
@@ -91,7 +91,7 @@ const SAME: &[&str] = &[
     "ZeroPadding3D",
 ];
 
-/// Keys that a class has under another name in Keras 2, or not at all, before those of all classes.
+/// Keys of a class with their Keras 2 names; `None` if Keras 2 has no such key. These take precedence over [`KEYS`].
 const KEYS_OF: &[(&str, &str, Option<&str>)] = &[
     ("InputLayer", "input_dtype", Some("dtype")),
     ("Embedding", "output_dim", Some("output_dim")),
@@ -106,7 +106,7 @@ const KEYS_OF: &[(&str, &str, Option<&str>)] = &[
     ("Conv2DTranspose", "output_shape", None),
 ];
 
-/// Keys that have another name in Keras 2, or that it has not.
+/// Keys of all classes with their Keras 2 names; `None` if Keras 2 has no such key.
 const KEYS: &[(&str, Option<&str>)] = &[
     ("output_dim", Some("units")),
     ("nb_filter", Some("filters")),
@@ -145,13 +145,13 @@ const KEYS: &[(&str, Option<&str>)] = &[
     ("kernel_dim3", None),
 ];
 
-/// The extents of a kernel, where they have a key each.
+/// Kernel extents that have one key each.
 const EXTENTS: &[&[&str]] = &[&["nb_row", "nb_col"], &["kernel_dim1", "kernel_dim2", "kernel_dim3"]];
 
-/// Layers with kernels whose axes stand as `dim_ordering` says.
+/// Layers whose kernels have the axis order `dim_ordering`.
 const ORDERED: &[&str] = &["Conv2D", "Conv3D", "SeparableConv2D", "Conv2DTranspose", "ConvLSTM2D"];
 
-/// The classes of Keras 2 that are a `Merge` of one mode.
+/// The Keras 2 class for each mode of `Merge`.
 const MERGES: &[(&str, &str)] = &[
     ("sum", "Add"),
     ("mul", "Multiply"),
@@ -161,14 +161,14 @@ const MERGES: &[(&str, &str)] = &[
     ("dot", "Dot"),
 ];
 
-/// The object of a model, or of a layer, as Keras 2 declares it. How deep models nest is bounded where JSON is read.
+/// Converts the object of a model or layer to Keras 2. The JSON reader limits how deep models nest.
 pub(crate) fn object(object: Attr) -> Result<Attr> {
     Translation::default().object(object)
 }
 
 #[derive(Default)]
 struct Translation {
-    /// How many Sequential models without a name there were.
+    /// The number of Sequential models without a name so far.
     unnamed: usize,
 }
 
@@ -199,7 +199,7 @@ impl Translation {
         Ok(Attr::Map(object))
     }
 
-    /// The layers of a model of the class.
+    /// Converts the layers of a model of class `class`.
     fn layers(&mut self, class: &str, layers: &[Attr]) -> Result<Attr> {
         let layers = layers.iter().map(|layer| self.object(layer.clone()));
         let mut layers = layers.collect::<Result<Vec<Attr>, _>>()?;
@@ -209,26 +209,28 @@ impl Translation {
         Ok(Attr::List(layers.iter().map(without_input_type).collect()))
     }
 
-    /// The name of the next Sequential model: the list of its layers had no place for one.
+    /// The name of the next Sequential model without one, whose configuration is the list of layers itself.
     fn name(&mut self) -> Attr {
         self.unnamed += 1;
         Attr::str(format!("sequential_{}", self.unnamed))
     }
 
-    /// The configuration of a layer of the class that Keras 2 calls `class`.
+    /// Converts the configuration of a layer. `class` is its Keras 2 class.
     fn layer(&mut self, class: &str, config: &Attrs) -> Result<Attrs> {
         let place = config.get("name").and_then(Attr::as_str).unwrap_or(class);
         if config.get("dim_ordering").and_then(Attr::as_str) == Some("th") && ORDERED.contains(&class) {
-            let note = "its kernels have the order of axes of Theano (dim_ordering = \"th\"); load it in Keras 2 and save it anew";
+            let note =
+                "its kernels have Theano's axis order (dim_ordering = \"th\"); load it in Keras 2 and save it again";
             return Err(Problem::config(place, note));
         }
         if class == "BatchNormalization" && config.get("mode").is_some_and(|mode| mode.as_int() != Some(0)) {
-            let note = "`mode` is not 0: it normalizes each example, or by the statistics of its batch, which Keras 2 does not";
+            let note =
+                "`mode` is not 0: it normalizes by example or by batch statistics, which Keras 2 does not support";
             return Err(Problem::config(place, note));
         }
         if class == "Conv2DTranspose" && config.get("subsample").is_some_and(|strides| *strides != Attr::ints([1, 1])) {
             let note =
-                "with steps, its `output_shape` says which of several sizes it makes, and Keras 2 has no place for it";
+                "with strides, its `output_shape` selects one of several output sizes, which Keras 2 cannot express";
             return Err(Problem::config(place, note));
         }
         let extents = EXTENTS.iter().filter_map(|keys| keys.iter().map(|key| config.get(key).cloned()).collect());
@@ -243,7 +245,7 @@ impl Translation {
         unique(place, new)
     }
 
-    /// The configuration of a layer of another class, with the layer in it if there is one.
+    /// Converts only the inner layer, if any, in the configuration of a layer of an unknown class.
     fn with_inner(&mut self, config: &Attrs) -> Result<Attrs> {
         match config.get("layer") {
             Some(layer @ Attr::Map(_)) => Ok(config.clone().with("layer", self.object(layer.clone())?)),
@@ -251,7 +253,7 @@ impl Translation {
         }
     }
 
-    /// What stands under `name` in Keras 2, where Keras 1 has `value` under `key`.
+    /// Converts the `value` of `key` in Keras 1 to the value of `name` in Keras 2.
     fn setting(&mut self, class: &str, key: &str, name: &str, value: &Attr) -> Result<Attr> {
         Ok(match (key, name) {
             ("layer", _) => self.object(value.clone())?,
@@ -267,7 +269,7 @@ impl Translation {
     }
 }
 
-/// The entries as attributes, if no key is there twice.
+/// The entries as attributes. A repeated key is an error.
 fn unique(place: &str, entries: Vec<(Name, Attr)>) -> Result<Attrs> {
     let mut seen = BTreeSet::new();
     match entries.iter().find(|(key, _)| !seen.insert(key)) {
@@ -276,7 +278,8 @@ fn unique(place: &str, entries: Vec<(Name, Attr)>) -> Result<Attrs> {
     }
 }
 
-/// The layers of a Sequential model behind an input layer, which the first layer declares, or that of the model which it is.
+/// The layers of a Sequential model with an input layer in front. It is made from the first layer, or taken from it if
+/// that is a model.
 fn with_input(layers: &[Attr]) -> Vec<Attr> {
     let input = layers.first().and_then(|first| {
         let config = first.get("config")?;
@@ -299,7 +302,7 @@ fn with_input(layers: &[Attr]) -> Vec<Attr> {
     input.into_iter().chain(layers.iter().cloned()).collect()
 }
 
-/// The layer without the type of its input, which an input layer says.
+/// The layer without the dtype of its input, which the input layer has.
 fn without_input_type(layer: &Attr) -> Attr {
     match (layer, layer.get("config")) {
         (Attr::Map(object), Some(Attr::Map(config))) => {
@@ -310,7 +313,7 @@ fn without_input_type(layer: &Attr) -> Attr {
     }
 }
 
-/// What is added around an image: its sides have names, or are four numbers.
+/// Converts padding, given as named sides or as four numbers.
 fn margins(value: &Attr) -> Attr {
     let side = |key: &str| value.get(key).cloned().unwrap_or(Attr::Int(0));
     let pair = |a: Attr, b: Attr| Attr::List(vec![a, b]);
@@ -326,7 +329,7 @@ fn margins(value: &Attr) -> Attr {
     }
 }
 
-/// Numbers without a class.
+/// Converts a regularizer, which Keras 1 writes without a class.
 fn regularizer(value: &Attr) -> Attr {
     let Attr::Map(map) = value else { return value.clone() };
     let config: Attrs = ["l1", "l2"].iter().filter_map(|key| Some(((*key).into(), map.get(key)?.clone()))).collect();
@@ -336,7 +339,7 @@ fn regularizer(value: &Attr) -> Attr {
     Attr::Map(Attrs::new().with("class_name", "L1L2").with("config", config))
 }
 
-/// The class is its name.
+/// Converts a constraint, whose class is its name in Keras 1.
 fn constraint(value: &Attr) -> Attr {
     let Attr::Map(map) = value else { return value.clone() };
     let Some(class) = map.get("name").and_then(Attr::as_str) else { return value.clone() };
@@ -345,18 +348,18 @@ fn constraint(value: &Attr) -> Attr {
     Attr::Map(Attrs::new().with("class_name", class).with("config", config))
 }
 
-/// The class and the configuration of a `Merge`.
+/// The Keras 2 class and configuration of a `Merge`.
 fn merge(config: &Attrs) -> Result<(&'static str, Attrs)> {
     let place = config.get("name").and_then(Attr::as_str).unwrap_or("Merge");
     if config.get("layers").is_some() {
-        let note = "it merges models at the beginning of a Sequential one, which Keras 2 has no place for";
+        let note = "it merges models at the start of a Sequential model, which Keras 2 does not support";
         return Err(Problem::config(place, note));
     }
     let is_named = config.get("mode_type").is_none_or(|how| how.as_str() == Some("raw"));
     let mode = config.get("mode").and_then(Attr::as_str).filter(|_| is_named);
     let Some((mode, class)) = MERGES.iter().find(|(name, _)| Some(*name) == mode) else {
         let modes: Vec<&str> = MERGES.iter().map(|(name, _)| *name).collect();
-        return Err(Problem::config(place, format!("its `mode` is none of {}", modes.join(", "))));
+        return Err(Problem::config(place, format!("its `mode` is not one of {}", modes.join(", "))));
     };
     let mut new = Attrs::new().with("name", place);
     let mut copy = |from: &str, to: &str| config.get(from).into_iter().for_each(|value| new.set(to, value.clone()));
@@ -380,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_have_the_names_of_keras_2() {
+    fn classes_and_keys_get_their_keras_2_names() {
         let conv = r#"{"class_name": "Convolution2D", "config": {"name": "c", "nb_filter": 4, "nb_row": 3, "nb_col": 2,
             "subsample": [1, 2], "border_mode": "same", "dim_ordering": "tf", "bias": true, "init": "uniform",
             "W_regularizer": {"name": "L1L2Regularizer", "l1": 0.0, "l2": 0.5},
@@ -402,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_keras_1_is_kept() {
+    fn unknown_classes_and_keys_are_kept() {
         let own = r#"{"class_name": "Attend", "config": {"output_dim": 5, "p": 0.1, "init": "uniform", "length": 4}}"#;
         assert_eq!(keras_2(own).unwrap(), own);
         let wrapper =
@@ -419,14 +422,14 @@ mod tests {
     }
 
     #[test]
-    fn what_keras_2_has_not_is_refused() {
+    fn unsupported_settings_are_rejected() {
         for (text, note) in [
             (
                 r#"{"class_name": "Convolution2D", "config": {"name": "c", "dim_ordering": "th"}}"#,
                 "c: its kernels have",
             ),
             (r#"{"class_name": "BatchNormalization", "config": {"name": "b", "mode": 1}}"#, "b: `mode` is not 0"),
-            (r#"{"class_name": "Deconvolution2D", "config": {"name": "d", "subsample": [2, 2]}}"#, "d: with steps"),
+            (r#"{"class_name": "Deconvolution2D", "config": {"name": "d", "subsample": [2, 2]}}"#, "d: with strides"),
             (
                 r#"{"class_name": "Dropout", "config": {"name": "d", "p": 1, "rate": 1}}"#,
                 "d: it has `rate` under two names",

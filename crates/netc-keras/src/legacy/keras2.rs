@@ -1,4 +1,4 @@
-//! A model of Keras 3 as tf.keras 2.15 loads it: what the older declarations need besides, and what Keras 2 does not have.
+//! Converts a Keras 3 model to tf.keras 2.15. Rejects what Keras 2 does not have.
 
 use std::borrow::Cow;
 
@@ -16,27 +16,27 @@ use crate::legacy::downgrade::{Reader, older};
 use crate::legacy::old_call;
 use crate::legacy::tensorflow::{self, Twin};
 
-/// A key of Keras 3 that tf.keras 2.15 refuses.
+/// A Keras 3 key that tf.keras 2.15 rejects.
 struct Key {
     name: &'static str,
-    /// The classes that have it; all, if there is none.
+    /// The classes that have the key; empty for all.
     of: &'static [&'static str],
-    /// What Keras 2 computes anyway.
+    /// The values for which Keras 2 computes the same without the key.
     without: Without,
 }
 
 /// When a layer computes the same without a key.
 #[derive(Clone, Copy)]
 enum Without {
-    /// For any value: it is for training, or does not change the result.
+    /// For any value: the key concerns training, or does not change the result.
     Any,
     /// For null.
     Null,
-    /// For false, and null.
+    /// For false and null.
     False,
-    /// For false. Keras 2 takes it where it is true.
+    /// For false and null. Keras 2 accepts the key if it is true.
     Unsaid,
-    /// If all entries are 1.
+    /// If all items are 1.
     Ones,
     /// For `channels_last`.
     ChannelsLast,
@@ -98,7 +98,7 @@ const KEYS: &[Key] = &[
     Key { name: "use_gate", of: &["MultiHeadAttention"], without: Without::False },
     Key { name: "antialias", of: &["Resizing"], without: Without::False },
     Key { name: "pad_to_aspect_ratio", of: &["Resizing"], without: Without::False },
-    // Of the padding, which is refused.
+    // Options of padding, which is rejected.
     Key { name: "fill_mode", of: &["Resizing"], without: Without::Any },
     Key { name: "fill_value", of: &["Resizing"], without: Without::Any },
 ];
@@ -118,7 +118,7 @@ impl Without {
     }
 }
 
-/// The module as one of tf.keras 2.15. A module of older Keras is returned unchanged.
+/// Converts the module to tf.keras 2.15. Returns a module of older Keras unchanged.
 ///
 /// # Errors
 /// A layer that Keras 2 does not have or computes differently.
@@ -134,7 +134,7 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>> {
         let class = layer.class.rsplit('.').next().unwrap_or(&layer.class);
         if !is_scope(&layer.name) {
             return Err(refuse(
-                "Keras 2 takes no such name: it begins with a letter, a digit or a dot, without spaces".into(),
+                "Keras 2 does not allow its name: a name begins with a letter, digit or dot and has no spaces".into(),
             ));
         }
         if layer.class.starts_with("keras.ops.") {
@@ -148,15 +148,15 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>> {
         } else if layer.class.starts_with("keras.") && !classes::is_known(class, Era::Before3) {
             return Err(refuse(format!("Keras 2 has no layer `{class}`")));
         } else if &*layer.class == "keras.SpectralNormalization" {
-            return Err(refuse("tf.keras does not find the class `SpectralNormalization` of an HDF5 file".into()));
+            return Err(refuse("tf.keras cannot find the class `SpectralNormalization` in an HDF5 file".into()));
         } else if &*layer.class == "keras.RandomCrop" {
-            return Err(refuse("in inference it crops in Keras 2, and does not in Keras 3".into()));
+            return Err(refuse("in inference it crops in Keras 2, but not in Keras 3".into()));
         } else if &*layer.class == "keras.Lambda" {
-            return Err(refuse("netc does not know the form that the function of a `Lambda` has in Keras 2".into()));
+            return Err(refuse("netc does not know how Keras 2 writes the function of a `Lambda`".into()));
         } else if !layer.class.starts_with("keras.") && holds_object(&layer.config) {
-            return Err(refuse("it has an object in its configuration, whose form differs in Keras 2".into()));
+            return Err(refuse("its configuration contains an object, which has another form in Keras 2".into()));
         } else if has_graph(&layer.config) {
-            return Err(refuse("the calls in the model that it has in it have the form of Keras 3".into()));
+            return Err(refuse("netc does not convert the calls in the model inside it to Keras 2".into()));
         }
     }
     for at in 0..older.funcs.len() {
@@ -173,25 +173,24 @@ fn is_scope(name: &str) -> bool {
     name.starts_with(is_first) && name.chars().all(|c| is_first(c) || "_\\/>-".contains(c))
 }
 
-/// Refuses a module in which masks may go into nested models or come out of them, which is not the same in Keras 2.
+/// Rejects a module in which masks may enter or leave nested models, because Keras 2 handles them differently.
 fn refuse_masks_of_models(module: &Module) -> Result<()> {
     let nested = module.funcs.iter().flat_map(Func::ops).find_map(|(_, op)| match &op.kind {
         OpKind::Call(call) => call.layer,
         OpKind::Source(_) | OpKind::Core(_) => None,
     });
     let Some(layer) = nested.filter(|_| module.layers.iter().any(makes_mask)) else { return Ok(()) };
-    let note =
-        "netc does not know what Keras 2 does with masks in a nested model; `--pass inline` makes one model of both";
+    let note = "netc does not know what Keras 2 does with masks in a nested model; dissolve it with `--pass inline`";
     Err(Problem::NotKeras { place: format!("layer `{}`", module[layer].name), note: note.into() })
 }
 
-/// Whether an entry of a configuration is an object of Keras's.
+/// Whether a configuration contains an object of a class, other than the dtype policy.
 pub(crate) fn holds_object(object: &Attrs) -> bool {
     let config = object.get("config").and_then(Attr::as_map).into_iter().flat_map(Attrs::iter);
     config.filter(|(key, _)| &**key != "dtype").any(|(_, value)| value.get("class_name").is_some())
 }
 
-/// Whether a layer has a model with calls in its configuration.
+/// Whether a layer's configuration contains a Functional model.
 fn has_graph(object: &Attrs) -> bool {
     let config = object.get("config").and_then(Attr::as_map);
     let inner = INNER.iter().filter_map(|key| config?.get(key)?.as_map());
@@ -201,14 +200,14 @@ fn has_graph(object: &Attrs) -> bool {
     })
 }
 
-/// The layer that Keras 2 makes of an operation of TensorFlow. Only the function counts.
+/// The layer that Keras 2 makes for a TensorFlow operation. Only `function` matters.
 fn declaration(function: &str, name: &str) -> Attrs {
     let config =
         Attrs::new().with("name", name).with("trainable", true).with("dtype", "float32").with("function", function);
     Attrs::new().with("class_name", "TFOpLambda").with("config", config).with("name", name)
 }
 
-/// An entry in the configuration of an operation besides its name, and `alpha` = 1 of `Elu`.
+/// An option in the configuration of an operation: any entry except its name and the default `alpha` = 1 of `Elu`.
 fn option(object: &Attrs) -> Option<&str> {
     let config = object.get("config").and_then(Attr::as_map)?;
     let says = |(key, value): &&(Name, Attr)| match &**key {
@@ -219,17 +218,17 @@ fn option(object: &Attrs) -> Option<&str> {
     config.iter().find(says).map(|(key, _)| &**key)
 }
 
-/// What a key of a configuration means for Keras 2.
+/// The meaning of a configuration entry in Keras 2.
 pub(super) enum Said {
-    /// It can be dropped: the layer computes the same without it.
+    /// None: the layer computes the same without it, so it can be dropped.
     Nothing,
-    /// The same as for Keras 3.
+    /// The same as in Keras 3.
     Known,
     /// Keras 2 does not support this value.
     Unknown,
 }
 
-/// What `key` = `value` in a layer of the class means for tf.keras 2.15.
+/// The meaning of `key` = `value` for a layer of the class in tf.keras 2.15.
 pub(super) fn said(class: &str, key: &str, value: &Attr) -> Said {
     let key = KEYS.iter().find(|it| it.name == key && (it.of.is_empty() || it.of.contains(&class)));
     match key {
@@ -240,7 +239,7 @@ pub(super) fn said(class: &str, key: &str, value: &Attr) -> Said {
     }
 }
 
-/// The names of the arguments of a layer's call that are tensors, of layers that are called with names or with several.
+/// The names of the tensor arguments, for layers that can be called with keyword arguments or several tensors.
 fn arguments(class: &str) -> &'static [&'static str] {
     match class {
         "keras.MultiHeadAttention" => &["query", "value", "key"],
@@ -281,7 +280,7 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>> {
         }
         let states = named.get("initial_state").filter(|states| RECURRENT.contains(&class) && !states.is_null());
         if states.is_some() && module.layers.iter().any(makes_mask) {
-            return Err(refuse("Keras 3 drops masks in a call with initial states, and Keras 2 does not".into()));
+            return Err(refuse("Keras 3 drops masks in a call with initial states, but Keras 2 does not".into()));
         }
         if let (Some(states), [sequence]) = (states, &args[..]) {
             let states = states.as_list().unwrap_or(std::slice::from_ref(states));
@@ -289,7 +288,7 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>> {
             named.remove("initial_state");
         }
         if trains(&source.attrs) {
-            // `predict` of Keras 3 overrides it, that of Keras 2 does not.
+            // `predict` overrides the argument in Keras 3, but not in Keras 2.
             named.remove("training");
         }
         if operation.is_some() && op.results.first().is_some_and(|value| func[*value].ty.elem.is_float()) {
@@ -308,17 +307,17 @@ fn old_calls(func: &Func, module: &Module) -> Result<Vec<(OpId, SourceOp)>> {
 const OF_INTEGERS: &[&str] =
     &["Absolute", "Add", "Maximum", "Minimum", "Multiply", "Negative", "Relu", "Square", "Subtract"];
 
-/// Refuses an operation on types that Keras 3 converts and TensorFlow does not.
+/// Rejects an operation if Keras 3 converts the types of its inputs, because TensorFlow does not.
 fn check_types(func: &Func, op: &Op, operation: &Twin) -> Result<(), String> {
     let result = op.results.first().map_or(ElemType::Any, |value| func[*value].ty.elem);
     let is_same = op.operands.iter().all(|value| func[*value].ty.elem == result);
     if is_same && (result.is_float() || result.is_int() && OF_INTEGERS.contains(&operation.class)) {
         return Ok(());
     }
-    Err(format!("Keras 3 converts the types of what `{}` reads, and TensorFlow does not", operation.class))
+    Err(format!("Keras 3 converts the input types of `{}`, but TensorFlow does not", operation.class))
 }
 
-/// Layers that return floats for integers in Keras 2 too.
+/// Layers that convert integers to floats in both Keras 2 and Keras 3.
 const CAST: &[&str] = &[
     "keras.CategoryEncoding",
     "keras.CenterCrop",
@@ -335,18 +334,18 @@ const CAST: &[&str] = &[
     "keras.Resizing",
 ];
 
-/// Refuses a layer of Keras's that makes floats of integers in Keras 3 and not in Keras 2.
+/// Rejects a Keras layer that converts integers to floats in Keras 3 but not in Keras 2.
 pub(crate) fn check_floats(func: &Func, op: &Op, class: &str) -> Result<(), String> {
     let is_int = |value: &ValueId| func[*value].ty.elem.is_int() || func[*value].ty.elem == ElemType::Bool;
     let gives_float = op.results.first().is_some_and(|value| func[*value].ty.elem.is_float());
     let is_layer = class.starts_with("keras.") && !class.starts_with("keras.ops.");
     if is_layer && op.operands.first().is_some_and(is_int) && gives_float && !CAST.contains(&class) {
-        return Err("Keras 3 makes floats of the integers that it reads, and Keras 2 does not".into());
+        return Err("Keras 3 converts its integer inputs to floats, but Keras 2 does not".into());
     }
     Ok(())
 }
 
-/// Makes a number a float: TensorFlow takes the type of the first argument for that of all.
+/// Makes a number a float, because TensorFlow converts all arguments to the type of the first.
 fn as_float(arg: &mut Attr) {
     let number = arg.as_f64().or_else(|| arg.as_bool().map(f64::from));
     if let Some(number) = number {
@@ -354,32 +353,16 @@ fn as_float(arg: &mut Attr) {
     }
 }
 
-/// An argument of a call, where arrays have the form of Keras 3. As part of the first argument, an array is marked.
+/// Converts the arrays in an argument from their Keras 3 form. Marks them if they are part of the first argument.
 fn constant(arg: &Attr, is_first: bool) -> Result<Attr, String> {
-    match arg {
-        Attr::Map(map) => match (map.get("class_name").and_then(Attr::as_str), map.get("config")) {
-            (Some("__numpy__" | "__tensor__"), Some(config)) => {
-                let is_f32 = config.get("dtype").and_then(Attr::as_str) == Some("float32");
-                let value =
-                    config.get("value").filter(|_| is_f32).ok_or("a constant array of another type than float32")?;
-                Ok(if is_first { old_call::array(value) } else { value.clone() })
-            }
-            (Some(class), _) => Err(format!("Keras 2 has no argument of the class `{class}` in a call")),
-            (None, _) => {
-                let entries = map.iter().map(|(key, value)| Ok((key.clone(), constant(value, is_first)?)));
-                Ok(entries.collect::<Result<Attrs, String>>()?.into())
-            }
-        },
-        Attr::List(items) => {
-            items.iter().map(|item| constant(item, is_first)).collect::<Result<_, _>>().map(Attr::List)
+    match (arg.get("class_name").and_then(Attr::as_str), arg.get("config")) {
+        (Some("__numpy__" | "__tensor__"), Some(config)) => {
+            let is_f32 = config.get("dtype").and_then(Attr::as_str) == Some("float32");
+            let value = config.get("value").filter(|_| is_f32).ok_or("a constant array whose type is not float32")?;
+            Ok(if is_first { old_call::array(value) } else { value.clone() })
         }
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => Ok(arg.clone()),
+        (Some(class), _) => Err(format!("Keras 2 does not support an argument of class `{class}` in a call")),
+        (None, _) => arg.try_map_children(|value| constant(value, is_first)),
     }
 }
 

@@ -1,11 +1,11 @@
-//! `Lambda`: functions as Keras 2 and Keras 3 write them. Their bytecode is carried as the text that it is, and never run.
+//! Converts `Lambda` layers from Keras 2 to Keras 3. netc carries their bytecode as text and never runs it.
 
 use netc_ir::{Attr, Attrs};
 
-/// Keys that say what kind of function Keras 2 wrote under another key, and the module that it is from.
+/// Keys under which Keras 2 writes the kind and module of a function.
 const ABOUT: &[&str] = &["function_type", "module", "output_shape_type", "output_shape_module"];
 
-/// The keys under which a `Lambda` has functions.
+/// The keys under which a `Lambda` may have functions.
 const FUNCTIONS: &[&str] = &["function", "output_shape"];
 
 /// The configuration of a `Lambda` as Keras 3 writes it.
@@ -21,16 +21,16 @@ pub(crate) fn modern(config: &Attrs) -> Attrs {
     kept.map(now).collect()
 }
 
-/// `[code, defaults, closure]` in an object of Keras 3.
+/// Converts `[code, defaults, closure]` to a Keras 3 object.
 fn bytecode(function: &Attr) -> Attr {
     let Some([code, defaults, closure]) = function.as_list() else { return function.clone() };
-    // Python takes defaults in a tuple alone, which Keras 3 makes of those that are in one list with the code.
+    // Python needs the defaults as a tuple. Keras 3 makes one only if they are in a list together with the code.
     let code = if defaults.is_null() { code.clone() } else { function.clone() };
     let config = Attrs::new().with("code", code).with("defaults", Attr::Null).with("closure", closure.clone());
     Attrs::new().with("class_name", "__lambda__").with("config", config).into()
 }
 
-/// Whether the Keras 3 configuration has bytecode.
+/// Whether the Keras 3 configuration contains bytecode.
 pub(crate) fn has_bytecode(config: &Attrs) -> bool {
     FUNCTIONS.iter().filter_map(|key| config.get(key)).any(is_bytecode)
 }
@@ -39,10 +39,10 @@ fn is_bytecode(function: &Attr) -> bool {
     function.get("class_name").and_then(Attr::as_str) == Some("__lambda__")
 }
 
-/// Why Keras 3 cannot load the converted configuration.
+/// The reason why Keras 3 cannot load the converted configuration, if there is one.
 pub(crate) fn refused(config: &Attrs) -> Option<String> {
     if config.get("mask").is_some_and(|mask| !mask.is_null()) {
-        return Some("Keras 3 reads no function that makes the mask of a `Lambda`".into());
+        return Some("Keras 3 cannot read the mask function of a `Lambda`".into());
     }
     if !config.get("function").is_some_and(|f| is_bytecode(f) || f.as_str().is_some()) {
         return Some("its function is neither Python bytecode nor the name of a function".into());
@@ -50,7 +50,7 @@ pub(crate) fn refused(config: &Attrs) -> Option<String> {
     let arguments = config.get("arguments").and_then(Attr::as_map);
     let is_object = |value: &Attr| value.as_map().is_some();
     let object = arguments.and_then(|all| all.iter().find(|(_, value)| is_object(value)));
-    object.map(|(key, _)| format!("its argument `{key}` is an object, which Keras 3 may take for another"))
+    object.map(|(key, _)| format!("its argument `{key}` is an object, which Keras 3 may misread"))
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn bytecode_becomes_an_object_without_a_note() {
+    fn bytecode_becomes_an_object() {
         let modern = modern(&declared(function(Attr::Null), "lambda"));
         assert_eq!(modern.iter().map(|(key, _)| &**key).collect::<Vec<_>>(), ["name", "function"]);
         assert_eq!(code(&modern), Some(&"4wE=".into()));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_of_masks_are_refused() {
+    fn mask_functions_are_rejected() {
         let config = declared(function(Attr::Null), "lambda").with("mask", function(Attr::Null));
         assert!(refused(&modern(&config)).is_some_and(|note| note.contains("mask")));
     }

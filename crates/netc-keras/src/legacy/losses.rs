@@ -1,10 +1,10 @@
-//! Losses and metrics that a model of Keras 2 adds with `add_loss` and `add_metric`: layers that no output needs.
+//! Losses and metrics that a Keras 2 model adds with `add_loss` and `add_metric`. They are layers that no output needs.
 
 use netc_ir::{Func, LayerId, Module, Name, OpId};
 
 use crate::config::version::Era;
 
-/// The layer classes that Keras 2 uses for them.
+/// The layer classes that Keras 2 uses for losses and metrics.
 const CLASSES: &[&str] = &["keras.AddLoss", "keras.AddMetric"];
 
 fn adds(module: &Module, layer: Option<LayerId>) -> bool {
@@ -16,7 +16,7 @@ pub(crate) fn calls(module: &Module, func: &Func) -> Vec<OpId> {
     func.ops().filter(|(_, op)| adds(module, op.kind.layer())).map(|(id, _)| id).collect()
 }
 
-/// The names of the layers that add losses and metrics to a model of Keras 2. Only an HDF5 file keeps them.
+/// The names of the layers that add losses and metrics to a Keras 2 model. Only an HDF5 file keeps them.
 pub(crate) fn losses(module: &Module) -> Vec<Name> {
     if Era::of(&module.attrs) == Era::Keras3 {
         return Vec::new();

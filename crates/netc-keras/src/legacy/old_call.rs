@@ -1,5 +1,5 @@
-//! Calls as Keras 2 writes them in `inbound_nodes`: the first argument, with `[layer, call, output, kwargs]` for each
-//! tensor in it. See `Node.serialize` and `process_node` of Keras 2.
+//! Reads and writes calls in the Keras 2 form of `inbound_nodes`: the first argument, in which each tensor is
+//! `[layer, call, output, kwargs]`. See `Node.serialize` and `process_node` of Keras 2.
 
 use netc_ir::{Attr, Attrs, Name};
 
@@ -8,13 +8,13 @@ use crate::config::tf;
 use crate::config::version::Era;
 use crate::error::{Problem, Result};
 
-/// What stands in the place of a layer where the first argument has a constant: `["_CONSTANT_VALUE", -1, value, kwargs]`.
+/// Replaces the layer name for a constant in the first argument: `["_CONSTANT_VALUE", -1, value, kwargs]`.
 const CONSTANT: &str = "_CONSTANT_VALUE";
 
-/// The attribute of a call whose one tensor is not in a list, of a layer that does not say so by its class.
+/// The attribute of a call whose single tensor is not in a list. TensorFlow operations do not need it.
 pub(crate) const BARE: &str = "bare";
 
-/// Whether the entry is a call of older Keras, which may be a dict of tensors.
+/// Whether the entry is a Keras 2 call, which may also be a dict of tensors.
 fn is_old(node: &Attr, era: Era) -> bool {
     let is_new =
         || node.get("args").is_some_and(|a| !is_leaf(a)) && node.get("kwargs").is_some_and(|k| k.as_map().is_some());
@@ -31,12 +31,12 @@ fn is_old(node: &Attr, era: Era) -> bool {
     }
 }
 
-/// Reads an entry of `inbound_nodes` of a layer of the class `class`, in the form of any Keras.
+/// Reads an entry of `inbound_nodes` in the form of any Keras version, for a layer of class `class`.
 pub(crate) fn read_call(node: Attr, class: &str, era: Era, place: &str) -> Result<Call> {
     if is_old(&node, era) { read(&node, class, place) } else { Call::read(node, place) }
 }
 
-/// Reads the call of a layer of the class `class`.
+/// Reads a Keras 2 call of a layer of class `class`.
 fn read(node: &Attr, class: &str, place: &str) -> Result<Call> {
     let mut reader = Reader { tensors: Vec::new(), named: Attrs::new(), place };
     let mut first = reader.first(node)?;
@@ -60,13 +60,13 @@ fn read(node: &Attr, class: &str, place: &str) -> Result<Call> {
 
 struct Reader<'p> {
     tensors: Vec<TensorRef>,
-    /// The keyword arguments. Each tensor has them all; Keras uses those of the last.
+    /// The keyword arguments. Every tensor repeats them; Keras uses those of the last tensor.
     named: Attrs,
     place: &'p str,
 }
 
 impl Reader<'_> {
-    /// The first argument, with tensors numbered as Keras flattens it.
+    /// Reads the first argument. Numbers the tensors in the order in which Keras flattens it.
     fn first(&mut self, tree: &Attr) -> Result<Attr> {
         let wrong = || Problem::config(self.place, "a tensor of the call is not [layer, node, tensor]");
         if is_leaf(tree) {
@@ -117,33 +117,23 @@ fn constant_in(leaf: &[Attr]) -> Option<&Attr> {
     }
 }
 
-/// A constant in the arguments of a call. One that is a list or a dict stays as it was written, so that no part of it is
-/// taken for an argument of its own.
+/// A constant in the arguments of a call. A list or dict keeps its mark, so that its parts are not taken for arguments.
 fn constant(value: &Attr) -> Attr {
-    match value {
-        Attr::List(_) | Attr::Map(_) => array(value),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => value.clone(),
-    }
+    if value.as_list().is_some() || value.as_map().is_some() { array(value) } else { value.clone() }
 }
 
-/// A constant that is a list or a dict, as the attributes of a call have it.
+/// Marks a constant that is a list or a dict.
 pub(super) fn array(value: &Attr) -> Attr {
     Attr::List(vec![CONSTANT.into(), Attr::Int(-1), value.clone()])
 }
 
-/// The constant that a part of the arguments is, where it is a list or a dict.
+/// The list or dict if this part of the arguments is a marked constant.
 pub(crate) fn constant_of(arg: &Attr) -> Option<&Attr> {
     constant_in(arg.as_list().filter(|_| is_leaf(arg))?)
 }
 
-/// The entry of `inbound_nodes` for the call `call` of a layer of the class `class`, where `tensor` is what stands for
-/// `$i`. `None` where Keras 2 has no such call.
+/// The Keras 2 entry of `inbound_nodes` for `call` of a layer of class `class`. `tensor` returns the entry for `$i`.
+/// `None` if Keras 2 cannot express the call.
 pub(crate) fn write(call: &Attrs, class: &str, tensor: &impl Fn(u32) -> Attr, named: &Attr) -> Option<Attr> {
     let Some([first]) = call.get("args").and_then(Attr::as_list) else { return None };
     let is_bare = tf::is_operation(class) || call.get(BARE).and_then(Attr::as_bool) == Some(true);
@@ -172,7 +162,7 @@ mod tests {
     use crate::config::call::fill;
     use crate::config::json;
 
-    /// The arguments that are read, and the entry that is written of them, which must be the one that was read.
+    /// Checks the arguments read from an entry, and that writing them restores the entry.
     #[track_caller]
     fn check(class: &str, node: &str, args: &str) -> Call {
         let node = json::parsed(node);
@@ -189,19 +179,19 @@ mod tests {
     }
 
     #[test]
-    fn a_single_tensor_is_in_a_list() {
+    fn single_tensor_in_a_list_is_not_bare() {
         let call = check("keras.Dense", r#"[["x", 0, 0, {}]]"#, r#"["$0"]"#);
         assert_eq!(call.attrs.get(BARE), None);
     }
 
     #[test]
-    fn a_single_tensor_without_a_list_is_bare() {
+    fn single_tensor_without_a_list_is_bare() {
         let call = check("custom.Own", r#"["x", 0, 0, {}]"#, r#"["$0"]"#);
         assert_eq!(call.attrs.get(BARE), Some(&Attr::Bool(true)));
     }
 
     #[test]
-    fn operations_of_tensorflow_take_lists_of_one() {
+    fn tensorflow_operations_keep_lists_of_one() {
         check("tf.nn.relu", r#"["x", 0, 0, {"name": null}]"#, r#"["$0"]"#);
         check("tf.concat", r#"[["x", 0, 0, {"axis": 1}]]"#, r#"[["$0"]]"#);
     }

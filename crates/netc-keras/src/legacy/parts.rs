@@ -1,8 +1,9 @@
-//! What a layer is made of: the weights that it makes itself, and the layers in it.
+//! The parts of a layer: the weights that it creates itself, and its inner layers.
 //!
-//! This is the one description of composite layers. The place of a weight in an archive, its group in archives of other
-//! versions, and its number in the lists of an HDF5 file follow from it. Keras walks the attributes of a layer: those
-//! that hold a layer give a group, those that hold a list of layers give a group for each, named after its class.
+//! This is the only description of composite layers. The place of a weight in an archive, its group in archives of
+//! other versions, and its index in the lists of an HDF5 file follow from it. Keras walks the attributes of a layer. An
+//! attribute that holds a layer becomes a group; one that holds a list of layers becomes a group per layer, named after
+//! its class.
 
 use netc_ir::{Attr, Attrs, Name};
 
@@ -10,24 +11,24 @@ use crate::config::classes::{dialect_class, is_layer_class};
 use crate::config::names::{GroupNames, snake_case};
 use crate::config::version::Era;
 
-/// A weight that a layer makes itself.
+/// A weight that a layer creates itself.
 #[derive(Clone, Copy)]
 pub(super) struct Own {
-    /// What Keras calls it.
+    /// Its name in Keras.
     pub(super) name: &'static str,
-    /// Whether Keras trains it, unless the layer is frozen.
+    /// Whether it is trainable, unless the layer is frozen.
     pub(super) trained: bool,
-    /// The place in the layer of the weight that this one is, where Keras keeps it under two attributes.
+    /// The place of the same weight in an inner layer, if Keras stores it under two attributes.
     pub(super) same_as: Option<&'static str>,
 }
 
-/// A layer in a layer.
+/// An inner layer.
 pub(super) struct Part {
-    /// Its group in that of the outer layer, in an archive of Keras 3.
+    /// Its group below the outer layer's, in a Keras 3 archive.
     pub(super) group: String,
-    /// The same before Keras 3.1.
+    /// Its group before Keras 3.1.
     pub(super) older: String,
-    /// What the names of its weights begin with in an HDF5 file.
+    /// The prefix of its weights' names in an HDF5 file.
     pub(super) scope: String,
     /// The dialect's name of its class.
     pub(super) class: String,
@@ -39,8 +40,8 @@ pub(crate) fn trains(config: &Attrs) -> bool {
     config.get("trainable").and_then(Attr::as_bool) != Some(false)
 }
 
-/// Whether a layer with this configuration is a model with a graph, whose layers are its parts. Layers may call anything
-/// `layers`.
+/// Whether a layer with this configuration is a model with a graph. A key `layers` alone is no proof, because any layer
+/// may have one.
 pub(crate) fn is_model(class: &str, config: &Attrs) -> bool {
     let list = |key| config.get(key).is_some_and(|l| l.as_list().is_some());
     list("layers")
@@ -63,13 +64,13 @@ const UNKNOWN: &[&str] = &[
     "keras.TorchModuleWrapper",
 ];
 
-/// Whether layers of a class that [`own`] does not know may make weights.
+/// Whether layers of a class that [`own`] does not know may create weights.
 pub(super) fn may_have_weights(class: &str) -> bool {
     !class.starts_with("keras.") || UNKNOWN.contains(&class)
 }
 
-/// The weights that a layer of the class makes itself, in the order of their numbers: those that are trained, then the
-/// others. `None` for classes that netc does not know weights of.
+/// The weights that a layer of the class creates itself, in the order of their numbers: trainable ones, then the
+/// others. `None` if netc does not know the weights of the class.
 pub(super) fn own(class: &str, config: &Attrs) -> Option<Vec<Own>> {
     let says = |key| config.get(key).and_then(Attr::as_bool);
     let has = |key| says(key) != Some(false);
@@ -87,7 +88,7 @@ pub(super) fn own(class: &str, config: &Attrs) -> Option<Vec<Own>> {
         "LayerNormalization" | "GroupNormalization" => norm().collect(),
         "RMSNormalization" => vec![trained("scale")],
         "LayerScale" => vec![trained("gamma")],
-        // Both are in its configuration, or learned by `adapt`.
+        // Mean and variance are in its configuration, or weights computed by `adapt`.
         "Normalization" if config.get("mean").is_some_and(|mean| !mean.is_null()) => Vec::new(),
         "Normalization" => vec![kept("mean"), kept("variance"), kept("count")],
         "Embedding" => vec![trained("embeddings")],
@@ -110,7 +111,7 @@ pub(super) fn own(class: &str, config: &Attrs) -> Option<Vec<Own>> {
         | "Conv2DTranspose" | "Conv3DTranspose" | "DepthwiseConv1D" | "DepthwiseConv2D" => {
             [trained("kernel")].into_iter().chain(bias).collect()
         }
-        // It also keeps its layer's kernel as an attribute.
+        // It also stores its layer's kernel as an attribute of its own.
         "SpectralNormalization" => {
             vec![Own { same_as: Some("layer/vars/0"), ..trained("kernel") }, kept("vector_u")]
         }
@@ -123,7 +124,7 @@ pub(super) fn own(class: &str, config: &Attrs) -> Option<Vec<Own>> {
     })
 }
 
-/// The projections of an attention: attribute, and name.
+/// The projections of an attention layer: attribute and name.
 const PROJECTIONS: [(&str, &str); 5] = [
     ("_query_dense", "query"),
     ("_key_dense", "key"),
@@ -132,7 +133,7 @@ const PROJECTIONS: [(&str, &str); 5] = [
     ("_output_dense", "attention_output"),
 ];
 
-/// The layers in a layer, in the order in which Keras tracks them.
+/// The inner layers of a layer, in the order in which Keras tracks them.
 pub(super) fn parts(class: &str, config: &Attrs, era: Era) -> Vec<Part> {
     match class.strip_prefix("keras.").unwrap_or_default() {
         name @ ("LSTM" | "GRU" | "SimpleRNN" | "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D") => {
@@ -162,7 +163,8 @@ fn part(group: impl Into<String>, scope: impl Into<String>, class: &str, config:
     Part { older: group.clone(), group, scope: scope.into(), class: class.into(), config }
 }
 
-/// `MultiHeadAttention` has public names for its projections since Keras 3.1, under which Keras finds them first.
+/// The projections of an attention layer. Since Keras 3.1 `MultiHeadAttention` has public attributes for them, which
+/// Keras finds first.
 fn projections(class: &str, config: &Attrs) -> Vec<Part> {
     let flag = |key, default| config.get(key).and_then(Attr::as_bool).unwrap_or(default);
     let bias_axes = if flag("use_bias", true) { Attr::str("bias") } else { Attr::Null };
@@ -176,7 +178,7 @@ fn projections(class: &str, config: &Attrs) -> Vec<Part> {
     .collect()
 }
 
-/// The layer at `key` of a configuration.
+/// The inner layer at `key` of a configuration.
 fn of_config(config: &Attrs, key: &str, group: &str, prefix: &str, era: Era) -> Option<Part> {
     let object = config.get(key).and_then(Attr::as_map)?;
     let class = dialect_class(object, era);
@@ -194,8 +196,8 @@ pub(super) fn of_model(config: &Attrs, era: Era) -> Vec<Part> {
     of_list(config, "layers", era)
 }
 
-/// The objects in a list at `key`, each with its class and the group of its weights: operations have none, nor has the input
-/// of a `Sequential` model.
+/// The objects in the list at `key`, each with its class and its weight group. Operations and the input of a
+/// `Sequential` model have no group.
 pub(crate) fn grouped<'c>(config: &'c Attrs, key: &str, era: Era) -> Vec<(&'c Attrs, Name, Option<String>)> {
     let objects = config.get(key).and_then(Attr::as_list).unwrap_or_default();
     let is_functional = config.get("input_layers").is_some();
@@ -209,8 +211,7 @@ pub(crate) fn grouped<'c>(config: &'c Attrs, key: &str, era: Era) -> Vec<(&'c At
     objects.iter().filter_map(Attr::as_map).map(object).collect()
 }
 
-/// The layers that are declared in a list at `key`, each with a group below `key`. A `Sequential` model does not count its
-/// input, and operations are no layers.
+/// The layers declared in the list at `key` that have a group, which is below `key`.
 fn of_list(config: &Attrs, key: &str, era: Era) -> Vec<Part> {
     let mut parts = Vec::new();
     for (object, class, group) in grouped(config, key, era) {

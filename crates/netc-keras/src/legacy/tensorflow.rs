@@ -1,9 +1,9 @@
-//! Operations of TensorFlow in models of Keras 2, and what they are in `keras.ops`.
+//! Converts TensorFlow operations in Keras 2 models to `keras.ops`.
 //!
-//! Keras 2 makes a layer (`TFOpLambda`, `SlicingOpLambda`) of each operation or operator of TensorFlow that is applied to a
-//! tensor of a model. The layer says which one it is, its call has the arguments. Keras 3 makes an operation of its own
-//! (`keras.ops.Softmax`), whose declaration has most of the arguments. So the modern form is one of a declaration with its
-//! call: [`modern`].
+//! Keras 2 wraps each TensorFlow operation or operator applied to a tensor of a model in a layer (`TFOpLambda`,
+//! `SlicingOpLambda`). The layer names the operation, its call has the arguments. Keras 3 makes an operation of its own
+//! (`keras.ops.Softmax`), whose declaration has most of the arguments. So [`modern`] converts a declaration together
+//! with its call.
 
 mod twins;
 
@@ -13,33 +13,33 @@ use netc_ir::{Attr, Attrs, ElemType, Layer, Type};
 use crate::config::{call, message};
 use crate::legacy::old_call;
 
-/// Why `keras.ops` has no equivalent of a call.
+/// The reason why a call has no equivalent in `keras.ops`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoTwin {
-    /// `keras.ops` has no operation that computes the same.
+    /// No operation computes the same.
     Operation,
-    /// It has one, but not with this argument.
+    /// There is an operation, but it does not support this argument.
     With(String),
 }
 
-/// An operation of TensorFlow that `keras.ops` has too.
+/// A TensorFlow operation with an equivalent in `keras.ops`.
 pub(super) struct Twin {
-    /// What TensorFlow calls it, without `tf.`.
+    /// Its TensorFlow name, without `tf.`.
     pub(super) of: &'static str,
-    /// Its module in `keras.src.ops`.
+    /// The module of the equivalent in `keras.src.ops`.
     module: &'static str,
-    /// Its class in that module.
+    /// The class of the equivalent in that module.
     pub(super) class: &'static str,
-    /// The names of its arguments after the first in TensorFlow, if a call of Keras 3 can be one of TensorFlow.
+    /// If a Keras 3 call can be converted back: the names of its TensorFlow arguments after the first.
     pub(super) more: Option<&'static [&'static str]>,
-    /// Moves the arguments of the call to where the operation of Keras has them.
+    /// Moves the arguments of the call to their places in Keras.
     map: fn(&mut Mapping<'_>) -> Mapped,
 }
 
 type Mapped = Result<(), String>;
 
-/// The operation of `keras.ops` that computes what the layer does in the call `call` on tensors of the types `operands`: its
-/// declaration and its call.
+/// Converts a layer and its call `call` on tensors of the types `operands` to the declaration and call of a `keras.ops`
+/// operation.
 pub(crate) fn modern(layer: &Layer, call: &Attrs, operands: &[Type]) -> Result<(Layer, Attrs), NoTwin> {
     let function = layer.class.strip_prefix("tf.").unwrap_or_default();
     let twin = twins::ALL.iter().find(|twin| twin.of == function).ok_or(NoTwin::Operation)?;
@@ -59,19 +59,19 @@ pub(crate) fn modern(layer: &Layer, call: &Attrs, operands: &[Type]) -> Result<(
     Ok((layer, call::call_attrs(Attr::List(args), Attr::Map(Attrs::new()))))
 }
 
-/// The operation of TensorFlow that computes what the class of the dialect does, if a call of it can be one of TensorFlow.
+/// The TensorFlow operation that is equivalent to a class of the dialect, if its calls can be converted.
 pub(super) fn back(class: &str) -> Option<&'static Twin> {
     let class = class.strip_prefix("keras.ops.")?;
     twins::ALL.iter().find(|twin| twin.class == class && twin.more.is_some())
 }
 
-/// The arguments of a call of TensorFlow's, on their way into a declaration of Keras 3 and its call.
+/// The arguments of a TensorFlow call while they move to a Keras 3 declaration and its call.
 struct Mapping<'a> {
     first: Option<&'a Attr>,
-    /// The keyword arguments that are not moved yet.
+    /// The keyword arguments that remain.
     named: Vec<(&'a str, &'a Attr)>,
     operands: &'a [Type],
-    /// The type of constants, which is that of the tensors.
+    /// The element type of the tensors, which constants share.
     elem: Option<ElemType>,
     args: Vec<Attr>,
     config: Attrs,
@@ -115,7 +115,7 @@ impl<'a> Mapping<'a> {
         Ok(())
     }
 
-    /// Passes the argument `name` to it.
+    /// Passes the argument `name` to the Keras operation.
     fn also(&mut self, name: &str) -> Mapped {
         let value = self.require(name)?;
         let value = self.tensor(value)?;
@@ -123,7 +123,7 @@ impl<'a> Mapping<'a> {
         Ok(())
     }
 
-    /// Passes the first argument, a list of tensors, to it.
+    /// Passes the first argument, a list of tensors, to the Keras operation.
     fn list(&mut self) -> Mapped {
         let items = self.first.filter(|first| old_call::constant_of(first).is_none()).and_then(Attr::as_list);
         let items = items.ok_or("a tensor in place of a list")?;
@@ -132,8 +132,8 @@ impl<'a> Mapping<'a> {
         Ok(())
     }
 
-    /// A tensor or a constant. TensorFlow makes one of the other tensors' type of a list of numbers, which Keras would take
-    /// for a tensor of its own default type.
+    /// Converts a tensor or constant. A list of numbers becomes an array of the other tensors' type, as in TensorFlow;
+    /// Keras would give it its default type.
     fn tensor(&self, value: &Attr) -> Result<Attr, String> {
         let value = old_call::constant_of(value).unwrap_or(value);
         match value {
@@ -148,7 +148,8 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// Says the argument `name` as `key` of the declaration, as `read` makes it; nothing where the call does not give it.
+    /// Moves the argument `name` to `key` of the declaration, converted by `read`. Does nothing if the call does not
+    /// have it.
     fn key(&mut self, name: &str, key: &str, read: fn(&Attr) -> Option<Attr>) -> Mapped {
         let Some(value) = self.take(name) else { return Ok(()) };
         let read = read(value).ok_or_else(|| format!("`{name}` = {}", shown(value)))?;
@@ -156,13 +157,13 @@ impl<'a> Mapping<'a> {
         Ok(())
     }
 
-    /// The same with TensorFlow's default if the call does not give it.
+    /// Moves an argument like [`Self::key`], with TensorFlow's default if the call does not have it.
     fn key_or(&mut self, name: &str, key: &str, read: fn(&Attr) -> Option<Attr>, default: impl Into<Attr>) -> Mapped {
         self.config.set(key, default);
         self.key(name, key, read)
     }
 
-    /// The same for a required argument.
+    /// Moves a required argument like [`Self::key`].
     fn key_of(&mut self, name: &str, key: &str, read: fn(&Attr) -> Option<Attr>) -> Mapped {
         if self.named.iter().all(|(given, _)| *given != name) {
             return Err(format!("no `{name}` in its call"));
@@ -170,7 +171,7 @@ impl<'a> Mapping<'a> {
         self.key(name, key, read)
     }
 
-    /// Removes an argument that must be `default` if given: Keras has no other value.
+    /// Removes an argument that must be `default` if given, because Keras supports no other value.
     fn only(&mut self, name: &str, default: impl Into<Attr>) -> Mapped {
         let default = default.into();
         let is_default =
@@ -186,7 +187,7 @@ impl<'a> Mapping<'a> {
         self.named.retain(|(name, _)| !names.contains(name));
     }
 
-    /// Refuses tensors of another type, for which TensorFlow and Keras compute different results.
+    /// Rejects tensors of types for which TensorFlow and Keras compute different results.
     fn only_types(&self, is_same: impl Fn(ElemType) -> bool) -> Mapped {
         match self.operands.iter().find(|ty| !is_same(ty.elem)) {
             Some(ty) if ty.elem == ElemType::Any => Err("a tensor of unknown type".into()),
@@ -215,7 +216,7 @@ fn is_of_numbers(value: &Attr) -> bool {
     }
 }
 
-/// An argument in a message.
+/// Describes an argument for a message.
 fn shown(value: &Attr) -> String {
     message::shown(old_call::constant_of(value).unwrap_or(value))
 }
@@ -240,7 +241,8 @@ mod tests {
         Attr::Operand(0)
     }
 
-    /// The call of `function` on a matrix of floats with `kwargs` is one of `class` with `config`, besides its name.
+    /// Checks that a call of `function` on a float matrix with `kwargs` becomes `class` with `config`, apart from the
+    /// name.
     #[track_caller]
     fn check(function: &str, kwargs: Attrs, class: &str, config: Attrs, args: Vec<Attr>) {
         let (layer, call) = called(function, x(), kwargs, ElemType::F32).unwrap();
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_has_one_twin() {
+    fn no_operation_is_listed_twice() {
         let mut names: Vec<&str> = twins::ALL.iter().map(|twin| twin.of).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn slices_become_those_of_keras_3() {
+    fn slices_become_keras_3_slices() {
         let slice = |start| Attrs::new().with("start", start).with("stop", Attr::Null).with("step", Attr::Null);
         let spec = Attr::List(vec![slice(Attr::Int(1)).into(), Attr::Null]);
         let (_, call) =
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_that_keras_computes_differently_are_refused() {
+    fn operations_that_keras_computes_differently_are_rejected() {
         let none = Attrs::new;
         assert_eq!(called("nn.local_response_normalization", x(), none(), ElemType::F32), Err(NoTwin::Operation));
         check_refused("math.truediv", none().with("y", 2), ElemType::I32, "a tensor of type i32[2,3]");
@@ -315,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_operations_have_only_words() {
+    fn operation_names_consist_of_words() {
         let class = |function: &str| {
             class_of(
                 &Attrs::new().with("class_name", "TFOpLambda").with("config", Attrs::new().with("function", function)),

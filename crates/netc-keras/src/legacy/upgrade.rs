@@ -1,4 +1,4 @@
-//! Layers as Keras declared them before `.keras` files, and what such a declaration is in Keras 3.
+//! Converts declarations of older Keras to Keras 3.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,8 @@ use crate::legacy::calls::{self, layer_call};
 use crate::legacy::tensorflow::{self, NoTwin};
 use crate::legacy::{graphs, lambda};
 
-/// Keys that Keras 3 does not take any more, by class. They say how to train, or what is the case anyway: see [`says`].
+/// Keys that Keras 3 no longer accepts, by class. Most concern training or have a value that changes nothing; [`says`]
+/// finds the others.
 const GONE: &[(&[&str], &[&str])] = &[
     (&["LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], &["time_major"]),
     (&["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"], &["implementation"]),
@@ -42,18 +43,18 @@ const GONE: &[(&[&str], &[&str])] = &[
     ),
 ];
 
-/// The class in Keras 3 that computes what the dialect calls `class`.
+/// The Keras 3 class that computes the same as `class`.
 pub(crate) fn class_now(class: &str) -> &str {
     match class {
         "keras.ThresholdedReLU" => "keras.ReLU",
-        // They return their input.
+        // Both return their input.
         "keras.AddLoss" | "keras.AddMetric" => "keras.Identity",
         class => class,
     }
 }
 
-/// The module with names that Keras 3 takes, where it is of before: without slashes, in which later parts of the name
-/// were scopes. A name that is taken gets a number.
+/// Replaces slashes in the layer names of an older module, because Keras 3 does not allow them. A name that is already
+/// in use gets a number.
 pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
     let slashed = |layer: &Layer| layer.name.contains('/');
     if Era::of(&module.attrs) == Era::Keras3 || !module.layers.iter().any(slashed) {
@@ -88,12 +89,13 @@ const NOT_IN_KERAS_3: &[&str] = &[
     "TensorFlowOpLayer",
 ];
 
-/// Why Keras 3 cannot load the modern declaration of a layer of before, or would compute something else with it.
+/// The reason why Keras 3 cannot load the converted declaration of an older layer, or would compute something else, if
+/// there is one.
 pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
     let class = object.get("class_name").and_then(Attr::as_str)?;
     let config = object.get("config").and_then(Attr::as_map)?;
     if object.get("inbound_nodes").is_some() && matches!(class, "TFOpLambda" | "SlicingOpLambda") {
-        return Some("netc does not convert operations of TensorFlow in the model that it has in it".into());
+        return Some("netc does not convert TensorFlow operations in the model inside it".into());
     }
     if is_own(object) && NOT_IN_KERAS_3.contains(&class) {
         return Some(format!("Keras 3 has no layer `{class}`"));
@@ -109,13 +111,13 @@ pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
         return Some(format!("Keras 3 has no interpolation `{}`", text("interpolation").unwrap_or_default()));
     }
     if is_own(object) && class == "RandomCrop" {
-        return Some("in inference it crops in Keras 2, and does not in Keras 3".into());
+        return Some("in inference it crops in Keras 2, but not in Keras 3".into());
     }
     if graphs::has_old_calls(object) {
-        return Some("Keras 3 has no such call of a layer in the model that it has in it".into());
+        return Some("the model inside it has a layer call that Keras 3 does not support".into());
     }
     if config.get("time_major").is_some() {
-        return Some("Keras 3 has no `time_major`: transpose what it is given".into());
+        return Some("Keras 3 has no `time_major`; transpose its input instead".into());
     }
     if ACTIVATIONS.iter().any(|key| config.get(key).and_then(Attr::as_str) == Some(OLD_HARD_SIGMOID)) {
         return Some(
@@ -135,7 +137,7 @@ pub(crate) struct Modern<'a> {
     pub(crate) call: Cow<'a, Attrs>,
 }
 
-/// What Keras 3 has for the declaration `layer` and its call `call` on operands of these types.
+/// Converts the declaration `layer` and its call `call` on operands of these types to Keras 3.
 pub(crate) fn modern_call<'a>(
     layer: &'a Layer,
     call: &'a Attrs,
@@ -153,7 +155,7 @@ pub(crate) fn modern_call<'a>(
     Ok(Modern { layer: modern(layer, era), call: Cow::Owned(call) })
 }
 
-/// The declaration as Keras 3 writes it. One of Keras 3 is the same.
+/// The declaration as Keras 3 writes it. A Keras 3 declaration is unchanged.
 pub(crate) fn modern(layer: &Layer, era: Era) -> Cow<'_, Layer> {
     if era == Era::Keras3 && !is_legacy(&layer.config) {
         return Cow::Borrowed(layer);
@@ -193,7 +195,7 @@ pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
     let mut modern = modern.with("module", module).with("class_name", class).with("registered_name", registered);
     if era == Era::Before3 {
         if class == "MultiHeadAttention" {
-            // Keras 3 builds it from several shapes, and does so when it is called.
+            // Keras 3 needs several shapes to build it. Without any, it builds the layer when it is called.
             modern.remove("build_config");
         }
         if let Some(built) = object.get("build_config").filter(|_| calls::is_recurrent(own)) {
@@ -217,13 +219,13 @@ fn modern_config(class: &str, config: &Attrs) -> Attrs {
         let renamed = RENAMED.iter().find(|(of, old, _)| *of == class && **key == **old).map(|(_, _, new)| *new);
         match (renamed, &**key) {
             (Some(new), _) => modern.set(new, value.clone()),
-            // The input layer says it.
+            // The input layer has it.
             (None, "batch_input_shape") => {}
             (None, "axis") if class == "BatchNormalization" => modern.set("axis", the_only(value)),
             (None, key) if ACTIVATIONS.contains(&key) => modern.set(key, activation(value)),
             (None, "dtype") => modern.set("dtype", dtype(value)),
             (None, key) if INNER.contains(&key) => modern.set(key, inner(value)),
-            // Before Keras 3 a list of one stands for the tensor alone.
+            // Before Keras 3, a list of one tensor means the tensor itself.
             (None, "input_layers" | "output_layers") if is_graph(class) => {
                 modern.set(key.clone(), the_only_tensor(value))
             }
@@ -232,13 +234,13 @@ fn modern_config(class: &str, config: &Attrs) -> Attrs {
         }
     }
     if class == "GRU" && modern.get("reset_after").is_none() {
-        // Before it could be said.
+        // The default of older releases, which did not have the key.
         modern.set("reset_after", false);
     }
     modern
 }
 
-/// Whether a key that Keras 3 does not take says what a layer computes.
+/// Whether the value of a key that Keras 3 no longer accepts changes what the layer computes.
 fn says(key: &str, value: &Attr) -> bool {
     match key {
         "time_major" => value.as_bool() == Some(true),
@@ -248,7 +250,7 @@ fn says(key: &str, value: &Attr) -> bool {
     }
 }
 
-/// A function that Keras 3 gives another meaning.
+/// Renames `hard_sigmoid`, which is another function in Keras 3.
 fn activation(value: &Attr) -> Attr {
     match value.as_str() {
         Some("hard_sigmoid") => OLD_HARD_SIGMOID.into(),
@@ -257,7 +259,7 @@ fn activation(value: &Attr) -> Attr {
     }
 }
 
-/// The entry of a list that has one.
+/// The item of a list with one item; any other value unchanged.
 fn the_only(value: &Attr) -> Attr {
     match value.as_list() {
         Some([one]) => one.clone(),
@@ -272,25 +274,18 @@ fn the_only_tensor(value: &Attr) -> Attr {
     }
 }
 
-/// The name of a policy, which Keras 3 takes for the policy.
+/// The name of a dtype policy, which Keras 3 accepts instead of the policy.
 fn dtype(value: &Attr) -> Attr {
     let is_policy = value.get("class_name").and_then(Attr::as_str) == Some("Policy");
     value.get("config").and_then(|c| c.get("name")).filter(|_| is_policy).unwrap_or(value).clone()
 }
 
-/// A layer that a layer has in its configuration, or a list of such.
+/// Converts an inner layer of a configuration, or a list of them.
 fn inner(value: &Attr) -> Attr {
-    match value {
-        Attr::Map(object) if object.get("class_name").is_some() => Attr::Map(modern_object(object, Era::Before3)),
-        Attr::List(items) => Attr::List(items.iter().map(inner).collect()),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Map(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => value.clone(),
+    match (value.as_map(), value.as_list()) {
+        (Some(object), _) if object.get("class_name").is_some() => Attr::Map(modern_object(object, Era::Before3)),
+        (_, Some(items)) => Attr::List(items.iter().map(inner).collect()),
+        _ => value.clone(),
     }
 }
 
@@ -298,7 +293,7 @@ fn inner(value: &Attr) -> Attr {
 mod tests {
     use super::*;
 
-    /// The declaration of a class with one entry in its configuration; the last releases of Keras 2 say a package.
+    /// A declaration with one entry in its configuration. The last releases of Keras 2 record a package.
     fn object(module: Option<&str>, class: &str, key: &str, value: impl Into<Attr>) -> Attrs {
         let object = Attrs::new().with("class_name", class).with("config", Attrs::new().with(key, value));
         module.map_or(object.clone(), |module| object.with("module", module))
@@ -309,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_decides_whether_a_declaration_is_of_keras_2() {
+    fn era_of_the_file_decides_how_to_read_a_declaration() {
         for module in [None, Some("keras.layers")] {
             let dense = object(module, "Dense", "activation", "hard_sigmoid");
             assert_eq!(modern_value(&dense, Era::Before3, "activation"), Some(OLD_HARD_SIGMOID.into()));
@@ -325,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_of_a_users_class_is_its_own() {
+    fn configurations_of_users_classes_stay_unchanged() {
         for (module, class) in [(Some("my.layers"), "LeakyReLU"), (None, "my>LeakyReLU")] {
             let own = object(module, class, "alpha", 0.5);
             assert_eq!(modern_value(&own, Era::Before3, "alpha"), Some(0.5.into()), "{class}");
@@ -335,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_say_something_are_not_dropped() {
+    fn keys_that_change_the_result_are_kept() {
         let dropped = object(None, "LSTM", "time_major", false);
         let kept = object(None, "LSTM", "time_major", true);
         assert_eq!(modern_value(&dropped, Era::Before3, "time_major"), None);
@@ -343,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_of_layers_are_looked_at_too() {
+    fn inner_layers_are_checked_too() {
         let inner = object(None, "LSTM", "recurrent_activation", "hard_sigmoid");
         let outer = object(None, "Bidirectional", "backward_layer", inner);
         let modern = modern_object(&outer, Era::Before3);

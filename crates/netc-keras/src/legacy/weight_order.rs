@@ -1,4 +1,4 @@
-//! In which order Keras lists the weights of a layer in an HDF5 file, and what it calls them there.
+//! The order and names of a layer's weights in the lists of an HDF5 file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,18 +13,18 @@ use crate::legacy::parts::{self, Part, is_model, may_have_weights, of_model, own
 pub(crate) struct Listed {
     /// Its place in the layer's group of a `.keras` file.
     pub(crate) place: Name,
-    /// Its name below the layer's, such as `kernel`.
+    /// Its name below the layer's name, such as `kernel`.
     pub(crate) name: String,
-    /// Whether training changes it; `None` if only the class knows.
+    /// Whether it is trainable; `None` if only the class knows.
     pub(crate) trained: Option<bool>,
 }
 
-/// Where a weight stands whose place in the layer's group of a `.keras` file its list does not say: below this, by its
-/// number in the list. A `.keras` file cannot have it.
+/// The prefix of weights whose place in a `.keras` file is unknown. Their number in the list follows. A `.keras` file
+/// cannot store them.
 pub(crate) const LISTED: &str = "listed/";
 
-/// The weights of the layer of a class that have these places, in Keras's order; `None` if netc does not know the order,
-/// or Keras would make other weights. The states of random numbers are not listed, and a weight with two places once.
+/// The weights at these places of a layer, in Keras's order. `None` if netc does not know the order, or Keras would
+/// create other weights. Omits random number states, and lists a weight with two places once.
 pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) -> Option<Vec<Listed>> {
     if !class.starts_with("keras.") && places.first().is_some_and(|place| place.starts_with(LISTED)) {
         let listed = |place: &Name| place.starts_with(LISTED).then(|| by_number(place));
@@ -46,7 +46,8 @@ pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) ->
     (listed.len() == number).then_some(listed)
 }
 
-/// A weight known only by its number in the list. Its name has two parts, so that nobody takes it for the layer's own.
+/// A weight known only by its number in the list. Its name has two parts, so that it is not taken for the layer's own
+/// weight.
 fn by_number(place: &Name) -> Listed {
     Listed { place: place.clone(), name: place.to_string(), trained: None }
 }
@@ -55,12 +56,12 @@ fn by_number(place: &Name) -> Listed {
 pub(crate) struct Places {
     /// The place of each weight, in the order of the list.
     pub(crate) of_listed: Vec<Name>,
-    /// Other places of some weights, with the first.
+    /// Second places of some weights, each with the first place.
     pub(crate) twice: Vec<(Name, Name)>,
 }
 
-/// The place in the layer's group of a `.keras` file of each weight that the layer of a class lists, in order. `names`
-/// are what the file calls them.
+/// The place in the layer's group of a `.keras` file for each weight in the layer's list. `names` are their names in
+/// the list.
 pub(crate) fn places(class: &str, config: &Attrs, era: Era, names: &[&str]) -> Places {
     let numbered = || (0..names.len()).map(|i| format!("{LISTED}{i}").into()).collect();
     if !class.starts_with("keras.") && holds_layers(config, era, names) {
@@ -78,8 +79,9 @@ pub(crate) fn places(class: &str, config: &Attrs, era: Era, names: &[&str]) -> P
     known.unwrap_or_else(|| Places { of_listed: own(), twice: Vec::new() })
 }
 
-/// Whether the weights of a custom layer may be those of layers in it: a name has more parts than the layer's and its own,
-/// or, before Keras 3 where layers in a layer need not name theirs, the configuration declares a layer.
+/// Whether the weights of a custom layer may belong to inner layers. This is so if a name has parts other than the
+/// layer's name and the weight's own. Before Keras 3 inner layers need not appear in names, so a layer declared in the
+/// configuration counts as well.
 fn holds_layers(config: &Attrs, era: Era, names: &[&str]) -> bool {
     let layer = config.get("name").and_then(Attr::as_str).unwrap_or_default();
     let is_own = |weight: &&str| match weight.rsplit_once('/') {
@@ -92,13 +94,13 @@ fn holds_layers(config: &Attrs, era: Era, names: &[&str]) -> bool {
     !names.is_empty() && (may_hide || !names.iter().all(is_own))
 }
 
-/// Classes that list their weights in a different order when quantised or with LoRA adapters.
+/// Classes that list their weights in another order if quantized or with LoRA adapters.
 const QUANTIZED: &[&str] = &["keras.Dense", "keras.EinsumDense", "keras.Embedding"];
 
-/// The weights of those in the order in which a `.keras` file has them. It has none of adapters: the kernel is the sum.
+/// Their weights in the order of a `.keras` file, which has no adapters because they are merged into the kernel.
 const QUANTIZED_WEIGHTS: [&str; 5] = ["kernel", "embeddings", "bias", "kernel_scale", "embeddings_scale"];
 
-/// The places of the weights of a quantised or LoRA layer, by their names. `None` if it has others.
+/// The places of the weights of a quantized or LoRA layer, by name. `None` if a name is unknown.
 fn of_quantized(names: &[&str]) -> Option<Vec<Name>> {
     let last = |name: &str| name.rsplit('/').next().unwrap_or_default().trim_end_matches(":0").to_string();
     let last: Vec<String> = names.iter().map(|name| last(name)).collect();
@@ -111,8 +113,8 @@ fn of_quantized(names: &[&str]) -> Option<Vec<Name>> {
     last.iter().enumerate().map(place).collect()
 }
 
-/// The places of `n` weights by the rule of Keras, if the layer makes so many. What it does not know of the layers in it,
-/// they share alike.
+/// The places of `n` weights by Keras's rule, if the layer creates that many. Assumes that all inner layers of unknown
+/// class have the same number of weights.
 pub(crate) fn exact_places(class: &str, config: &Attrs, era: Era, n: usize) -> Option<Places> {
     let counted = |unknown: usize| {
         let count = move |_: &str, class: &str| if may_have_weights(class) { unknown } else { 0 };
@@ -131,18 +133,18 @@ pub(crate) fn exact_places(class: &str, config: &Attrs, era: Era, n: usize) -> O
     Some(Places { of_listed, twice: made.twice })
 }
 
-/// How many weights the layer of a class makes, as far as netc knows those of its class and of the layers in it.
+/// The least number of weights that the layer creates: those of the classes that netc knows.
 pub(crate) fn least(class: &str, config: &Attrs, era: Era) -> usize {
     Lister { era, count: &|_, _| 0 }.list(class, config).map_or(0, |made| made.listed.len())
 }
 
-/// Whether the layer of a class may make weights.
+/// Whether the layer may create weights.
 pub(crate) fn makes_weights(class: &str, config: &Attrs, era: Era) -> bool {
     let count = |_: &str, class: &str| usize::from(may_have_weights(class));
     Lister { era, count: &count }.list(class, config).is_none_or(|made| !made.listed.is_empty())
 }
 
-/// The names of the layers in a model that may have weights, and of those in models in it, wrapped ones too.
+/// The names of the layers that may have weights in a model and in its nested models, including wrapped ones.
 pub(crate) fn layers_with_weights(model: &Attrs, era: Era) -> Vec<Name> {
     let mut names = Vec::new();
     let mut waiting = of_model(model, era);
@@ -161,7 +163,7 @@ pub(crate) fn layers_with_weights(model: &Attrs, era: Era) -> Vec<Name> {
     names
 }
 
-/// The places of the weights of projections, which are told apart by their names: `.../query/kernel:0`.
+/// The places of the weights of an attention layer's projections, which their names identify: `.../query/kernel:0`.
 fn of_projections(class: &str, config: &Attrs, names: &[&str]) -> Option<Vec<Name>> {
     if !matches!(class, "keras.MultiHeadAttention" | "keras.GroupQueryAttention") {
         return None;
@@ -181,7 +183,7 @@ fn of_projections(class: &str, config: &Attrs, names: &[&str]) -> Option<Vec<Nam
     Some(groups.into_iter().map(place).collect())
 }
 
-/// The places of `n` weights, where each of the innermost layers has as many.
+/// The places of `n` weights, if all innermost layers have the same number.
 fn shared_out(class: &str, config: &Attrs, era: Era, n: usize) -> Option<Vec<Name>> {
     let mut groups = Vec::new();
     innermost(class, config, era, "", &mut groups);
@@ -203,18 +205,18 @@ fn innermost(class: &str, config: &Attrs, era: Era, group: &str, groups: &mut Ve
 /// Lists the weights of layers in Keras's order.
 struct Lister<'a> {
     era: Era,
-    /// How many weights a layer makes itself that [`own`] does not know, by its group with a slash, and its class.
+    /// The number of weights of a layer that [`own`] does not know, by its group (ending with a slash) and its class.
     count: &'a dyn Fn(&str, &str) -> usize,
 }
 
-/// The weights of a layer in Keras's order, and the places that some of them have besides.
+/// The weights of a layer in Keras's order, and the second places of some of them.
 struct Made {
     listed: Vec<Listed>,
     twice: Vec<(Name, Name)>,
 }
 
-/// The weights of a layer: those that count as trained, then the others. In Keras 3 all are in the first list, in the order
-/// in which they were made.
+/// The weights of a layer: those that count as trainable, and the others. For Keras 3 all are in the first list, in
+/// creation order.
 #[derive(Default)]
 struct Lists {
     trained: Vec<Listed>,
@@ -226,12 +228,12 @@ impl Lister<'_> {
     fn list(&self, class: &str, config: &Attrs) -> Option<Made> {
         let Lists { trained, others, twice } = self.lists(class, config, "")?;
         let mut listed: Vec<Listed> = Vec::new();
-        // Where the weights with two places are in the list, once they are.
+        // The position in the list of each weight with two places, once it is listed.
         let mut first: BTreeMap<Name, Option<usize>> = twice.iter().map(|(_, place)| (place.clone(), None)).collect();
         for weight in trained.into_iter().chain(others) {
             match first.get_mut(&weight.place) {
                 Some(Some(at)) => {
-                    // The layer that makes the weight decides.
+                    // The layer that creates the weight decides.
                     if self.era == Era::Keras3 {
                         listed[*at].trained = weight.trained;
                     }
@@ -262,7 +264,7 @@ impl Lister<'_> {
                 weight
             };
             let (trained, others) = (of_part.trained.into_iter().map(scoped), of_part.others.into_iter().map(scoped));
-            // A frozen layer asks each layer in it for all of its weights.
+            // A frozen layer lists all weights of each inner layer together.
             if self.era == Era::Before3 && !trains(config) && !is_model(class, config) {
                 below.others.extend(trained.chain(others));
             } else {
@@ -281,7 +283,7 @@ impl Lister<'_> {
         Some(lists)
     }
 
-    /// Those that the layer makes itself; `None` if they are others than it makes by its class.
+    /// The weights that the layer creates itself; `None` if they differ from those of its class.
     fn own(&self, class: &str, config: &Attrs, group: &str) -> Option<Lists> {
         let mut lists = Lists::default();
         let Some(known) = own(class, config) else {
@@ -302,7 +304,8 @@ impl Lister<'_> {
             if place != own {
                 lists.twice.push((own, place.clone()));
             }
-            // In Keras 3 only the innermost layers know their own flags: the layers in a layer are made anew.
+            // In Keras 3 only the innermost layers keep their flags, because a loaded layer creates its inner layers
+            // again.
             let weight = Listed { place, name: name.into(), trained: Some(trained && trains(config)) };
             if trained || self.era == Era::Keras3 {
                 lists.trained.push(weight);
@@ -314,14 +317,14 @@ impl Lister<'_> {
     }
 }
 
-/// Whether the layer's weights are not those of its class: it is quantised or has LoRA adapters.
+/// Whether the layer is quantized or has LoRA adapters, so that its weights differ from those of its class.
 fn is_quantized(config: &Attrs) -> bool {
     let says = |key| config.get(key).is_some_and(|value| !value.is_null());
     let policy = config.get("dtype").and_then(|dtype| dtype.get("class_name")).and_then(Attr::as_str);
     says("lora_rank") || says("quantization_config") || policy.is_some_and(|class| class.starts_with("Quantized"))
 }
 
-/// The path and weight group of each innermost layer of the model at `path`. Layers in wrappers are left out.
+/// The path and weight group of each leaf layer of the model at `path`, except layers inside wrappers.
 pub(crate) fn layers_of_model(class: &str, config: &Attrs, era: Era, path: &str) -> Vec<(String, String)> {
     let mut layers = Vec::new();
     for part in parts(class, config, era) {

@@ -30,16 +30,16 @@ pub(crate) const OPS: &[Entry] = &[
     one(
         "LeakyRelu",
         |c| on_arg(c, |c, x| float_arg(c, x, "negative_slope", 0.2, leaky_relu)),
-        "As the layer LeakyReLU.",
+        "Like the layer `LeakyReLU`.",
     ),
-    one("Elu", |c| on_arg(c, elu_layer), "As the layer ELU."),
+    one("Elu", |c| on_arg(c, elu_layer), "Like the layer `ELU`."),
     one("Selu", |c| on_arg(c, selu), "The self-normalising `elu`."),
     one(
         "Celu",
         |c| on_arg(c, |c, x| float_arg(c, x, "alpha", 1.0, celu)),
         "`max(x, 0) + alpha * (e^(min(x, 0) / alpha) - 1)`.",
     ),
-    one("Gelu", gelu_op, "`x` times the normal distribution function of `x`, or its approximation by tanh."),
+    one("Gelu", gelu_op, "`x` times the normal distribution function of `x`, exact or approximated by tanh."),
     one(
         "Glu",
         |c| on_arg(c, |c, x| axis_arg(c, x, glu)),
@@ -71,14 +71,14 @@ pub(crate) const OPS: &[Entry] = &[
     one("Softmax", |c| on_arg(c, |c, x| axes_arg(c, x, softmax)), "`e^x`, divided by its sum over `axis`."),
     one("LogSoftmax", |c| on_arg(c, |c, x| axes_arg(c, x, log_softmax)), "The logarithm of the softmax."),
     // The operations of `keras.activations`.
-    one("ReLU", |c| on_arg(c, relu_layer), "As the layer ReLU."),
+    one("ReLU", |c| on_arg(c, relu_layer), "Like the layer `ReLU`."),
     one("Mish", |c| on_arg(c, mish), "`x * tanh(softplus(x))`."),
     one("Sparsemax", |c| on_arg(c, |c, x| axis_arg(c, x, sparsemax)), "The projection onto the simplex along `axis`."),
 ];
 
 type Function = fn(&mut Call<'_, '_>, ValueId) -> Result<ValueId>;
 
-/// The functions of `keras.activations`, with their default arguments, and the other names that they have.
+/// The functions of `keras.activations` with their default arguments, under all their names.
 pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("celu", |c, x| celu(c, x, 1.0)),
     ("elu", |c, x| elu(c, x, 1.0)),
@@ -113,7 +113,7 @@ pub(crate) const FUNCTIONS: &[(&str, Function)] = &[
     ("tanh_shrink", tanh_shrink),
 ];
 
-/// Layers that can stand where a function is expected: they have no weights.
+/// Layers without weights, which Keras accepts in place of a function.
 const FUNCTION_LAYERS: &[(&str, Function)] = &[
     ("Activation", activate),
     ("ELU", elu_layer),
@@ -122,12 +122,12 @@ const FUNCTION_LAYERS: &[(&str, Function)] = &[
     ("Softmax", |c, x| axes_arg(c, x, softmax)),
 ];
 
-/// The activation that the configuration holds, applied to `x`.
+/// Applies the configured activation to `x`.
 pub(crate) fn activate(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     activate_at(c, "activation", x)
 }
 
-/// The activation that stands at `key` of the configuration, applied to `x`.
+/// Applies the activation at `key` of the configuration to `x`; none if the key is missing.
 pub(crate) fn activate_at(c: &mut Call<'_, '_>, key: &str, x: ValueId) -> Result<ValueId> {
     match c.get(key) {
         None => Ok(x),
@@ -153,11 +153,11 @@ fn by_name(c: &mut Call<'_, '_>, x: ValueId, name: &str) -> Result<ValueId> {
     }
 }
 
-/// A function of Keras or a layer, as Keras writes objects.
+/// Applies a function or a layer that the configuration declares as an object.
 fn by_object<'a>(c: &mut Call<'a, '_>, x: ValueId, spec: &'a Attr) -> Result<ValueId> {
     let text = |key| spec.get(key).and_then(Attr::as_str);
     let own = |module: &str| module == "builtins" || is_keras(module);
-    let unknown = c.unsupported(format!("the activation {}", found(Some(spec))));
+    let unknown = c.unsupported(format!("{} as its activation", found(Some(spec))));
     let (Some(class), Some(config)) = (text("class_name"), spec.get("config")) else { return Err(unknown) };
     if !text("module").is_some_and(own) {
         return Err(unknown);
@@ -226,11 +226,13 @@ fn last_axis(
 ) -> Result<ValueId> {
     match c.rank(x)?.checked_sub(1) {
         Some(axis) => f(c, x, axis),
-        None => Err(LowerError::Operands(format!("`{}` of a scalar has no axis to work along", c.class()))),
+        None => {
+            Err(LowerError::Operands(format!("`{}` needs a tensor with at least one axis, found a scalar", c.class())))
+        }
     }
 }
 
-/// Keras makes floats of integers at different places of these functions.
+/// Rejects integers and booleans: these functions convert them to floats at different places.
 pub(crate) fn only_floats(c: &Call<'_, '_>, x: ValueId) -> Result<()> {
     let elem = c.elem(x);
     if elem.is_int() || elem == ElemType::Bool {
@@ -250,7 +252,7 @@ fn relu6(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     c.min(y, 6.0)
 }
 
-/// Keras computes the negative part apart and subtracts it from the clipped positive part.
+/// Keras computes the negative part separately and subtracts it from the clipped positive part.
 fn relu_layer(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let slope = c.float_or("negative_slope", 0.0)?;
     let threshold = c.float_or("threshold", 0.0)?;
@@ -360,7 +362,7 @@ fn gelu(c: &mut Call<'_, '_>, x: ValueId, approximate: bool) -> Result<ValueId> 
 fn glu(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> Result<ValueId> {
     let n = c.extent(x, axis)?;
     if n % 2 != 0 {
-        return Err(LowerError::Operands(format!("`glu` halves axis {axis} of {}, which is odd", c.ty(x))));
+        return Err(LowerError::Operands(format!("`glu` needs an even extent of axis {axis}, found {}", c.ty(x))));
     }
     let a = c.slice(x, axis, SliceAxis { start: 0, end: Some(n / 2), step: 1 })?;
     let b = c.slice(x, axis, SliceAxis { start: n / 2, end: None, step: 1 })?;

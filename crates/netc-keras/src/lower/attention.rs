@@ -1,4 +1,4 @@
-//! Attention. Masks say which values a query is to look at.
+//! Attention layers. Masks say which values a query may attend to.
 
 use netc_dialect::LowerError;
 use netc_ir::{Attr, Compare, Dim, ElemType, Reduce, Unary, ValueId};
@@ -11,13 +11,13 @@ use crate::lower::ops::einsum::einsum;
 use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
-    many("MultiHeadAttention", multi_head, "Attention of several heads between projections of the inputs."),
-    many("GroupQueryAttention", group_query, "Attention of several heads, of which some share keys and values."),
-    many("Attention", |c| attention(c, scores), "Means of the values, weighted by the softmax of query times key."),
+    many("MultiHeadAttention", multi_head, "Multi-head attention over projections of the inputs."),
+    many("GroupQueryAttention", group_query, "Multi-head attention in which groups of heads share keys and values."),
+    many("Attention", |c| attention(c, scores), "The mean of the values, weighted by the softmax of query times key."),
     many(
         "AdditiveAttention",
         |c| attention(c, additive_scores),
-        "Means of the values, weighted by the softmax of `tanh(query + key)`.",
+        "The mean of the values, weighted by the softmax of the sum of `tanh(query + key)`.",
     ),
 ];
 
@@ -27,7 +27,8 @@ fn multi_head(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let key = project(c, z, "key_dense", "abc,cde->abde")?;
     let value = project(c, y, "value_dense", "abc,cde->abde")?;
     let scale = 1.0 / (c.count("key_dim")? as f64).sqrt();
-    // Keras looks at the tensor alone, whatever the call says, and Keras 3 takes the masks off those that it was given.
+    // Keras reads the mask attached to the query even if the call passes `query_mask`. Keras 3 also removes the masks
+    // of the tensors that it reads.
     let of_query = c.attached_to(0, "query");
     if !c.is_before_3() {
         c.unmask(&[(0, "query"), (1, "value"), (2, "key")]);
@@ -43,7 +44,7 @@ fn group_query(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let [x, y, z] = multi_head_inputs(c)?;
     let (heads, pairs) = (c.count("num_query_heads")?, c.count("num_key_value_heads")?);
     if heads % pairs != 0 {
-        return Err(c.bad("num_key_value_heads", &format!("a divisor of {heads} heads")));
+        return Err(c.bad("num_key_value_heads", &format!("a divisor of the {heads} heads")));
     }
     let query = project(c, x, "_query_dense", "abc,cde->abde")?;
     let key = project(c, z, "_key_dense", "abc,cde->abde")?;
@@ -62,7 +63,7 @@ fn group_query(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     Ok([vec![out], Vec::from_iter(weights)].concat())
 }
 
-/// Means of the values of each head, and their weights where the call asks for them.
+/// The weighted mean of the values for each head, and the weights if the call asks for them.
 fn mixed(
     c: &mut Call<'_, '_>,
     of: [ValueId; 3],
@@ -71,12 +72,12 @@ fn mixed(
 ) -> Result<(ValueId, Option<ValueId>)> {
     let [query, value, key] = of;
     let with_scores = c.flag_arg(7, "return_attention_scores")?;
-    // Keras has two ways, which round differently.
+    // Keras has two implementations, which round differently.
     if c.float_or("dropout", 0.0)? > 0.0 || with_scores || c.is_before_3() {
         let query = c.mul(query, scale)?;
         let logits = einsum(c, "BSNH,BTNH->BNTS", key, query)?;
         let keep = attention_mask(c, logits, of_query)?;
-        // The softmax leaves its mask on the scores.
+        // The `Softmax` layer passes its mask on to the scores.
         c.attach(1, keep.filter(|_| with_scores));
         let weights = match keep {
             Some(keep) if c.is_before_3() => {
@@ -102,7 +103,8 @@ fn mixed(
     }
 }
 
-/// Which of `logits`, of each head, count: those that all masks keep, of what the call gives and of the tensors.
+/// The mask of the `logits` of all heads: the conjunction of the masks that the call passes and those attached to its
+/// tensors.
 fn attention_mask(c: &mut Call<'_, '_>, logits: ValueId, of_query: Option<ValueId>) -> Result<Option<ValueId>> {
     let of_value = match c.given_mask(4, "value_mask")? {
         Some(mask) => Some(mask),
@@ -135,7 +137,7 @@ fn attention_mask(c: &mut Call<'_, '_>, logits: ValueId, of_query: Option<ValueI
     Ok(Some(mask))
 }
 
-/// `mixed`, where each number counts as much as the query says.
+/// `mixed` times a gate that the query controls, if the layer has one.
 fn gated(c: &mut Call<'_, '_>, mixed: ValueId, query: ValueId) -> Result<ValueId> {
     if !c.flag("use_gate", false)? {
         return Ok(mixed);
@@ -192,7 +194,7 @@ fn project(c: &mut Call<'_, '_>, x: ValueId, part: &str, equation: &str) -> Resu
     c.add(y, bias)
 }
 
-/// Whether the last axis is not ahead of the last but one.
+/// The causal mask of `logits`: true where the key (last axis) is not after the query (last but one).
 fn past(c: &mut Call<'_, '_>, logits: ValueId) -> Result<ValueId> {
     let rank = c.rank(logits)?;
     let (rows, columns) = (c.extent(logits, rank.saturating_sub(2))?, c.extent(logits, rank.saturating_sub(1))?);
@@ -214,7 +216,12 @@ fn attention(
     let (query, value, key) = match inputs[..] {
         [q, v] => (q, v, v),
         [q, v, k] => (q, v, k),
-        _ => return Err(LowerError::Operands(format!("`{}` takes query, value and perhaps key", c.class()))),
+        _ => {
+            return Err(LowerError::Operands(format!(
+                "`{}` takes two or three tensors: query, value and optionally key",
+                c.class()
+            )));
+        }
     };
     let masks = c.masks_of_list(1)?;
     let (of_query, of_value) = (masks.first().copied().flatten(), masks.get(1).copied().flatten());
@@ -233,13 +240,13 @@ fn attention(
     Ok(if c.flag_arg(3, "return_attention_scores")? { vec![out, weights] } else { vec![out] })
 }
 
-/// Scores, less a large number where a mask does not keep them: where it keeps none of a row, all still count.
+/// `logits`, lowered by a large number where the mask is false. A row without any kept element keeps its softmax.
 fn lowered_outside(c: &mut Call<'_, '_>, logits: ValueId, keep: ValueId) -> Result<ValueId> {
     let low = c.sub(logits, if c.elem(logits) == ElemType::F16 { 65504.0 } else { 1e9 })?;
     c.select(keep, logits, low)
 }
 
-/// Which scores count: those of values that the mask keeps, and of none ahead of the query where the call says so.
+/// The mask of the scores: the mask of the values, and the causal mask if the call asks for it.
 fn score_mask(c: &mut Call<'_, '_>, logits: ValueId, of_value: Option<ValueId>) -> Result<Option<ValueId>> {
     let keep = match of_value {
         Some(mask) => Some(c.mask_along(mask, c.rank(mask)?.saturating_sub(1))?),

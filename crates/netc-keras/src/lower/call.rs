@@ -1,4 +1,4 @@
-//! What a lowering may look at: typed access to one call of a layer.
+//! Typed access to one call of a layer: its configuration, arguments, operands and weights.
 
 pub(crate) mod literal;
 pub(crate) mod mask;
@@ -14,40 +14,36 @@ use crate::lower::call::literal::literal;
 use crate::lower::call::promote::{Arg, dtype};
 use crate::lower::result::{Result, bad};
 
-/// One call of a layer or operation, with the builder that its meaning is added to.
+/// One call of a layer or operation, and the builder that receives its core ops.
 pub(crate) struct Call<'a, 'm> {
     pub(crate) b: &'a mut Builder<'m>,
     pub(crate) op: &'a SourceOp,
     layer: Option<&'a Layer>,
     pub(crate) operands: &'a [ValueId],
     config: Option<&'a Attr>,
-    /// The masks that are attached to the operands.
+    /// The masks attached to the operands.
     pub(crate) masks: &'a [Option<ValueId>],
     /// The masks that the layer attaches to its results.
     pub(crate) attached: Vec<Option<ValueId>>,
-    /// The operands that it takes their masks off.
+    /// The operands whose masks the layer removes.
     pub(crate) unmasked: Vec<usize>,
     pub(crate) purpose: Purpose,
     pub(crate) dialects: &'a Dialects,
-    /// Steps that stand for several.
+    /// Ranges of ops that represent several steps.
     pub(crate) repeats: Vec<Repeat>,
     era: Era,
-    lower: LowerInner,
 }
 
-/// Lowers the call of a layer that another layer has in its configuration.
-type LowerInner = fn(&mut Builder<'_>, OpContext<'_>) -> Result<Meaning>;
-
 impl<'a, 'm> Call<'a, 'm> {
-    pub(crate) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>, lower: LowerInner) -> Self {
+    pub(crate) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>) -> Self {
         let config = context.layer.and_then(|l| l.config.get("config"));
         let OpContext { op, layer, operands, masks, purpose, dialects } = context;
         let era = Era::of(&b.module().attrs);
         let (attached, unmasked, repeats) = (Vec::new(), Vec::new(), Vec::new());
-        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, dialects, repeats, era, lower }
+        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, dialects, repeats, era }
     }
 
-    /// Reads `config` instead of the layer's own while `f` runs.
+    /// Runs `f` with `config` in place of the layer's configuration.
     pub(crate) fn with_config<T>(&mut self, config: &'a Attr, f: impl FnOnce(&mut Self) -> T) -> T {
         let own = self.config.replace(config);
         let answer = f(self);
@@ -55,12 +51,12 @@ impl<'a, 'm> Call<'a, 'm> {
         answer
     }
 
-    /// Lowers the call of a layer that this one has in its configuration.
+    /// Lowers a layer that is declared in this layer's configuration.
     pub(crate) fn lower_inner(&mut self, context: OpContext<'_>) -> Result<Meaning> {
-        (self.lower)(self.b, context)
+        self.dialects.lower(self.b, context)
     }
 
-    /// Whether the model is of Keras 1 or 2, which treat some masks otherwise than Keras 3.
+    /// Whether the model is from Keras 1 or 2, which treat some masks differently.
     pub(crate) fn is_before_3(&self) -> bool {
         self.era == Era::Before3
     }
@@ -76,7 +72,7 @@ impl Call<'_, '_> {
         LowerError::Unsupported { class: self.class().into(), what: what.into(), types: Vec::new() }
     }
 
-    /// The value at `key`, which a lowering does not know.
+    /// The error for a value at `key` that the lowering does not support.
     pub(crate) fn unsupported_key(&self, key: &str) -> LowerError {
         self.unsupported(format!("`{key}` = {}", found(self.config.and_then(|c| c.get(key)))))
     }
@@ -88,7 +84,7 @@ impl Call<'_, '_> {
 
 /// The configuration.
 impl<'a> Call<'a, '_> {
-    /// What stands at `key`; null counts as missing.
+    /// The value at `key`; null counts as missing.
     pub(crate) fn get(&self, key: &str) -> Option<&'a Attr> {
         self.config.and_then(|c| c.get(key)).filter(|a| !a.is_null())
     }
@@ -109,7 +105,7 @@ impl<'a> Call<'a, '_> {
         if self.has(key) { self.int(key) } else { Ok(default) }
     }
 
-    /// A number of things.
+    /// An integer of 1 or more.
     pub(crate) fn count(&self, key: &str) -> Result<u64> {
         self.read(key, "an integer of 1 or more", |a| as_count(a).filter(|n| *n >= 1))
     }
@@ -130,18 +126,18 @@ impl<'a> Call<'a, '_> {
         self.read(key, "text", Attr::as_str)
     }
 
-    /// One of `names`, the first if there is none.
+    /// The name at `key`, one of `names`; the first of them if the key is missing.
     pub(crate) fn one_of(&self, key: &str, names: &[&'static str]) -> Result<&'static str> {
         let expected = || format!("one of {}", names.join(", "));
         let Some(value) = self.get(key) else {
             return names.first().copied().ok_or_else(|| self.bad(key, &expected()));
         };
         let name = value.as_str().ok_or_else(|| self.bad(key, &expected()))?;
-        // A name that netc does not know may be that of a newer Keras.
+        // An unknown name may come from a newer Keras: it is unsupported, not invalid.
         names.iter().find(|n| **n == name).copied().ok_or_else(|| self.unsupported_key(key))
     }
 
-    /// `n` integers, or one that stands for all of them.
+    /// `n` integers; a single integer stands for `n` equal ones.
     pub(crate) fn tuple(&self, key: &str, n: usize) -> Result<Vec<u64>> {
         self.read(key, &format!("an integer of 0 or more, or {n} of them"), |a| as_tuple(a, n))
     }
@@ -150,17 +146,17 @@ impl<'a> Call<'a, '_> {
         if self.has(key) { self.tuple(key, n) } else { Ok(vec![default; n]) }
     }
 
-    /// `n` pairs; an integer stands for a pair of it, and one for all of them.
+    /// `n` pairs. An integer in place of a pair stands for two equal ones, a single integer for all pairs.
     pub(crate) fn pairs(&self, key: &str, n: usize) -> Result<Vec<(u64, u64)>> {
         self.read(key, &format!("{n} pairs of integers of 0 or more"), |a| as_pairs(a, n))
     }
 
-    /// An axis of a tensor of `rank` axes, counted from the end if negative.
+    /// The axis at `key` of a tensor of rank `rank`; negative axes count from the end.
     pub(crate) fn axis(&self, key: &str, rank: usize, default: i64) -> Result<usize> {
         normal_axis(self.int_or(key, default)?, rank).ok_or_else(|| self.bad(key, &axis_of(rank)))
     }
 
-    /// One axis or a list of axes, ascending; `None` where there is neither.
+    /// The axis or axes at `key`, sorted; `None` if the key is missing.
     pub(crate) fn axes(&self, key: &str, rank: usize) -> Result<Option<Vec<u64>>> {
         let Some(value) = self.get(key) else { return Ok(None) };
         let axes = normal_axes(value, rank).ok_or_else(|| self.bad(key, &axis_of(rank)))?;
@@ -172,7 +168,7 @@ impl<'a> Call<'a, '_> {
         Ok(if name == "channels_first" { Layout::ChannelsFirst } else { Layout::ChannelsLast })
     }
 
-    /// The type that the layer computes with; `None` for operations, which keep their operands' types.
+    /// The layer's compute type; `None` for operations, which keep their operands' types.
     pub(crate) fn compute_type(&self) -> Result<Option<ElemType>> {
         let Some(policy) = self.get("dtype") else { return Ok(None) };
         let name = match self.quantized_from()?.or_else(|| policy.as_str()) {
@@ -195,26 +191,27 @@ impl<'a> Call<'a, '_> {
 
 /// The tensors.
 impl<'a> Call<'a, '_> {
-    /// The argument at `position`, or called `name`; null counts as missing.
+    /// The argument at `position` or with the keyword `name`; null counts as missing.
     pub(crate) fn arg(&self, position: usize, name: &str) -> Option<&'a Attr> {
         let args = self.op.attrs.get("args").and_then(Attr::as_list);
         let named = self.op.attrs.get("kwargs").and_then(|k| k.get(name));
         args.and_then(|a| a.get(position)).or(named).filter(|a| !a.is_null())
     }
 
-    /// A true or false argument, false where it is missing.
+    /// A boolean argument; false if it is missing.
     pub(crate) fn flag_arg(&self, position: usize, name: &str) -> Result<bool> {
         let arg = self.arg(position, name);
         arg.map_or(Some(false), Attr::as_bool).ok_or_else(|| bad(name, arg, "true or false"))
     }
 
-    /// Refuses arguments that change the meaning, except those called `known`.
+    /// Rejects positional arguments from `positions` on, and keyword arguments that are not `known`, unless they are
+    /// null or false.
     ///
-    /// `training` changes nothing: `Model.predict` overrides it, whatever the call says.
+    /// `training` is always accepted: `Model.predict` overrides it.
     pub(crate) fn only_args(&self, positions: usize, known: &[&str]) -> Result<()> {
         let args = self.op.attrs.get("args").and_then(Attr::as_list).unwrap_or_default();
         if let Some((i, arg)) = args.iter().enumerate().skip(positions).find(|(_, a)| is_on(a)) {
-            return Err(self.unsupported(format!("{} as argument {i}", found(Some(arg)))));
+            return Err(self.unsupported(format!("the positional argument {i} = {}", found(Some(arg)))));
         }
         let kwargs = self.op.attrs.get("kwargs").and_then(Attr::as_map);
         let odd = kwargs
@@ -225,13 +222,13 @@ impl<'a> Call<'a, '_> {
         }
     }
 
-    /// The tensor that a layer of one input is called with, in the type that the layer computes with.
+    /// The only input of the call, cast to the compute type.
     pub(crate) fn input(&mut self) -> Result<ValueId> {
         let x = self.raw_input()?;
         self.autocast(x)
     }
 
-    /// The tensor that a layer of one input is called with, as it comes.
+    /// The only input of the call, in its own type.
     pub(crate) fn raw_input(&mut self) -> Result<ValueId> {
         match self.raw_inputs()?[..] {
             [x] => Ok(x),
@@ -243,13 +240,13 @@ impl<'a> Call<'a, '_> {
         LowerError::Operands(format!("`{}` takes one tensor, found {found}", self.class()))
     }
 
-    /// The tensors that a layer is called with, in the type that the layer computes with.
+    /// The inputs of the call, cast to the compute type.
     pub(crate) fn inputs(&mut self) -> Result<Vec<ValueId>> {
         let inputs = self.raw_inputs()?;
         inputs.into_iter().map(|x| self.autocast(x)).collect()
     }
 
-    /// The tensor that a layer of one input and a mask is called with, and the mask.
+    /// The only input of the call, cast to the compute type, and its mask.
     pub(crate) fn input_with_mask(&mut self) -> Result<(ValueId, Option<ValueId>)> {
         let x = match self.raw_inputs_beside(&["inputs"], &["mask"])?[..] {
             [x] => self.autocast(x)?,
@@ -262,7 +259,8 @@ impl<'a> Call<'a, '_> {
         self.raw_inputs_beside(&["inputs", "x", "data"], &[])
     }
 
-    /// The tensors of the first argument, which has one of `names`, in a call that may have `others` too.
+    /// The tensors in the first argument, whose keyword is one of `names`. The call may also have the arguments
+    /// `others`.
     pub(crate) fn raw_inputs_beside(&mut self, names: &[&str], others: &[&str]) -> Result<Vec<ValueId>> {
         self.only_args(1 + others.len(), &[names, others].concat())?;
         if self.op.attrs.get("args").is_none() && self.op.attrs.get("kwargs").is_none() {
@@ -272,47 +270,35 @@ impl<'a> Call<'a, '_> {
         self.tensors(first)
     }
 
-    /// The operands in an argument: a tensor or a list of them.
+    /// The operands in an argument, which is a tensor or a list of tensors.
     pub(crate) fn tensors(&self, arg: Option<&Attr>) -> Result<Vec<ValueId>> {
-        match arg {
-            Some(Attr::Operand(i)) => Ok(vec![self.operand(*i)?]),
-            Some(Attr::List(items)) => items
-                .iter()
-                .map(|item| match item {
-                    Attr::Operand(i) => self.operand(*i),
-                    Attr::Null
-                    | Attr::Bool(_)
-                    | Attr::Int(_)
-                    | Attr::Float(_)
-                    | Attr::Str(_)
-                    | Attr::List(_)
-                    | Attr::Map(_)
-                    | Attr::NonJson(_) => Err(self.not_tensors(Some(item))),
-                })
-                .collect(),
-            Some(
-                Attr::Null
-                | Attr::Bool(_)
-                | Attr::Int(_)
-                | Attr::Float(_)
-                | Attr::Str(_)
-                | Attr::Map(_)
-                | Attr::NonJson(_),
-            )
-            | None => Err(self.not_tensors(arg)),
-        }
+        let items = match arg {
+            Some(Attr::List(items)) => &items[..],
+            Some(one) => std::slice::from_ref(one),
+            None => return Err(self.not_tensors(None)),
+        };
+        let operand = |item: &Attr| match item.as_operand() {
+            Some(i) => self.operand(i),
+            None => Err(self.not_tensors(Some(item))),
+        };
+        items.iter().map(operand).collect()
     }
 
     fn not_tensors(&self, arg: Option<&Attr>) -> LowerError {
         if matches!(arg, Some(Attr::Map(_) | Attr::List(_))) {
-            return self.unsupported(format!("{} as its tensors", found(arg)));
+            return self.unsupported(format!("{} as its input", found(arg)));
         }
         LowerError::Operands(format!("`{}` is called with {}, expected tensors", self.class(), found(arg)))
     }
 
     pub(crate) fn operand(&self, i: u32) -> Result<ValueId> {
         let operand = usize::try_from(i).ok().and_then(|i| self.operands.get(i));
-        let missing = || LowerError::Operands(format!("the call has no tensor ${i}, it has {}", self.operands.len()));
+        let missing = || {
+            LowerError::Operands(format!(
+                "the call refers to operand ${i}, but its number of operands is {}",
+                self.operands.len()
+            ))
+        };
         operand.copied().ok_or_else(missing)
     }
 
@@ -321,7 +307,7 @@ impl<'a> Call<'a, '_> {
         self.arg_value(name, self.arg(position, name))
     }
 
-    /// A list of tensors or numbers.
+    /// An argument that is a list of tensors or numbers.
     pub(crate) fn values(&mut self, position: usize, name: &str) -> Result<Vec<Arg>> {
         let arg = self.arg(position, name);
         let items = arg.and_then(Attr::as_list).ok_or_else(|| bad(name, arg, "a list of tensors"))?;
@@ -346,7 +332,7 @@ impl<'a> Call<'a, '_> {
         self.materialize(value)
     }
 
-    /// `x` in the type that the layer computes with. Integers are left alone.
+    /// `x` cast to the compute type if it is a float. Integers are left alone.
     pub(crate) fn autocast(&mut self, x: ValueId) -> Result<ValueId> {
         match self.compute_type()? {
             Some(elem) if self.elem(x).is_float() => Ok(self.b.cast(x, elem)?),
@@ -354,13 +340,13 @@ impl<'a> Call<'a, '_> {
         }
     }
 
-    /// A weight, in the type that the layer computes with.
+    /// The weight at `place`, cast to the compute type. Errors call it `what`.
     pub(crate) fn weight(&mut self, place: &str, what: &str) -> Result<ValueId> {
         let weight = self.raw_weight(place, what)?;
         self.autocast(weight)
     }
 
-    /// A weight as it is stored.
+    /// The weight at `place`, as it is stored. Errors call it `what`.
     pub(crate) fn raw_weight(&mut self, place: &str, what: &str) -> Result<ValueId> {
         let Some((_, id)) = self.weights().iter().find(|(p, _)| &**p == place) else {
             return Err(LowerError::Weight { place: place.into(), expected: what.into() });
@@ -368,8 +354,10 @@ impl<'a> Call<'a, '_> {
         Ok(self.b.weight(*id)?)
     }
 
-    /// Refuses a weight whose extents from `axis` on are not the `n` that the configuration has under `key`, if it has any:
-    /// Keras would not load it.
+    /// Checks that the `n` extents of `weight` from `axis` on are those at `key` of the configuration, if it has the
+    /// key.
+    ///
+    /// Keras does not load a weight of another shape.
     pub(crate) fn require_extents(&self, weight: ValueId, what: &str, axis: usize, key: &str, n: usize) -> Result<()> {
         if !self.has(key) {
             return Ok(());
@@ -379,7 +367,7 @@ impl<'a> Call<'a, '_> {
         if found.eq(expected.iter().map(|extent| Some(*extent))) {
             return Ok(());
         }
-        Err(LowerError::Operands(format!("{what} is {}, which is not for `{key}` = {expected:?}", self.ty(weight))))
+        Err(LowerError::Operands(format!("{what} is {}, which does not match `{key}` = {expected:?}", self.ty(weight))))
     }
 
     /// The weights of the layer, with their places.
@@ -405,31 +393,24 @@ impl<'a> Call<'a, '_> {
         Ok(self.dims(x)?.len())
     }
 
-    /// The number of elements along an axis.
+    /// The extent of an axis; an error unless it is a number.
     pub(crate) fn extent(&self, x: ValueId, axis: usize) -> Result<u64> {
         let dims = self.dims(x)?;
         let extent = dims.get(axis).and_then(Dim::known);
-        extent.ok_or_else(|| self.unsupported(format!("axis {axis} of {}: its extent is not a number", self.ty(x))))
+        extent.ok_or_else(|| self.unsupported(format!("a symbolic extent (axis {axis} of {})", self.ty(x))))
     }
 }
 
-/// Whether an argument says anything: null and false do not.
+/// Whether an argument has an effect: null and false do not.
 fn is_on(arg: &Attr) -> bool {
-    match arg {
-        Attr::Null | Attr::Bool(false) => false,
-        Attr::List(items) => items.iter().any(is_on),
-        Attr::Bool(true)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Map(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => true,
+    match arg.as_list() {
+        Some(items) => items.iter().any(is_on),
+        None => !arg.is_null() && arg.as_bool() != Some(false),
     }
 }
 
 fn axis_of(rank: usize) -> String {
-    format!("different axes of {rank}")
+    format!("distinct axes of a tensor of rank {rank}")
 }
 
 pub(crate) fn as_count(attr: &Attr) -> Option<u64> {
@@ -449,21 +430,21 @@ fn as_pairs(attr: &Attr, n: usize) -> Option<Vec<(u64, u64)>> {
         _ => None,
     };
     match attr.as_list() {
-        // One axis is written as a pair.
+        // A single pair may be written without an enclosing list.
         Some([Attr::Int(_), _]) if n == 1 => Some(vec![pair(attr)?]),
         Some(items) => items.iter().map(pair).collect::<Option<Vec<_>>>().filter(|p| p.len() == n),
         None => Some(vec![pair(attr)?; n]),
     }
 }
 
-/// `axis` counted from the start.
+/// `axis` counted from the start; `None` if it is out of range.
 pub(crate) fn normal_axis(axis: i64, rank: usize) -> Option<usize> {
     let rank = i64::try_from(rank).ok()?;
     let axis = if axis < 0 { axis.checked_add(rank)? } else { axis };
     if axis < rank { usize::try_from(axis).ok() } else { None }
 }
 
-/// One axis or a list of different axes, counted from the start, ascending.
+/// One axis or a list of axes, counted from the start and sorted; `None` if an axis is out of range or repeated.
 pub(crate) fn normal_axes(attr: &Attr, rank: usize) -> Option<Vec<u64>> {
     let one = std::slice::from_ref(attr);
     let items = attr.as_list().unwrap_or(one);

@@ -1,4 +1,4 @@
-//! Layers that make vectors of categories.
+//! Layers that encode categories.
 
 use netc_ir::{Attr, Compare, ElemType, Reduce, Unary, ValueId};
 
@@ -11,11 +11,11 @@ use crate::lower::ops::shape::hot;
 use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
-    one("CategoryEncoding", category_encoding, "Which of the categories there are, or how often."),
-    one("Discretization", discretization, "The number of the interval that each element is in, or vectors of it."),
+    one("CategoryEncoding", category_encoding, "Categories as one-hot, multi-hot or count vectors."),
+    one("Discretization", discretization, "The interval that each element is in, as a number or encoded as a vector."),
 ];
 
-/// How categories become vectors.
+/// How categories are encoded.
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
     Int,
@@ -48,7 +48,7 @@ fn discretization(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mode = mode(c, &["int", "one_hot", "multi_hot", "count"])?;
     let is_before_3 = Era::of(&c.b.module().attrs) == Era::Before3;
     if is_before_3 && mode != Mode::Int {
-        return Err(c.unsupported("the element types of Keras 2"));
+        return Err(c.unsupported("an `output_mode` other than \"int\" in a model of Keras 2"));
     }
     let bounds = match c.get("bin_boundaries") {
         Some(bounds) => literal("bin_boundaries", bounds)?,
@@ -62,7 +62,7 @@ fn discretization(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (x, bounds) = c.promote2(Arg::Tensor(x), Arg::Tensor(bounds), &[])?;
     let rank = c.rank(x)?;
     let x = c.expand(x, rank)?;
-    // What is no number is above all bounds.
+    // NaN falls into the last interval.
     let below = c.compare(Compare::Lt, x, bounds)?;
     let above = c.unary(Unary::Not, below)?;
     let above = c.b.cast(above, ElemType::I32)?;
@@ -82,7 +82,7 @@ fn encoded(c: &mut Call<'_, '_>, x: ValueId, mode: Mode, categories: u64) -> Res
     if c.flag("sparse", false)? {
         return Err(c.unsupported_key("sparse"));
     }
-    // With mixed types Keras takes that of the weights here, that of the results there.
+    // In mixed precision, Keras uses the type of variables in some modes and the compute type in others.
     if c.compute_type()? != Some(ElemType::F32) {
         return Err(c.unsupported_key("dtype"));
     }
@@ -101,7 +101,7 @@ fn encoded(c: &mut Call<'_, '_>, x: ValueId, mode: Mode, categories: u64) -> Res
     }
 }
 
-/// Without the last of several axes where it has the extent 1.
+/// `x` without its last axis, if that has extent 1 and is not the only one.
 fn without_last(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     match c.rank(x)?.checked_sub(1) {
         Some(last) if last > 0 && c.extent(x, last)? == 1 => c.squeeze(x, last),

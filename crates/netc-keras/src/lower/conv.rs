@@ -14,19 +14,19 @@ use crate::lower::entry::{Entry, one};
 use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
-    one("Conv1D", |c| conv(c, 1), "Convolution over one spatial axis; causal padding looks only back."),
+    one("Conv1D", |c| conv(c, 1), "Convolution over one spatial axis; padding may be causal."),
     one("Conv2D", |c| conv(c, 2), "Convolution over two spatial axes."),
     one("Conv3D", |c| conv(c, 3), "Convolution over three spatial axes."),
-    one("DepthwiseConv1D", |c| depthwise_conv(c, 1), "Convolution of each channel by itself, over one spatial axis."),
-    one("DepthwiseConv2D", |c| depthwise_conv(c, 2), "Convolution of each channel by itself, over two spatial axes."),
-    one("SeparableConv1D", |c| separable_conv(c, 1), "A depthwise convolution, then a mixing of channels."),
-    one("SeparableConv2D", |c| separable_conv(c, 2), "A depthwise convolution, then a mixing of channels."),
+    one("DepthwiseConv1D", |c| depthwise_conv(c, 1), "Depthwise convolution over one spatial axis."),
+    one("DepthwiseConv2D", |c| depthwise_conv(c, 2), "Depthwise convolution over two spatial axes."),
+    one("SeparableConv1D", |c| separable_conv(c, 1), "A depthwise convolution, then a pointwise one."),
+    one("SeparableConv2D", |c| separable_conv(c, 2), "A depthwise convolution, then a pointwise one."),
 ];
 
 pub(crate) const OPS: &[Entry] = &[
     one("Conv", conv_op, "Convolution over any number of spatial axes."),
-    one("DepthwiseConv", depthwise_conv_op, "Convolution of each channel by itself."),
-    one("SeparableConv", separable_conv_op, "A depthwise convolution, then a mixing of channels."),
+    one("DepthwiseConv", depthwise_conv_op, "Depthwise convolution over any number of spatial axes."),
+    one("SeparableConv", separable_conv_op, "A depthwise convolution, then a pointwise one."),
 ];
 
 fn conv(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
@@ -72,7 +72,7 @@ fn conv_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.b.cast(x, c.elem(kernel))?;
     let channels = c.extent(x, netc_ir::infer::channel_axis(c.layout()?, n + 2))?;
     let groups = match c.extent(kernel, n)? {
-        0 => return Err(LowerError::Operands(format!("a kernel of type {} reads no channels", c.ty(kernel)))),
+        0 => return Err(LowerError::Operands(format!("a kernel of type {} has no input channels", c.ty(kernel)))),
         per_group => channels / per_group,
     };
     let window = window(c, n)?;
@@ -98,7 +98,7 @@ fn spatial_axes(c: &Call<'_, '_>, kernel: ValueId) -> Result<usize> {
     n.ok_or_else(|| LowerError::Operands(format!("a kernel of type {} has no spatial axes", c.ty(kernel))))
 }
 
-/// Every channel is a group. Keras's kernel has the shape `spatial..., channels, multiplier`.
+/// A convolution with one group per channel. The Keras kernel has the shape `spatial..., channels, multiplier`.
 fn depthwise(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> Result<ValueId> {
     let mut dims = c.dims(kernel)?;
     let [channels, multiplier] = match dims.split_off(n.min(dims.len())).try_into() {

@@ -6,8 +6,8 @@ use netc_ir::{Attr, Dim, ElemType, Layer, Module, Type};
 use crate::lower::call::Call;
 use crate::lower::call::promote::dtype;
 
-/// The error of a layer whose weights are integers. They need not have the places and types that its class gives them, so
-/// it is not the file that is wrong.
+/// Turns `error` into "unsupported" if the layer has quantized weights. Their places and types may differ from those of
+/// the class, so the file is not at fault.
 pub(crate) fn of_integers(module: &Module, layer: Option<&Layer>, error: LowerError) -> LowerError {
     let (LowerError::Config { .. } | LowerError::Weight { .. } | LowerError::Operands(_) | LowerError::Infer(_)) =
         error
@@ -29,7 +29,7 @@ pub(crate) fn of_integers(module: &Module, layer: Option<&Layer>, error: LowerEr
     }
 }
 
-/// The types that the configuration says; none where netc does not know them.
+/// The result types that follow from the configuration; empty if they are unknown.
 pub(crate) fn types(c: &Call<'_, '_>) -> Vec<Type> {
     known(c).unwrap_or_default()
 }
@@ -46,7 +46,7 @@ fn known(c: &Call<'_, '_>) -> Option<Vec<Type>> {
                 let [Attr::Int(last)] = extents else { return None };
                 *dims.last_mut()? = Dim::Known(u64::try_from(*last).ok()?);
             }
-            // The type of the scores is not known from this.
+            // The configuration does not determine the type of the scores.
             if c.flag_arg(7, "return_attention_scores").ok()? {
                 return None;
             }
@@ -56,7 +56,7 @@ fn known(c: &Call<'_, '_>) -> Option<Vec<Type>> {
     Some(vec![Type::new(elem, dims)])
 }
 
-/// The type that the layer computes with: that of its policy before it was quantized.
+/// The compute type of the layer, by the policy that it had before it was quantized.
 fn elem(c: &Call<'_, '_>, given: &Type) -> Option<ElemType> {
     let Some(policy) = c.get("dtype") else {
         return Some(if given.elem.is_float() { given.elem } else { ElemType::F32 });

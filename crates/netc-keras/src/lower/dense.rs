@@ -1,4 +1,4 @@
-//! Products with matrices: dense layers, embeddings, matrix products.
+//! Dense layers, embeddings and matrix products.
 
 use netc_ir::{Compare, ElemType, ValueId};
 
@@ -19,7 +19,7 @@ pub(crate) const LAYERS: &[Entry] = &[
 pub(crate) const OPS: &[Entry] = &[
     one("Matmul", matmul_op, "The matrix product."),
     one("Dot", dot_op, "The product over the last axis of `x1` and the last but one of `x2`."),
-    one("Einsum", einsum_op, "A product of two tensors summed over the indices that the result does not have."),
+    one("Einsum", einsum_op, "The Einstein sum of two tensors."),
 ];
 
 fn dense(c: &mut Call<'_, '_>) -> Result<ValueId> {
@@ -51,7 +51,7 @@ fn einsum_dense(c: &mut Call<'_, '_>) -> Result<ValueId> {
     bias_and_activation(c, y, has_bias)
 }
 
-/// What the numbers of a kernel of integers were multiplied with.
+/// The scale of a quantised kernel.
 fn kernel_scale(c: &mut Call<'_, '_>, has_bias: bool) -> Result<ValueId> {
     c.weight(if has_bias { "vars/2" } else { "vars/1" }, "the scale of the kernel")
 }
@@ -96,7 +96,7 @@ fn factors(c: &mut Call<'_, '_>) -> result::Result<(ValueId, ValueId)> {
     c.promote2(Arg::Tensor(a), Arg::Tensor(b), &[Kind::Elem(ElemType::Bool)])
 }
 
-/// A vector counts as a row on the left and as a column on the right.
+/// The matrix product. A vector counts as a row on the left and as a column on the right.
 pub(crate) fn matmul(c: &mut Call<'_, '_>, a: ValueId, b: ValueId) -> Result<ValueId> {
     let (Some(left), Some(right)) = (c.ty(a).rank(), c.ty(b).rank()) else { return Ok(c.b.matmul(a, b)?) };
     let a = if left == 1 { c.expand(a, 0)? } else { a };

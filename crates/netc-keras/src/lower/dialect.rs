@@ -3,7 +3,7 @@
 use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
 use netc_ir::{Attr, Attrs, Builder, CallOp, ElemType, Func, Layer, LayerId, Module, Name, OpId, SourceOp, Type};
 
-use crate::config::classes::is_layer_class;
+use crate::config::classes::{is_layer_class, is_of_keras};
 use crate::config::ties::ties;
 use crate::config::version::{self, Era};
 use crate::config::{call, declaration, tf, training};
@@ -14,11 +14,15 @@ use crate::lower::declared;
 use crate::lower::entry::{Entry, Lower};
 use crate::lower::table::entry;
 
-/// Keras's own layers (`keras.Conv2D`) and operations (`keras.ops.Add`).
+/// The dialect of Keras layers (`keras.Conv2D`) and operations (`keras.ops.Add`).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KerasDialect;
 
 impl Dialect for KerasDialect {
+    fn owns(&self, class: &str) -> bool {
+        is_of_keras(class)
+    }
+
     fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_dialect::Result<Meaning> {
         let era = Era::of(&builder.module().attrs);
         match context.layer {
@@ -30,7 +34,7 @@ impl Dialect for KerasDialect {
     }
 
     fn class<'n>(&self, name: &'n str) -> Option<&'n str> {
-        // An operation of TensorFlow has no dialect before its name.
+        // TensorFlow operations have no dialect prefix.
         tf::is_operation(name).then_some(name)
     }
 
@@ -51,7 +55,7 @@ impl Dialect for KerasDialect {
     }
 
     fn counts_inputs(&self, func: &Func) -> bool {
-        // `Sequential.layers` leaves the input layer out.
+        // `Sequential.layers` omits the input layer.
         func.attrs.get("class").and_then(Attr::as_str) != Some("Sequential")
     }
 
@@ -79,15 +83,15 @@ impl Dialect for KerasDialect {
         mask::makes_masks(module)
     }
 
-    fn order(&self, func: &Func) -> Option<Vec<OpId>> {
+    fn run_order(&self, func: &Func) -> Option<Vec<OpId>> {
         mask::order(func)
     }
 
-    fn ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
+    fn weight_ties(&self, module: &Module) -> Vec<(LayerId, LayerId)> {
         ties(module)
     }
 
-    fn losses(&self, module: &Module) -> Vec<Name> {
+    fn loss_layers(&self, module: &Module) -> Vec<Name> {
         legacy::losses(module)
     }
 }
@@ -98,11 +102,11 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_di
         return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
     };
     if !context.op.absent.is_empty() {
-        return Err(LowerError::Operands("layers of Keras have no operands that may be absent".into()));
+        return Err(LowerError::Operands("Keras layers have no optional operands".into()));
     }
-    let mut call = Call::new(builder, context, |builder, context| KerasDialect.lower(builder, context));
+    let mut call = Call::new(builder, context);
     if era == Era::Before3 && call.flag_arg(usize::MAX, "training")? {
-        // Keras 3's `predict` overrides it, Keras 2's does not.
+        // `predict` overrides it in Keras 3, but not in Keras 2.
         return Err(call.unsupported("`training` = true in its call"));
     }
     if era == Era::Before3 {
@@ -147,7 +151,7 @@ fn lower_modern(
     let name = if is_operation { layer.class.clone() } else { own.clone() };
     let absent = context.op.absent.clone();
     let op = SourceOp { absent, ..SourceOp::new(name, context.op.layer, call.into_owned()) };
-    // Keras 2 gives no mask to an operation of TensorFlow, and attaches none behind it.
+    // Keras 2 passes no mask to a TensorFlow operation, and attaches none to its result.
     let masks = if is_operation { &[][..] } else { context.masks };
     let lowered = lower(builder, OpContext { op: &op, layer: Some(&layer), masks, ..context }, era);
     lowered.map_err(|error| match error {
@@ -172,8 +176,10 @@ fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_dialect::Result<Meani
     Ok(Meaning { results, masks, unmasked, repeats })
 }
 
-/// Keras converts integers and truth values wherever a function asks for floats. A lowering that does not is no error
-/// of the model: it lacks a meaning, and can be split. Nor is one that asks more of a tensor than is known of it.
+/// Turns `error` into "unsupported" if the type of an operand may be its cause, so that the model can still be split.
+///
+/// Keras converts integers and booleans wherever a function needs floats, and a lowering may not. A lowering may also
+/// need to know more about an operand than is known.
 fn of_operands(builder: &Builder<'_>, context: OpContext<'_>, error: LowerError) -> LowerError {
     let class = || context.op.name.rsplit('.').next().unwrap_or(&context.op.name).into();
     let operands = || context.operands.iter().map(|x| builder.ty(*x));

@@ -6,7 +6,7 @@ use crate::lower::call::Call;
 use crate::lower::call::mask::Attaches;
 use crate::lower::result::Result;
 
-/// A class and its meaning.
+/// A class and its lowering.
 pub struct Entry {
     /// The class, without `keras.` or `keras.ops.`.
     pub class: &'static str,
@@ -17,12 +17,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The same, of a layer that attaches the mask of its first argument to its result.
+    /// The entry of a layer that attaches the mask of its first argument to its result.
     pub(crate) const fn passes_mask(self) -> Self {
         Self { attaches: Attaches::Given(None), ..self }
     }
 
-    /// The same, of a layer that attaches the mask that it is given, perhaps as its argument at `position`.
+    /// The entry of a layer that takes a mask, passed at `position` or attached to its input, and attaches it to its
+    /// result.
     pub(crate) const fn passes_mask_at(self, position: usize) -> Self {
         Self { attaches: Attaches::Given(Some(position)), ..self }
     }

@@ -10,53 +10,53 @@ use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     many("Identity", identity, "The inputs.").passes_mask(),
-    one("Dropout", |c| c.input(), "`x`; noise in training.").passes_mask(),
-    one("SpatialDropout1D", |c| c.input(), "`x`; noise in training.").passes_mask(),
-    one("SpatialDropout2D", |c| c.input(), "`x`; noise in training.").passes_mask(),
-    one("SpatialDropout3D", |c| c.input(), "`x`; noise in training.").passes_mask(),
-    one("AlphaDropout", |c| c.input(), "`x`; noise in training.").passes_mask(),
-    one("GaussianDropout", |c| c.input(), "`x`; noise in training.").passes_mask(),
-    one("GaussianNoise", |c| c.input(), "`x`; noise in training.").passes_mask(),
-    one("ActivityRegularization", |c| c.input(), "`x`; a loss in training.").passes_mask(),
-    one("StochasticDepth", |c| c.input(), "`x`; left out now and then in training."),
-    one("Masking", masking, "0 where all features of a step have the mask's value."),
-    one("AugMix", augment, "`x`; another image in training."),
-    one("CutMix", augment, "`x`; another image in training."),
-    one("MixUp", augment, "`x`; another image in training."),
-    one("RandAugment", augment, "`x`; another image in training."),
-    one("RandomBrightness", augment, "`x`; another image in training."),
-    one("RandomColorDegeneration", augment, "`x`; another image in training."),
-    one("RandomColorJitter", augment, "`x`; another image in training."),
-    one("RandomContrast", augment, "`x`; another image in training."),
-    one("RandomElasticTransform", augment, "`x`; another image in training."),
-    one("RandomErasing", augment, "`x`; another image in training."),
-    one("RandomFlip", augment, "`x`; another image in training."),
-    one("RandomGaussianBlur", augment, "`x`; another image in training."),
-    one("RandomGrayscale", augment, "`x`; another image in training."),
-    one("RandomHue", augment, "`x`; another image in training."),
-    one("RandomInvert", augment, "`x`; another image in training."),
-    one("RandomPerspective", augment, "`x`; another image in training."),
-    one("RandomPosterization", augment, "`x`; another image in training."),
-    one("RandomRotation", augment, "`x`; another image in training."),
-    one("RandomSaturation", augment, "`x`; another image in training."),
-    one("RandomSharpness", augment, "`x`; another image in training."),
-    one("RandomShear", augment, "`x`; another image in training."),
-    one("RandomTranslation", augment, "`x`; another image in training."),
-    one("RandomZoom", augment, "`x`; another image in training."),
+    one("Dropout", |c| c.input(), "`x`; drops elements in training.").passes_mask(),
+    one("SpatialDropout1D", |c| c.input(), "`x`; drops elements in training.").passes_mask(),
+    one("SpatialDropout2D", |c| c.input(), "`x`; drops elements in training.").passes_mask(),
+    one("SpatialDropout3D", |c| c.input(), "`x`; drops elements in training.").passes_mask(),
+    one("AlphaDropout", |c| c.input(), "`x`; drops elements in training.").passes_mask(),
+    one("GaussianDropout", |c| c.input(), "`x`; multiplies by noise in training.").passes_mask(),
+    one("GaussianNoise", |c| c.input(), "`x`; adds noise in training.").passes_mask(),
+    one("ActivityRegularization", |c| c.input(), "`x`; adds a loss in training.").passes_mask(),
+    one("StochasticDepth", |c| c.input(), "`x`; randomly dropped in training."),
+    one("Masking", masking, "`x`, with 0 at steps whose features all equal `mask_value`."),
+    one("AugMix", augment, "`x`; augments images in training."),
+    one("CutMix", augment, "`x`; augments images in training."),
+    one("MixUp", augment, "`x`; augments images in training."),
+    one("RandAugment", augment, "`x`; augments images in training."),
+    one("RandomBrightness", augment, "`x`; augments images in training."),
+    one("RandomColorDegeneration", augment, "`x`; augments images in training."),
+    one("RandomColorJitter", augment, "`x`; augments images in training."),
+    one("RandomContrast", augment, "`x`; augments images in training."),
+    one("RandomElasticTransform", augment, "`x`; augments images in training."),
+    one("RandomErasing", augment, "`x`; augments images in training."),
+    one("RandomFlip", augment, "`x`; augments images in training."),
+    one("RandomGaussianBlur", augment, "`x`; augments images in training."),
+    one("RandomGrayscale", augment, "`x`; augments images in training."),
+    one("RandomHue", augment, "`x`; augments images in training."),
+    one("RandomInvert", augment, "`x`; augments images in training."),
+    one("RandomPerspective", augment, "`x`; augments images in training."),
+    one("RandomPosterization", augment, "`x`; augments images in training."),
+    one("RandomRotation", augment, "`x`; augments images in training."),
+    one("RandomSaturation", augment, "`x`; augments images in training."),
+    one("RandomSharpness", augment, "`x`; augments images in training."),
+    one("RandomShear", augment, "`x`; augments images in training."),
+    one("RandomTranslation", augment, "`x`; augments images in training."),
+    one("RandomZoom", augment, "`x`; augments images in training."),
 ];
 
 pub(crate) const OPS: &[Entry] = &[
     one("Copy", |c| c.tensor(0, "x"), "`x`."),
-    one("StopGradient", |c| c.tensor(0, "variable"), "`x`; no gradient in training."),
+    one("StopGradient", |c| c.tensor(0, "variable"), "`x`; stops gradients in training."),
 ];
 
 fn identity(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     c.inputs()
 }
 
-/// Some of these convert integers and some do not, so only floats pass.
+/// Only floats are supported: some of these layers convert integers, and some do not.
 fn augment(c: &mut Call<'_, '_>) -> Result<ValueId> {
-    // The default of their argument `training` is true, and Keras writes it into the call; inference overrides it.
+    // Their argument `training` defaults to true, and Keras writes it into the call; inference overrides it.
     c.only_args(1, &["inputs", "data", "training"])?;
     let first = ["inputs", "data"].iter().find_map(|name| c.arg(0, name));
     let x = match c.tensors(first)?[..] {

@@ -1,4 +1,4 @@
-//! Layers that make one tensor of several.
+//! Layers that merge several tensors into one.
 
 use netc_dialect::LowerError;
 use netc_ir::{Binary, ElemType, Literal, Reduce, ValueId};
@@ -13,21 +13,21 @@ use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
     one("Add", |c| fold(c, Binary::Add), "The sum of the inputs."),
-    one("Subtract", subtract, "The first input less the second."),
-    one("Multiply", product, "The product of the inputs, element by element."),
+    one("Subtract", subtract, "The first input minus the second."),
+    one("Multiply", product, "The elementwise product of the inputs."),
     one("Average", average, "The mean of the inputs."),
-    one("Maximum", |c| extreme(c, Binary::Max), "The largest of the inputs, element by element."),
-    one("Minimum", |c| extreme(c, Binary::Min), "The smallest of the inputs, element by element."),
-    one("Concatenate", concatenate, "The inputs one after the other along `axis`."),
-    one("CustomScaleLayer", residual, "The first input and a multiple of the second."),
-    one("Dot", dot, "The products of the examples' tensors, summed along `axes`."),
+    one("Maximum", |c| extreme(c, Binary::Max), "The elementwise maximum of the inputs."),
+    one("Minimum", |c| extreme(c, Binary::Min), "The elementwise minimum of the inputs."),
+    one("Concatenate", concatenate, "The inputs concatenated along `axis`."),
+    one("CustomScaleLayer", residual, "The first input plus `scale` times the second."),
+    one("Dot", dot, "The dot product of two inputs along `axes`, for each example."),
 ];
 
-/// The inputs, with axes after the first axis of those that have fewer.
+/// The inputs at the same rank: those of lower rank get axes of extent 1 after their first.
 fn aligned(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let inputs = c.inputs()?;
     let ranks = inputs.iter().map(|x| c.rank(*x)).collect::<Result<Vec<_>>>();
-    // Without a rank there is nothing to align: the core ops say what they need.
+    // Inputs of unknown rank cannot be aligned: the core ops report them.
     let Ok(ranks) = ranks else { return Ok(inputs) };
     let rank = ranks.iter().copied().max().unwrap_or(0);
     let mut out = Vec::with_capacity(inputs.len());
@@ -46,8 +46,8 @@ fn fold(c: &mut Call<'_, '_>, f: Binary) -> Result<ValueId> {
     fold_all(c, f, &inputs)
 }
 
-/// Where all inputs carry masks, the result carries one that is true where any is; in Keras 2 where any input carries one,
-/// the result carries one that is true where all are.
+/// Attaches the merged mask to the result. In Keras 3 that is the disjunction, if all inputs carry masks; in Keras 1
+/// and 2 it is the conjunction of the masks that there are.
 fn attach_merged(c: &mut Call<'_, '_>) -> Result<()> {
     if c.is_before_3() {
         let mut all = None;
@@ -77,8 +77,9 @@ fn attach_merged(c: &mut Call<'_, '_>) -> Result<()> {
     Ok(())
 }
 
-/// The inputs with the masks that the product or extreme of them heeds, if there are any: in Keras 2 it heeds none. Keras
-/// loses masks where it adds axes.
+/// The inputs, and the masks that `Multiply`, `Maximum` and `Minimum` apply to them: none in Keras 1 and 2.
+///
+/// Keras loses masks where it adds axes, so masks on inputs of different ranks are unsupported.
 fn masked(c: &mut Call<'_, '_>) -> Result<(Vec<ValueId>, Vec<Option<ValueId>>)> {
     let inputs = aligned(c)?;
     let masks = c.attached_to_first();
@@ -92,13 +93,13 @@ fn masked(c: &mut Call<'_, '_>) -> Result<(Vec<ValueId>, Vec<Option<ValueId>>)> 
     Ok((inputs, masks))
 }
 
-/// A mask of steps as one of their elements.
+/// A mask of steps as a mask of their elements.
 fn of_elements(c: &mut Call<'_, '_>, mask: ValueId) -> Result<ValueId> {
     let rank = c.rank(mask)?;
     c.mask_along(mask, rank)
 }
 
-/// What a mask leaves out counts as 1, and is 0 in the end if no other input has it.
+/// Masked elements count as 1; where all inputs are masked, the result is 0.
 fn product(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (mut inputs, masks) = masked(c)?;
     for (x, mask) in inputs.iter_mut().zip(&masks) {
@@ -118,7 +119,7 @@ fn product(c: &mut Call<'_, '_>) -> Result<ValueId> {
     }
 }
 
-/// What a mask leaves out is taken from the others, of which the earlier are one by then.
+/// Masked elements take the value of the other operand. Inputs are folded from the left.
 fn extreme(c: &mut Call<'_, '_>, f: Binary) -> Result<ValueId> {
     let (inputs, masks) = masked(c)?;
     if masks.is_empty() {
@@ -128,7 +129,8 @@ fn extreme(c: &mut Call<'_, '_>, f: Binary) -> Result<ValueId> {
     let keeps =
         masks.iter().map(|mask| mask.map(|mask| of_elements(c, mask)).transpose()).collect::<Result<Vec<_>>>()?;
     let mut all = inputs.into_iter().zip(keeps);
-    let (mut y, mut kept) = all.next().ok_or_else(|| LowerError::Operands("a merge of no tensors".into()))?;
+    let (mut y, mut kept) =
+        all.next().ok_or_else(|| LowerError::Operands("expected at least one tensor to merge, found none".into()))?;
     for (x, keep) in all {
         let (mut a, mut b) = c.promote2(Arg::Tensor(y), Arg::Tensor(x), &[])?;
         if let Some(keep) = keep {
@@ -148,7 +150,9 @@ fn extreme(c: &mut Call<'_, '_>, f: Binary) -> Result<ValueId> {
 }
 
 fn fold_all(c: &mut Call<'_, '_>, f: Binary, inputs: &[ValueId]) -> Result<ValueId> {
-    let (first, rest) = inputs.split_first().ok_or_else(|| LowerError::Operands("a merge of no tensors".into()))?;
+    let (first, rest) = inputs
+        .split_first()
+        .ok_or_else(|| LowerError::Operands("expected at least one tensor to merge, found none".into()))?;
     let mut y = *first;
     for x in rest {
         let (a, b) = c.promote2(Arg::Tensor(y), Arg::Tensor(*x), &[])?;
@@ -163,7 +167,7 @@ fn subtract(c: &mut Call<'_, '_>) -> Result<ValueId> {
     fold_all(c, Binary::Sub, &[a, b])
 }
 
-/// Of `keras.applications.InceptionResNetV2`.
+/// A layer of `keras.applications.InceptionResNetV2`.
 fn residual(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let [x, y] = two(c, |c| c.inputs())?;
     let scale = Arg::Float(c.float("scale")?);
@@ -190,14 +194,16 @@ fn average(c: &mut Call<'_, '_>) -> Result<ValueId> {
 fn concatenate(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let inputs: Vec<Arg> = c.inputs()?.into_iter().map(Arg::Tensor).collect();
     let inputs = c.promote(&inputs, &[])?;
-    let first = *inputs.first().ok_or_else(|| LowerError::Operands("a concatenation of no tensors".into()))?;
+    let first = *inputs
+        .first()
+        .ok_or_else(|| LowerError::Operands("expected at least one tensor to concatenate, found none".into()))?;
     let axis = c.axis("axis", c.rank(first)?, -1)?;
     attach_concatenated(c, &inputs, axis as u64)?;
     Ok(c.b.concat(&inputs, axis as u64)?)
 }
 
-/// Where any input carries a mask, the result has one: of the elements, one after the other, of which any along the last
-/// axis counts; in Keras 2 only all together do.
+/// If any input carries a mask, attaches one to the result: the concatenated masks of the elements, reduced over the
+/// last axis by "any" in Keras 3 and by "all" in Keras 1 and 2.
 fn attach_concatenated(c: &mut Call<'_, '_>, inputs: &[ValueId], axis: u64) -> Result<()> {
     let masks = c.attached_to_first();
     if masks.iter().all(Option::is_none) {
@@ -221,7 +227,7 @@ fn attach_concatenated(c: &mut Call<'_, '_>, inputs: &[ValueId], axis: u64) -> R
     Ok(())
 }
 
-/// `axes` name the axis of each input that is summed over; the first axis is the batch.
+/// `axes` names the axis of each input that is summed over; the first axis is the batch.
 fn dot(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let [x, y] = two(c, |c| c.inputs())?;
     let (x, y) = c.promote2(Arg::Tensor(x), Arg::Tensor(y), &[])?;
@@ -233,9 +239,9 @@ fn dot(c: &mut Call<'_, '_>) -> Result<ValueId> {
     };
     let (rank_x, rank_y) = (c.rank(x)?, c.rank(y)?);
     if rank_x > 3 || rank_y > 3 {
-        return Err(c.unsupported(format!("inputs of rank {rank_x} and {rank_y}")));
+        return Err(c.unsupported(format!("inputs of ranks {rank_x} and {rank_y}")));
     }
-    // Rows of the examples' matrices times columns; a vector is a matrix of one row or one column.
+    // For each example, the product of two matrices; a vector becomes a matrix of one row or one column.
     let x = if rank_x == 2 {
         c.expand(x, 1)?
     } else if a == 1 {
@@ -266,5 +272,5 @@ fn dot_axis(c: &Call<'_, '_>, i: usize, x: ValueId) -> Result<usize> {
         None => axes.and_then(|a| a.as_int()),
     };
     let axis = axis.and_then(|a| normal_axis(a, c.rank(x).ok()?)).filter(|a| *a >= 1);
-    axis.ok_or_else(|| c.bad("axes", "an axis, or one for each input, after the first axis"))
+    axis.ok_or_else(|| c.bad("axes", "an axis, or one for each input, that is not the first axis"))
 }

@@ -34,7 +34,7 @@ pub(crate) const OPS: &[Entry] = &[
     one("Normalize", normalize_op, "`x` divided by its Euclidean norm over `axis`."),
 ];
 
-/// What Keras adds to keep quotients finite.
+/// `keras.config.epsilon()`, which keeps quotients finite.
 const EPSILON: f64 = 1e-7;
 
 /// `x * inv + (beta - mean * inv)`, where `inv = gamma / sqrt(variance + epsilon)`.
@@ -63,13 +63,13 @@ impl Affine {
         if c.dims(y)? == c.dims(x)? {
             return Ok(y);
         }
-        // Broadcasting would repeat `x`, where Keras refuses.
-        let note = format!("what scales and shifts {} is for {}", c.ty(x), c.ty(y));
+        // Keras rejects parameters that would broadcast `x`.
+        let note = format!("the tensor is {}, but its scale and offset are for {}", c.ty(x), c.ty(y));
         Err(LowerError::Operands(note))
     }
 }
 
-/// The weights of a layer in the order of its file.
+/// Reads the weights of a layer in the order of its file.
 struct Weights(u64);
 
 impl Weights {
@@ -84,7 +84,7 @@ impl Weights {
     }
 }
 
-/// `x` in the type that the layer computes with, integers included.
+/// `x` cast to the compute type, integers included.
 pub(crate) fn to_compute_type(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     match c.compute_type()? {
         Some(elem) => Ok(c.b.cast(x, elem)?),
@@ -124,7 +124,7 @@ fn batch_norm_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     channelwise(c, x, axis, Affine { mean, variance, gamma, beta, epsilon })
 }
 
-/// The vectors of `affine`, along `axis` of `x` and in its type.
+/// Applies `affine`, whose vectors run along `axis` of `x`, in the type of `x`.
 fn channelwise(c: &mut Call<'_, '_>, x: ValueId, axis: usize, affine: Affine) -> Result<ValueId> {
     let rank = c.rank(x)?;
     let elem = c.elem(x);
@@ -166,7 +166,7 @@ fn layer_norm_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     layer_norm(c, x, gamma, beta, epsilon)
 }
 
-/// In at least `f32`; the result has the type of `x`.
+/// Computes in at least `f32`; the result has the type of `x`.
 fn layer_norm(
     c: &mut Call<'_, '_>,
     x: ValueId,
@@ -212,7 +212,7 @@ fn group_norm_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
         -1 => Some(channels),
         n => u64::try_from(n).ok().filter(|n| *n > 0 && channels % n == 0),
     };
-    let groups = groups.ok_or_else(|| c.bad("groups", &format!("a divisor of {channels} channels, or -1")))?;
+    let groups = groups.ok_or_else(|| c.bad("groups", &format!("a divisor of the {channels} channels, or -1")))?;
     if axis == 0 {
         return Err(c.unsupported_key("axis"));
     }
@@ -256,7 +256,8 @@ fn rms_norm_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     rms_norm(c, x, scale, epsilon)
 }
 
-/// In at least `f32`; the result has the type of `x`. Keras aligns `scale` at the last axis, whatever `axis` is.
+/// Computes in at least `f32`; the result has the type of `x`. Keras aligns `scale` with the last axis, whatever `axis`
+/// is.
 fn rms_norm(c: &mut Call<'_, '_>, x: ValueId, scale: Option<ValueId>, epsilon: f64) -> Result<ValueId> {
     let narrow = c.elem(x);
     let x = c.at_least_f32(x)?;
@@ -302,7 +303,7 @@ fn normalization(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.raw_input()?;
     let x = to_compute_type(c, x)?;
     let dims = c.dims(x)?;
-    // Without axes, one mean and one variance serve all elements.
+    // Without axes, one mean and one variance apply to all elements.
     let axes = c.axes("axis", dims.len())?.unwrap_or_default();
     let (mean, variance) = if c.has("mean") || c.has("variance") {
         (constant(c, "mean", &axes, dims.len())?, constant(c, "variance", &axes, dims.len())?)
@@ -324,7 +325,7 @@ fn normalization(c: &mut Call<'_, '_>) -> Result<ValueId> {
     c.div(centred, deviation)
 }
 
-/// The constant at `key`, its axes aligned with the last of `axes`.
+/// The constant at `key`, with its axes aligned with the last of `axes`.
 fn constant(c: &mut Call<'_, '_>, key: &str, axes: &[u64], rank: usize) -> Result<ValueId> {
     let value = c.get(key).map_or_else(|| Err(c.bad(key, "a constant")), |attr| literal(key, attr))?;
     let Some(first) = axes.len().checked_sub(value.dims.len()) else {
@@ -349,14 +350,14 @@ fn rescaling(c: &mut Call<'_, '_>) -> Result<ValueId> {
     c.add(y, offset)
 }
 
-/// A layer of the networks ConvNeXt.
+/// A layer of ConvNeXt.
 fn layer_scale(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let gamma = c.weight("vars/0", "the scale `gamma`")?;
     c.mul(x, gamma)
 }
 
-/// The constant at `key`, in the type of `like`. A list has a number per channel of channels-last data.
+/// The constant at `key`, in the type of `like`. A list has one number per channel of channels-last data.
 fn number_or_list(c: &mut Call<'_, '_>, key: &str, default: f64, like: ValueId) -> Result<ValueId> {
     let elem = c.elem(like);
     let value = match c.get(key) {

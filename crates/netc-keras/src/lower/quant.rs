@@ -1,7 +1,6 @@
-//! Layers whose weights are integers of eight bits, as `Model.quantize("int8")` leaves them.
+//! Layers with 8-bit integer weights, as `Model.quantize("int8")` makes them.
 //!
-//! What such a layer reads is scaled and rounded to integers too (`AbsMaxQuantizer`), and the product is divided by both
-//! scales.
+//! Their inputs are scaled and rounded to integers too (`AbsMaxQuantizer`), and the product is divided by both scales.
 
 use netc_ir::{Attr, Dim, ElemType, Reduce, Unary, ValueId};
 
@@ -10,22 +9,22 @@ use crate::lower::dense::matmul;
 use crate::lower::ops::einsum::{self, einsum};
 use crate::lower::result::Result;
 
-/// How the inputs of a quantised layer become integers.
+/// How a quantised layer treats its inputs.
 pub(crate) enum Inputs {
     /// They stay floats.
     Floats,
-    /// They are scaled so that the largest magnitude becomes `high`, rounded, and clipped to `low` to `high`.
+    /// They are scaled so that the largest magnitude becomes `high`, rounded, and clipped to `low..=high`.
     Integers { low: f64, high: f64, epsilon: f64 },
 }
 
-/// The layers that have weights of integers.
+/// The layers that may have integer weights.
 const LAYERS: &[&str] = &["Dense", "EinsumDense", "Embedding"];
 
-/// Products of integers of eight bits whose sum is exact in a float of 24 bits.
+/// The number of products of 8-bit integers whose sum is exact in `f32`, which has a significand of 24 bits.
 const MAX_EXACT: u64 = (1 << 24) / (128 * 128);
 
 impl Call<'_, '_> {
-    /// The name of the policy that the layer would have if it were not quantised to eight bits; `None` if it is not.
+    /// The dtype policy that the layer had before 8-bit quantisation; `None` if it is not quantised.
     pub(crate) fn quantized_from(&self) -> Result<Option<&str>> {
         let Some(policy) = self.get("dtype") else { return Ok(None) };
         let (mode, source) = match policy.as_str() {
@@ -45,12 +44,12 @@ impl Call<'_, '_> {
         }
     }
 
-    /// What a quantised layer does with its inputs; `None` if the layer is not quantised.
+    /// How a quantised layer treats its inputs; `None` if the layer is not quantised.
     pub(crate) fn quantization(&self) -> Result<Option<Inputs>> {
         let config = self.get("quantization_config").filter(|config| !config.is_null());
         match (self.quantized_from()?, config) {
             (None, None) => Ok(None),
-            // Before there was such a configuration, all were quantised alike.
+            // A Keras without this key always quantises like this.
             (Some(_), None) => Ok(Some(Inputs::Integers { low: -127.0, high: 127.0, epsilon: 1e-7 })),
             (Some(_), Some(config)) => {
                 inputs(config).map(Some).ok_or_else(|| self.unsupported_key("quantization_config"))
@@ -60,7 +59,7 @@ impl Call<'_, '_> {
     }
 }
 
-/// What the configuration of a quantisation to eight bits says of inputs; `None` if netc does not know it.
+/// How an 8-bit quantisation with this configuration treats inputs; `None` if it is unsupported.
 fn inputs(config: &Attr) -> Option<Inputs> {
     let is = |object: &Attr, class| object.get("class_name").and_then(Attr::as_str) == Some(class);
     let quantizer =
@@ -77,8 +76,8 @@ fn inputs(config: &Attr) -> Option<Inputs> {
 }
 
 impl Inputs {
-    /// The numbers that take part in the product, and what they were multiplied with: as many along each axis as `x` has,
-    /// and one along those of `axes`.
+    /// `x` as the product reads it, and the scale that it was multiplied by, if any. The scale has extent 1 along
+    /// `axes`, and the extents of `x` along the others.
     fn scaled(&self, c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> Result<(ValueId, Option<ValueId>)> {
         let Self::Integers { low, high, epsilon } = *self else { return Ok((x, None)) };
         let magnitude = c.unary(Unary::Abs, x)?;
@@ -91,7 +90,7 @@ impl Inputs {
         Ok((c.min(rounded, high)?, Some(scale)))
     }
 
-    /// The factors of a product of `terms` summands each in a type in which it is exact, where both are of integers.
+    /// The factors in a type in which a product of integers with `terms` summands is exact.
     fn factors(&self, c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, terms: u64) -> Result<(ValueId, ValueId)> {
         let elem = match self {
             Self::Floats => c.elem(x),
@@ -115,7 +114,7 @@ impl Inputs {
     pub(crate) fn einsum(&self, c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, scale: ValueId) -> Result<ValueId> {
         let equation = c.text("equation")?;
         let Some((summed, result)) = einsum::axes_of_first(equation, c.rank(x)?, c.rank(kernel)?) else {
-            return Err(c.unsupported("the equation"));
+            return Err(c.unsupported(format!("the equation \"{equation}\"")));
         };
         let axes: Vec<u64> = summed.iter().map(|axis| *axis as u64).collect();
         let (numbers, of_inputs) = self.scaled(c, x, &axes)?;
@@ -124,7 +123,7 @@ impl Inputs {
         let terms = terms.try_fold(1u64, |all, extent| all.checked_mul(extent?)).unwrap_or(u64::MAX);
         let (numbers, kernel) = self.factors(c, numbers, kernel, terms)?;
         let product = einsum(c, equation, numbers, kernel)?;
-        // The scale has an axis for each of `x`, and is divided out of the result, whose axes are others.
+        // The scale has the axes of `x`; the result has others, in another order.
         let of_inputs = match of_inputs {
             Some(of_inputs) => {
                 let kept: Vec<usize> = result.iter().copied().flatten().collect();
@@ -139,7 +138,7 @@ impl Inputs {
     }
 }
 
-/// The product in the type that the layer computes with, without the scales.
+/// The product in the compute type `elem`, divided by the scales.
 fn divided(
     c: &mut Call<'_, '_>,
     product: ValueId,
@@ -155,7 +154,7 @@ fn divided(
     c.div(product, scale)
 }
 
-/// The rows of a table of integers, each divided by its scale.
+/// The rows of an integer table at `indices`, each divided by its scale.
 pub(crate) fn rows(c: &mut Call<'_, '_>, table: ValueId, indices: ValueId) -> Result<ValueId> {
     let scales = c.weight("vars/1", "the scales of the rows")?;
     let rows = c.b.gather(table, indices, 0)?;

@@ -1,4 +1,4 @@
-//! Layers that move elements without computing.
+//! Layers that move elements without changing them.
 
 use netc_dialect::LowerError;
 use netc_ir::{Attr, Dim, Layout, ValueId};
@@ -8,25 +8,25 @@ use crate::lower::entry::{Entry, one};
 use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
-    one("Flatten", flatten, "All axes but the first as one."),
-    one("Reshape", reshape_layer, "The elements of each example under another shape."),
-    one("Permute", permute, "The axes of each example in another order."),
-    one("RepeatVector", repeat_vector, "Each example `n` times in a row."),
-    one("Cropping1D", |c| crop(c, 1), "Without some elements at both ends of the spatial axis."),
-    one("Cropping2D", |c| crop(c, 2), "Without some elements at both ends of the spatial axes."),
-    one("Cropping3D", |c| crop(c, 3), "Without some elements at both ends of the spatial axes."),
-    one("ZeroPadding1D", |c| pad(c, 1), "With zeros at both ends of the spatial axis."),
-    one("ZeroPadding2D", |c| pad(c, 2), "With zeros at both ends of the spatial axes."),
-    one("ZeroPadding3D", |c| pad(c, 3), "With zeros at both ends of the spatial axes."),
-    one("UpSampling1D", |c| up_sample(c, 1), "Every element several times in a row."),
-    one("UpSampling3D", |c| up_sample(c, 3), "Every element several times along the spatial axes."),
+    one("Flatten", flatten, "All axes but the first merged into one."),
+    one("Reshape", reshape_layer, "The elements of each example in another shape."),
+    one("Permute", permute, "The axes of each example permuted."),
+    one("RepeatVector", repeat_vector, "Each example repeated `n` times along a new axis."),
+    one("Cropping1D", |c| crop(c, 1), "`x` without some elements at both ends of the spatial axis."),
+    one("Cropping2D", |c| crop(c, 2), "`x` without some elements at both ends of the spatial axes."),
+    one("Cropping3D", |c| crop(c, 3), "`x` without some elements at both ends of the spatial axes."),
+    one("ZeroPadding1D", |c| pad(c, 1), "`x` with zeros at both ends of the spatial axis."),
+    one("ZeroPadding2D", |c| pad(c, 2), "`x` with zeros at both ends of the spatial axes."),
+    one("ZeroPadding3D", |c| pad(c, 3), "`x` with zeros at both ends of the spatial axes."),
+    one("UpSampling1D", |c| up_sample(c, 1), "Each element repeated several times along the spatial axis."),
+    one("UpSampling3D", |c| up_sample(c, 3), "Each element repeated several times along the spatial axes."),
 ];
 
 fn flatten(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let dims = c.dims(x)?;
     let Some((batch, rest)) = dims.split_first() else {
-        return Err(LowerError::Operands("`Flatten` of a scalar".into()));
+        return Err(LowerError::Operands("`Flatten` takes a tensor with a batch axis, found a scalar".into()));
     };
     let x = match c.layout()? {
         Layout::ChannelsFirst if dims.len() > 2 => {
@@ -42,14 +42,14 @@ fn reshape_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let dims = c.dims(x)?;
     let Some((batch, rest)) = dims.split_first() else {
-        return Err(LowerError::Operands("`Reshape` of a scalar".into()));
+        return Err(LowerError::Operands("`Reshape` takes a tensor with a batch axis, found a scalar".into()));
     };
     let mut shape = vec![batch.clone()];
     shape.extend(target_shape(c, "target_shape", rest)?);
     c.reshape(x, shape)
 }
 
-/// The shape at `key` for the elements of `from`; -1 or null stands for what is left.
+/// The shape at `key` for the elements of `from`; an extent of -1 or null is inferred.
 pub(crate) fn target_shape(c: &Call<'_, '_>, key: &str, from: &[Dim]) -> Result<Vec<Dim>> {
     let value = c.get(key).ok_or_else(|| c.bad(key, "a shape"))?;
     let items = value.as_list().unwrap_or(std::slice::from_ref(value));
@@ -61,7 +61,7 @@ pub(crate) fn target_shape(c: &Call<'_, '_>, key: &str, from: &[Dim]) -> Result<
         0 => Dim::Known(1),
         1 => match (all.exact_div(&rest), rest.known()) {
             (Some(dim), _) => dim,
-            // Whether a number divides a symbol shows when the program runs.
+            // Whether a number divides a symbolic extent is known only when the program runs.
             (None, Some(n)) if n > 0 && all.known().is_none() => all.floor_div(n),
             (None, _) => return Err(c.bad(key, &format!("a shape for {all} elements"))),
         },
@@ -77,11 +77,11 @@ fn permute(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let dims = c.get("dims").and_then(Attr::as_list).unwrap_or_default();
     let perm = dims.iter().map(|d| as_count(d).and_then(|d| usize::try_from(d).ok()));
     let perm = std::iter::once(Some(0)).chain(perm).collect::<Option<Vec<usize>>>();
-    let perm = perm.ok_or_else(|| c.bad("dims", "axes, the first of an example being 1"))?;
+    let perm = perm.ok_or_else(|| c.bad("dims", "a list of axes, counted from 1"))?;
     let mut sorted = perm.clone();
     sorted.sort_unstable();
     if !sorted.into_iter().eq(0..rank) {
-        return Err(c.bad("dims", &format!("the axes 1 to {} in some order", rank.saturating_sub(1))));
+        return Err(c.bad("dims", &format!("a permutation of the axes 1 to {}", rank.saturating_sub(1))));
     }
     c.transpose(x, &perm)
 }
@@ -90,7 +90,9 @@ fn repeat_vector(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let [batch, features] = match <[Dim; 2]>::try_from(c.dims(x)?) {
         Ok(dims) => dims,
-        Err(_) => return Err(LowerError::Operands(format!("`RepeatVector` takes rank 2, found {}", c.ty(x)))),
+        Err(_) => {
+            return Err(LowerError::Operands(format!("`RepeatVector` takes a tensor of rank 2, found {}", c.ty(x))));
+        }
     };
     let row = c.expand(x, 1)?;
     Ok(c.b.broadcast(row, vec![batch, Dim::Known(c.count("n")?), features])?)
@@ -115,7 +117,7 @@ fn crop(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     for (axis, (low, high)) in (first..).zip(c.pairs("cropping", n)?) {
         let extent = c.dims(x)?.get(axis).and_then(Dim::known);
         if extent.is_some_and(|n| low.saturating_add(high) >= n) {
-            return Err(c.bad("cropping", &format!("less than axis {axis} of {}", c.ty(x))));
+            return Err(c.bad("cropping", &format!("fewer elements than axis {axis} of {} has", c.ty(x))));
         }
         x = c.trim(x, axis, low, high)?;
     }

@@ -1,7 +1,7 @@
-//! Recurrent layers, step after step: what runs has the ops of one step as often as there are steps. Where only types and
-//! costs matter, one step stands for the others.
+//! Recurrent layers, unrolled: a program to run has the ops of a step once per step. If only types and costs matter,
+//! one step represents the others.
 //!
-//! The formulas are those of the cells in `keras.src.layers.rnn`, in their order of operations.
+//! The formulas and their order of operations are those of the cells in `keras.src.layers.rnn`.
 
 pub(crate) mod convolutional;
 
@@ -19,23 +19,31 @@ use crate::lower::identity::any;
 use crate::lower::result::{Result, bad};
 
 pub(crate) const LAYERS: &[Entry] = &[
-    many("SimpleRNN", |c| recurrent(c, &SIMPLE), "Steps of `activation(x @ kernel + bias + h @ recurrent_kernel)`."),
-    many("GRU", |c| recurrent(c, &GRU), "Steps of a gated recurrent unit, which resets before or after the product."),
-    many("LSTM", |c| recurrent(c, &LSTM), "Steps of a long short-term memory."),
-    many("RNN", of_cells, "Steps of a cell of Keras, or of several one after the other."),
+    many(
+        "SimpleRNN",
+        |c| recurrent(c, &SIMPLE),
+        "A recurrent layer: `h = activation(x @ kernel + bias + h @ recurrent_kernel)`.",
+    ),
+    many(
+        "GRU",
+        |c| recurrent(c, &GRU),
+        "A gated recurrent unit; the reset gate acts before or after the matrix product.",
+    ),
+    many("LSTM", |c| recurrent(c, &LSTM), "A long short-term memory."),
+    many("RNN", of_cells, "A cell of Keras, or a stack of cells, applied step by step."),
 ];
 
-/// More steps make programs that nobody wants to read or run.
+/// Limit on the steps that a layer is unrolled to, times its cells. Bounds the size of the program.
 pub(crate) const MAX_STEPS: u64 = 4096;
 
 /// What one step computes.
 struct Cell {
-    /// How many states there are; the first is the output.
+    /// The number of states; the first is the output.
     states: usize,
     step: Step,
 }
 
-/// The states after a step, of the kernel's product with what the step reads and the states before.
+/// Computes the states after a step from the input, already multiplied by the kernel, and the states before the step.
 type Step = fn(&mut Call<'_, '_>, &Weights, ValueId, &[ValueId]) -> Result<Vec<ValueId>>;
 
 const SIMPLE: Cell = Cell { states: 1, step: simple };
@@ -47,15 +55,15 @@ const LSTM: Cell = Cell { states: 2, step: lstm };
 /// A cell of a layer.
 struct Placed<'a> {
     cell: &'static Cell,
-    /// Its own configuration, where it is not that of the layer.
+    /// Its own configuration; `None` if the layer's applies.
     config: Option<&'a Attr>,
     units: u64,
-    /// Where its weights are in the group of the layer.
+    /// The place of its weights in the layer's group.
     place: String,
 }
 
 impl<'a> Placed<'a> {
-    /// Reads the configuration of the cell while `f` runs.
+    /// Runs `f` with the configuration of the cell.
     fn of<'m, T>(&self, c: &mut Call<'a, 'm>, f: impl FnOnce(&mut Call<'a, 'm>) -> T) -> T {
         match self.config {
             Some(config) => c.with_config(config, f),
@@ -68,7 +76,7 @@ impl<'a> Placed<'a> {
 struct Weights {
     kernel: ValueId,
     recurrent: ValueId,
-    /// What is added to the product with the kernel, and to that with the recurrent kernel.
+    /// The bias of the product with the kernel, and of the product with the recurrent kernel.
     bias: [Option<ValueId>; 2],
     units: u64,
 }
@@ -89,7 +97,7 @@ fn of_cells(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     }
     let list = object.get("config").and_then(|config| config.get("cells"));
     let objects = list.and_then(Attr::as_list).ok_or_else(|| bad("cells", list, "a list of cells"))?;
-    // Keras names the groups of the cells after their classes.
+    // Keras names the weight groups of the cells after their classes.
     let mut groups = GroupNames::default();
     let mut cells = Vec::new();
     for object in objects {
@@ -112,9 +120,9 @@ fn placed<'a>(c: &mut Call<'a, '_>, object: &'a Attr, place: String) -> Result<P
     let elem = c.compute_type()?;
     let (units, own) =
         c.with_config(config, |c| Ok::<_, netc_dialect::LowerError>((c.count("units")?, c.compute_type()?)))?;
-    // The type is `float32` where there is none.
+    // The default type is `float32`.
     if own.unwrap_or(ElemType::F32) != elem.unwrap_or(ElemType::F32) {
-        return Err(c.unsupported("a cell that computes with another type"));
+        return Err(c.unsupported("a cell whose compute type differs from the layer's"));
     }
     Ok(Placed { cell, config: Some(config), units, place })
 }
@@ -128,7 +136,7 @@ fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Result<Vec<ValueI
         return Err(error.giving(result_types(c, cells, last.units, [batch, length], c.elem(x))?));
     }
     let Some(steps) = length.known().filter(|n| (1..=MAX_STEPS / cells.len() as u64).contains(n)) else {
-        let error = c.unsupported(format!("a sequence of {length} steps (1 to {MAX_STEPS} are)"));
+        let error = c.unsupported(format!("a sequence of {length} steps (the limits are 1 and {MAX_STEPS})"));
         return Err(error.giving(result_types(c, cells, last.units, [batch, length], c.elem(x))?));
     };
     let mut states: Vec<Vec<ValueId>> = match (given.len(), cells) {
@@ -164,13 +172,14 @@ fn steps_of<'a>(c: &mut Call<'a, '_>, cells: &[Placed<'a>]) -> Result<Vec<ValueI
     results(c, &outputs, states.concat())
 }
 
-/// The output of a step, and how many steps it is the output of.
+/// The output of a step, and the number of steps that it represents.
 pub(crate) type Output = (ValueId, u64);
 
-/// Runs `step` for every step: it is given its number, the output before and the states, and gives its output.
+/// Runs `step` for every step, with the number of the step, the previous output and the states. It returns the output.
 ///
-/// If only types matter, one step stands for all after a step that left the types of the output and of the states as
-/// they were: the steps that follow have them too. It is the last one, so that a sequence that is too short is found.
+/// If only types matter, unrolling stops at a step that leaves the types of the output and the states unchanged,
+/// because all later steps have the same types. The last step represents those. It is the last one so that a sequence
+/// that is too short is still an error.
 pub(crate) fn each_step<'a, 'm>(
     c: &mut Call<'a, 'm>,
     steps: u64,
@@ -195,18 +204,18 @@ pub(crate) fn each_step<'a, 'm>(
     Ok(outputs)
 }
 
-/// The mask with an axis behind the steps, for the numbers of each.
+/// The mask as booleans, with an axis after the steps that broadcasts over features.
 fn mask_of_steps(c: &mut Call<'_, '_>, mask: ValueId) -> Result<ValueId> {
     let mask = c.truth(mask)?;
     match c.rank(mask)? {
         2 => c.expand(mask, 2),
-        // A step counts if any of its numbers does.
+        // A step is kept if any of its features is.
         3 if !c.flag("unroll", false)? => any(c, mask, &[2], true),
         _ => Err(c.unsupported(format!("a mask of type {}", c.ty(mask)))),
     }
 }
 
-/// The output of a step, or what stands for it where the mask leaves the step out.
+/// The output of a step. Where the mask skips the step, the value that Keras puts in its place.
 fn output_or_last(
     c: &mut Call<'_, '_>,
     keep: ValueId,
@@ -220,7 +229,7 @@ fn output_or_last(
             None => c.select(keep, output, 0.0),
         };
     }
-    // Keras takes the first state of the last cell for the output before.
+    // Keras takes the first state of the last cell as the previous output.
     let state = before.last().and_then(|states| states.first());
     match state.filter(|_| !c.flag("zero_output_for_mask", false).unwrap_or(false)) {
         Some(state) => c.select(keep, output, *state),
@@ -228,7 +237,7 @@ fn output_or_last(
     }
 }
 
-/// The states after a step, or those before it where the mask leaves the step out.
+/// The states after a step. Where the mask skips the step, the states before it.
 fn kept(
     c: &mut Call<'_, '_>,
     keep: ValueId,
@@ -241,7 +250,7 @@ fn kept(
     after.iter().zip(before).map(of_cell).collect()
 }
 
-/// What a recurrent layer is called with.
+/// The inputs of a recurrent layer.
 pub(crate) struct Sequence {
     pub(crate) x: ValueId,
     /// The initial states, grouped as in the call; empty if they are zeros.
@@ -249,10 +258,10 @@ pub(crate) struct Sequence {
     pub(crate) mask: Option<ValueId>,
 }
 
-/// What a recurrent layer that computes by steps is called with.
+/// Reads the inputs of a recurrent layer, and attaches the mask to its result if it returns sequences.
 pub(crate) fn sequence(c: &mut Call<'_, '_>) -> Result<Sequence> {
     if c.flag("time_major", false)? {
-        return Err(c.unsupported("`time_major`"));
+        return Err(c.unsupported("`time_major` = true"));
     }
     let (x, states) = c.sequence_and_states()?;
     let mask = c.mask(2)?;
@@ -266,22 +275,22 @@ pub(crate) fn sequence(c: &mut Call<'_, '_>) -> Result<Sequence> {
     Ok(Sequence { x, states, mask })
 }
 
-/// Refuses a stateful layer, whose result depends on earlier calls.
+/// Rejects a stateful layer: its result depends on earlier calls.
 pub(crate) fn stateless(c: &Call<'_, '_>) -> Result<()> {
     match c.flag("stateful", false)? {
-        true => Err(c.unsupported("`stateful`: what it computes depends on what it was given before,")),
+        true => Err(c.unsupported("`stateful` = true (its result depends on earlier calls)")),
         false => Ok(()),
     }
 }
 
-/// What step `i` of `steps` reads of `sequence`.
+/// The part of `sequence` that step `i` of `steps` reads.
 pub(crate) fn step_at(c: &mut Call<'_, '_>, sequence: ValueId, i: u64, steps: u64) -> Result<ValueId> {
     let at = if c.flag("go_backwards", false)? { steps - 1 - i } else { i };
     let now = c.slice(sequence, 1, SliceAxis { start: at, end: Some(at + 1), step: 1 })?;
     c.squeeze(now, 1)
 }
 
-/// What the layer gives of its outputs after each step, and of the states after the last.
+/// The results of the layer: the last output or all of them, then `states` if the layer returns them.
 pub(crate) fn results(c: &mut Call<'_, '_>, outputs: &[Output], states: Vec<ValueId>) -> Result<Vec<ValueId>> {
     let Some((last, _)) = outputs.last() else { return Err(c.unsupported("no steps")) };
     let y = if c.flag("return_sequences", false)? { stack(c, outputs)? } else { *last };
@@ -324,13 +333,13 @@ fn weights(c: &mut Call<'_, '_>, cell: &Placed<'_>) -> Result<Weights> {
     Ok(Weights { kernel, recurrent, bias: [Some(row(c, 0)?), Some(row(c, 1)?)], units })
 }
 
-/// The state before the first step, in the type of `x`.
+/// An initial state of zeros, in the type of `x`.
 pub(crate) fn zeros(c: &mut Call<'_, '_>, x: ValueId, dims: Vec<Dim>) -> Result<ValueId> {
     let zero = c.b.constant(Literal::splat(c.elem(x), &[], 0.0))?;
     Ok(c.b.broadcast(zero, dims)?)
 }
 
-/// One after the other along a new axis 1.
+/// The outputs of all steps along a new axis 1.
 fn stack(c: &mut Call<'_, '_>, outputs: &[Output]) -> Result<ValueId> {
     let mut parts = Vec::new();
     for (y, times) in outputs {
@@ -404,7 +413,7 @@ fn biased(c: &mut Call<'_, '_>, x: ValueId, bias: Option<ValueId>) -> Result<Val
     }
 }
 
-/// Part `i` of what was computed for all gates at once.
+/// The part of gate `i` in a tensor computed for all gates at once.
 fn part(c: &mut Call<'_, '_>, z: ValueId, units: u64, i: u64) -> Result<ValueId> {
     columns(c, z, i * units, (i + 1) * units)
 }
@@ -419,12 +428,12 @@ fn columns(c: &mut Call<'_, '_>, x: ValueId, start: u64, end: u64) -> Result<Val
 }
 
 impl Call<'_, '_> {
-    /// The sequence that a recurrent layer is called with, and the states that it starts from, if they are given: behind
-    /// it in a list, or as an argument of their own.
+    /// The sequence that a recurrent layer is called with, and its initial states, if any. They follow the sequence in
+    /// a list, or are a separate argument.
     fn sequence_and_states(&mut self) -> Result<(ValueId, Vec<Vec<ValueId>>)> {
         let tensors = self.raw_inputs_beside(&["sequences", "sequence", "inputs"], &["initial_state", "mask"])?;
-        let Some((x, behind)) = tensors.split_first() else { return Err(self.unsupported("no sequence")) };
-        let mut states: Vec<Vec<ValueId>> = behind.iter().map(|state| vec![*state]).collect();
+        let Some((x, rest)) = tensors.split_first() else { return Err(self.unsupported("no sequence")) };
+        let mut states: Vec<Vec<ValueId>> = rest.iter().map(|state| vec![*state]).collect();
         match self.arg(1, "initial_state") {
             None => {}
             Some(state @ Attr::Operand(_)) => states.push(self.tensors(Some(state))?),
@@ -442,7 +451,7 @@ impl Call<'_, '_> {
                 | Attr::Map(_)
                 | Attr::NonJson(_),
             ) => {
-                return Err(self.unsupported("such an `initial_state`"));
+                return Err(self.unsupported("an `initial_state` that is not a tensor"));
             }
         }
         for state in states.iter_mut().flatten() {

@@ -1,4 +1,4 @@
-//! Every class that has a meaning.
+//! The table of all classes that have a lowering.
 
 use netc_ir::Attr;
 
@@ -9,7 +9,7 @@ use crate::lower::ops::{elementwise, index, places, reduce, shape};
 use crate::lower::rnn::{self, convolutional};
 use crate::lower::{activation, attention, category, dense, identity, merge, norm, reshape, wrapper};
 
-/// Every layer that has a meaning, by kind.
+/// All layers that have a lowering, by kind.
 pub const LAYERS: &[&[Entry]] = &[
     conv::LAYERS,
     transpose::LAYERS,
@@ -29,7 +29,7 @@ pub const LAYERS: &[&[Entry]] = &[
     category::LAYERS,
 ];
 
-/// Every operation of `keras.ops` that has a meaning, by kind.
+/// All operations of `keras.ops` that have a lowering, by kind.
 pub const OPS: &[&[Entry]] = &[
     elementwise::OPS,
     activation::OPS,
@@ -45,7 +45,7 @@ pub const OPS: &[&[Entry]] = &[
     identity::OPS,
 ];
 
-/// The names of all source ops that have a meaning, with one line on each.
+/// The names of all source ops that have a lowering, each with a one-line description.
 pub fn classes() -> impl Iterator<Item = (String, &'static str)> {
     let named = |prefix: &'static str, tables: &'static [&'static [Entry]]| {
         tables.iter().flat_map(|t| t.iter()).map(move |e| (format!("{prefix}{}", e.class), e.doc))
@@ -53,7 +53,7 @@ pub fn classes() -> impl Iterator<Item = (String, &'static str)> {
     named("keras.", LAYERS).chain(named("keras.ops.", OPS))
 }
 
-/// The names of the activation functions that have a meaning.
+/// The names of all supported activation functions.
 pub fn activations() -> impl Iterator<Item = &'static str> {
     activation::FUNCTIONS.iter().map(|(name, _)| *name)
 }

@@ -1,10 +1,11 @@
-//! One `check` per kind of question: what a call means, which type it has, why it has no meaning.
+//! One `check` helper per question: what a call is lowered to, which types it has, which error it gives.
 
 mod dialect;
 mod layers;
+mod libraries;
 mod operations;
 
-use netc_dialect::{Dialect, Dialects, LowerError, OpContext, Purpose};
+use netc_dialect::{Dialects, LowerError, OpContext, Purpose};
 use netc_ir::print::FuncText;
 use netc_ir::{Builder, Module, OpKind, Type, ValueId};
 
@@ -12,6 +13,12 @@ use crate::config::operations::OPERATIONS;
 use crate::lower::activation;
 use crate::lower::dialect::KerasDialect;
 use crate::lower::table::{OPS, classes};
+
+fn dialects() -> Dialects {
+    let mut dialects = Dialects::new();
+    dialects.push(KerasDialect);
+    dialects
+}
 
 /// A call of a layer, as text.
 #[derive(Clone, Copy)]
@@ -52,22 +59,22 @@ impl Case<'_> {
     }
 
     fn lower(&self) -> Result<(Vec<Type>, String), LowerError> {
-        self.lower_with(&KerasDialect)
+        self.lower_with(&dialects())
     }
 
-    /// Lowers the call to be run. Lowered for its types it has the same, or none for the same reason.
+    /// Lowers the call to run it, and checks that lowering it for its types gives the same types or the same error.
     #[track_caller]
-    fn lower_with(&self, dialect: &dyn Dialect) -> Result<(Vec<Type>, String), LowerError> {
-        let run = self.lower_for(Purpose::Run, dialect);
+    fn lower_with(&self, dialects: &Dialects) -> Result<(Vec<Type>, String), LowerError> {
+        let run = self.lower_for(Purpose::Run, dialects);
         let types = |lowered: &Result<(Vec<Type>, String), LowerError>| match lowered {
             Ok((types, _)) => types.iter().map(Type::to_string).collect::<Vec<_>>().join(" "),
             Err(error) => format!("{error:?}"),
         };
-        assert_eq!(types(&self.lower_for(Purpose::Types, dialect)), types(&run));
+        assert_eq!(types(&self.lower_for(Purpose::Types, dialects)), types(&run));
         run
     }
 
-    fn lower_for(&self, purpose: Purpose, dialect: &dyn Dialect) -> Result<(Vec<Type>, String), LowerError> {
+    fn lower_for(&self, purpose: Purpose, dialects: &Dialects) -> Result<(Vec<Type>, String), LowerError> {
         let module = self.module();
         let main = module.main().unwrap();
         let (_, op) = main.ops().next().unwrap();
@@ -76,11 +83,8 @@ impl Case<'_> {
         let params = main.params.iter();
         let operands: Vec<ValueId> = params.map(|p| b.param(p.name.clone(), main[p.value].ty.clone(), None)).collect();
         let layer = source.layer.map(|l| &module[l]);
-        let mut dialects = Dialects::new();
-        dialects.push(KerasDialect);
-        let (masks, dialects) = (&[][..], &dialects);
-        let context = OpContext { op: source, layer, operands: &operands, masks, purpose, dialects };
-        let results = dialect.lower(&mut b, context)?.results;
+        let context = OpContext { op: source, layer, operands: &operands, masks: &[], purpose, dialects };
+        let results = dialects.lower(&mut b, context)?.results;
         let types = results.iter().map(|v| b.ty(*v).clone()).collect();
         let func = b.finish(results.iter().enumerate().map(|(i, v)| (format!("y{i}").into(), *v)));
         let text = FuncText { module: &module, func: &func }.to_string();
@@ -99,7 +103,7 @@ fn check(case: Case<'_>, types: &str) {
     }
 }
 
-/// Compares the ops of the lowered function, one a line, without their types.
+/// Compares the ops of the lowered function, one per line, without their types.
 #[track_caller]
 fn check_ops(case: Case<'_>, ops: &str) {
     let (_, text) = case.lower().unwrap_or_else(|e| panic!("{e}"));
@@ -124,7 +128,7 @@ const KERNEL: &[(&str, &str)] = &[("vars/0", "f32[3,3,3,8]"), ("vars/1", "f32[8]
 const IMAGE: &[&str] = &["f32[N,9,9,3]"];
 
 #[test]
-fn every_class_is_named_once() {
+fn class_names_are_unique_and_activations_lower() {
     let mut names: Vec<String> = classes().map(|(name, _)| name).collect();
     let n = names.len();
     names.sort();
@@ -139,14 +143,14 @@ fn every_class_is_named_once() {
 }
 
 #[test]
-fn the_list_of_operations_is_that_of_the_table() {
+fn operation_names_match_the_table() {
     let mut names: Vec<&str> = OPS.iter().flat_map(|table| table.iter().map(|entry| entry.class)).collect();
     names.sort_unstable();
     assert_eq!(names, OPERATIONS);
 }
 
 #[test]
-fn unknown_classes_are_left_to_others() {
+fn classes_without_a_lowering_are_unknown() {
     for class in ["keras.MelSpectrogram", "keras.ops.Fft", "custom.Scale", "onnx.Conv", "keras.ops.Conv2D"] {
         let error = layer(class, "", &[], &["f32[N,4]"]).lower().unwrap_err();
         assert!(matches!(error, LowerError::Unknown { .. }), "{class}: {error}");
@@ -204,7 +208,7 @@ fn hostile_configurations_are_errors() {
             .lower()
             .is_ok()
     );
-    // Sizes saturate; running says that there is no memory for them.
+    // Sizes saturate; running fails because there is not enough memory.
     assert!(layer("keras.UpSampling2D", &format!("size = {huge}"), &[], IMAGE).lower().is_ok());
     assert!(layer("keras.ZeroPadding2D", &format!("padding = {huge}"), &[], IMAGE).lower().is_ok());
 }
@@ -284,7 +288,7 @@ fn no_configuration_panics() {
         "args = [$0, -9], kwargs = {}",
     ];
     let operands = [&["f32[N,2,3]", "f32[3]"][..], &["i32[*]", "any[*]"], &["f32[]", "f32[0]"]];
-    // A few values per class and key, different for each: all of them would take a minute.
+    // A few values per class and key, different ones each time: trying all would take a minute.
     let mut turn = 0;
     for (class, _) in classes() {
         for key in keys {

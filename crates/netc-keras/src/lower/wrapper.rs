@@ -1,4 +1,4 @@
-//! Layers that apply a layer of their own.
+//! Layers that wrap another layer.
 
 pub(crate) mod model;
 
@@ -14,11 +14,11 @@ use crate::lower::result::{Result, bad};
 
 pub(crate) const LAYERS: &[Entry] = &[
     many("TimeDistributed", time_distributed, "A layer applied to every step of a sequence.").passes_mask_at(2),
-    many("SpectralNormalization", spectral_normalization, "A layer whose kernel training has normalized."),
-    many("Bidirectional", bidirectional, "A recurrent layer from the first step on, and one from the last step on."),
+    many("SpectralNormalization", spectral_normalization, "The wrapped layer; training normalizes its kernel."),
+    many("Bidirectional", bidirectional, "A recurrent layer that runs forwards and one that runs backwards."),
 ];
 
-/// All steps at once: a layer treats the examples of a batch alike, and steps count as examples.
+/// Runs all steps at once, as examples of a larger batch: a layer treats all examples alike.
 fn time_distributed(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let [x] = c.raw_inputs_beside(&["inputs"], &["training", "mask"])?[..] else {
         return Err(LowerError::Operands("`TimeDistributed` takes one tensor".into()));
@@ -34,7 +34,7 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
         Some(_) | None => None,
     };
     let results = c.apply("layer", object, Given { x: flat, mask, states: &[] }, &[]);
-    // The known result types are for all steps at once.
+    // In the known result types, the batch axis holds the steps.
     let results = results.map_err(|error| {
         let LowerError::Unsupported { types, .. } = &error else { return error };
         let types = types.iter().map(|ty| steps_apart(ty, batch, steps)).collect();
@@ -49,23 +49,23 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     results.into_iter().map(back).collect()
 }
 
-/// The type with the steps as an axis of their own, of a tensor in which they count as examples.
+/// `ty` with its first axis, which holds the steps of all examples, split into batch and steps.
 fn steps_apart(ty: &Type, batch: &Dim, steps: &Dim) -> Type {
     let dims =
         ty.dims.as_ref().map(|dims| [&[batch.clone(), steps.clone()], dims.get(1..).unwrap_or_default()].concat());
     dims.map_or_else(|| ty.clone(), |dims| Type::new(ty.elem, dims))
 }
 
-/// What a layer in a layer is called with.
+/// The inputs of the inner layer.
 #[derive(Clone, Copy)]
 struct Given<'s> {
     x: ValueId,
     mask: Option<ValueId>,
-    /// The initial states of a recurrent layer; none if they are zeros.
+    /// The initial states of a recurrent layer; empty if they are zeros.
     states: &'s [ValueId],
 }
 
-/// Whether the layer that `object` declares has an argument `mask` that changes what it computes.
+/// Whether a mask changes what the layer declared by `object` computes.
 fn reads_mask(object: &Attrs) -> bool {
     let class = dialect_class(object, Era::Keras3);
     let others = ["keras.RNN", "keras.Bidirectional", "keras.TimeDistributed"];
@@ -73,16 +73,15 @@ fn reads_mask(object: &Attrs) -> bool {
     RECURRENT.iter().copied().chain(others).any(|reader| reader == class.as_ref())
 }
 
-/// The mask of the steps of steps, which count as examples.
+/// The mask of the inner layer, with the steps in the batch axis.
 fn mask_of_examples(c: &mut Call<'_, '_>, mask: ValueId) -> Result<ValueId> {
     match &c.dims(mask)?[..] {
         [batch, steps, rest @ ..] if !rest.is_empty() => c.reshape(mask, [&[batch.times(steps)], rest].concat()),
-        _ => Err(c.unsupported(format!("a mask of type {} for the layer in it", c.ty(mask)))),
+        _ => Err(c.unsupported(format!("a mask of type {} for its inner layer", c.ty(mask)))),
     }
 }
 
-/// The inner layer holds the kernel; what is beside it serves training. Its result may be that of the inner one, mask
-/// and all.
+/// The inner layer holds the kernel; the other weights serve training. The result carries the inner layer's mask.
 fn spectral_normalization(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let x = c.input()?;
     let object = c.object("layer")?;
@@ -93,7 +92,7 @@ fn spectral_normalization(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     results.into_iter().map(|y| Ok(c.b.cast(y, elem)?)).collect()
 }
 
-/// The layers that a bidirectional one may have. None of them has a layer of its own, so the recursion ends.
+/// The layers that `Bidirectional` may wrap. None of them wraps another layer, so the recursion ends.
 const RECURRENT: &[&str] = &["keras.SimpleRNN", "keras.GRU", "keras.LSTM"];
 
 fn bidirectional(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
@@ -110,7 +109,7 @@ fn bidirectional(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     for inner in [Some(object), c.get("backward_layer").and_then(Attr::as_map)].into_iter().flatten() {
         let class = dialect_class(inner, Era::Keras3);
         if !RECURRENT.contains(&&*class) {
-            return Err(c.unsupported(format!("a layer of the class `{class}`")));
+            return Err(c.unsupported(format!("an inner layer of the class `{class}`")));
         }
     }
     let mask = c.mask(2)?;
@@ -124,7 +123,7 @@ fn bidirectional(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let (forward, backward) = (forward.results, backward.results);
     let flag = |key| object.get("config").and_then(|c| c.get(key)).and_then(Attr::as_bool) == Some(true);
     let ([y, states @ ..], [z, other_states @ ..]) = (&forward[..], &backward[..]) else {
-        return Err(c.unsupported("a layer without a result"));
+        return Err(c.unsupported("an inner layer without a result"));
     };
     let z = if flag("return_sequences") { c.reverse(*z, 1)? } else { *z };
     let merged = merge(c, *y, z)?;
@@ -134,7 +133,7 @@ fn bidirectional(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     Ok([&merged[..], states, other_states].concat())
 }
 
-/// What is known of the results where the inner layer gives its types alone.
+/// `error` with the result types of the whole layer, derived from those of the forward layer if they are known.
 fn merged_types(c: &Call<'_, '_>, error: LowerError) -> LowerError {
     let LowerError::Unsupported { types, .. } = &error else { return error };
     let Some((y, states)) = types.split_first() else { return error };
@@ -147,7 +146,7 @@ fn merged_types(c: &Call<'_, '_>, error: LowerError) -> LowerError {
     error.giving(types)
 }
 
-/// The type with the last extent twice.
+/// `ty` with its last extent doubled.
 fn doubled(ty: &Type) -> Type {
     let mut dims = ty.dims.clone();
     if let Some(last) = dims.as_mut().and_then(|d| d.last_mut()) {
@@ -174,7 +173,7 @@ fn merge(c: &mut Call<'_, '_>, y: ValueId, z: ValueId) -> Result<Vec<ValueId>> {
     }])
 }
 
-/// The recurrent layer that runs the other way.
+/// The declaration `object` with the opposite direction.
 fn turned(object: &Attrs) -> Attrs {
     let mut config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
     let backwards = config.get("go_backwards").and_then(Attr::as_bool) == Some(true);
@@ -182,7 +181,7 @@ fn turned(object: &Attrs) -> Attrs {
     object.clone().with("config", config)
 }
 
-/// The recurrent layer as a bidirectional one has it: its output is zero where a mask leaves a step out.
+/// The declaration `object` as `Bidirectional` changes it: an output sequence is zero where a mask skips a step.
 fn zeroing(object: &Attrs) -> Attrs {
     let mut config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
     let sequences = config.get("return_sequences").and_then(Attr::as_bool) == Some(true);
@@ -191,14 +190,14 @@ fn zeroing(object: &Attrs) -> Attrs {
 }
 
 impl<'a> Call<'a, '_> {
-    /// The declaration of a layer that stands at `key` of the configuration.
+    /// The declaration of a layer at `key` of the configuration.
     fn object(&self, key: &str) -> Result<&'a Attrs> {
         let found = self.get(key);
         found.and_then(Attr::as_map).ok_or_else(|| bad(key, found, "the declaration of a layer"))
     }
 
-    /// What a layer that is declared by `object`, and whose weights are below `place`, computes of a tensor, to which
-    /// `masks` are attached, and of what else it is `given`.
+    /// Lowers the layer declared by `object`, whose weights are below `place`, on the inputs `given`. `masks` are
+    /// attached to the input tensor.
     fn apply(&mut self, place: &str, object: &Attrs, given: Given<'_>, masks: &[Option<ValueId>]) -> Result<Meaning> {
         let class = dialect_class(object, Era::Keras3);
         let below = |at: &str| at.strip_prefix(place)?.strip_prefix('/').map(Into::into);
@@ -213,7 +212,7 @@ impl<'a> Call<'a, '_> {
         let config = object.get("config").and_then(Attr::as_map);
         if let Some(config) = config.filter(|config| is_model(&class, config)) {
             if given.mask.is_some() || !given.states.is_empty() || masks.iter().any(Option::is_some) {
-                return Err(self.unsupported("a mask for the model in it"));
+                return Err(self.unsupported("a mask or initial states for its inner model"));
             }
             return self.model(place, config, given.x);
         }
@@ -234,7 +233,7 @@ impl<'a> Call<'a, '_> {
         let context = OpContext { op: &op, layer: Some(&layer), operands: &operands, masks, purpose, dialects };
         let lowered = self.lower_inner(context).map_err(|error| {
             let LowerError::Unknown { class } = error else { return error };
-            self.unsupported(format!("the layer `{class}` in it,"))
+            self.unsupported(format!("the inner layer `{class}`"))
         });
         let meaning = lowered?;
         self.repeats.extend(meaning.repeats.iter().cloned());

@@ -1,4 +1,4 @@
-//! What a manifest says of a stage.
+//! The entry of a stage in a manifest.
 
 use netc_data::{Checksum, dtype_name};
 use netc_ir::{Dim, ElemType, FuncId, Module, Type};
@@ -7,20 +7,20 @@ use serde_json::{Map, Value, json};
 /// A file of a stage as netc wrote it.
 #[derive(Debug, Clone)]
 pub struct Recorded {
-    /// Its path, which counts from the folder of the manifest.
+    /// Its path relative to the folder of the manifest.
     pub file: String,
-    /// What it was.
+    /// Its checksum.
     pub checksum: Checksum,
 }
 
-/// The name of the file.
+/// The name of the manifest file.
 pub const FILE_NAME: &str = "manifest.json";
 
-/// How a stage appears in the manifest.
+/// The files, inputs and outputs of a stage.
 pub struct StageFile {
-    /// The file, by its name in the folder of the manifest; `None` where nothing is written.
+    /// The main file, relative to the folder of the manifest, or `None` if nothing was written.
     pub file: Option<String>,
-    /// What was written: that file, then those next to it.
+    /// All written files: the main file, then those next to it.
     pub files: Vec<Recorded>,
     /// The names of its inputs, in the order of the file.
     pub inputs: Vec<String>,
@@ -29,7 +29,7 @@ pub struct StageFile {
 }
 
 impl StageFile {
-    /// The names that the function itself has.
+    /// A stage that was not written, with the function's own names.
     pub fn unwritten(module: &Module, func: FuncId) -> Self {
         let func = &module[func];
         Self {
@@ -41,7 +41,7 @@ impl StageFile {
     }
 }
 
-/// Name, shape (null where open), type and size of a tensor.
+/// Name, shape (null for symbolic extents), element type and size of a tensor.
 pub fn port(name: &str, ty: &Type) -> Map<String, Value> {
     let shape = ty.dims.as_ref().map(|dims| dims.iter().map(Dim::known).collect::<Vec<_>>());
     let mut port = Map::new();

@@ -1,4 +1,4 @@
-//! The files of a manifest's stages: what they were when netc wrote them, and what became of them.
+//! The files of a manifest's stages: records them and detects changes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 
 use super::entry::{FILE_NAME, Recorded, port};
 use super::text::Text;
-use crate::error::{ModelError, Result};
+use crate::error::{ModelError, Remedy, Result};
 use crate::model::Model;
 use crate::output::{Stamp, cannot_write, check_target, is_inside, stamp};
 
-/// Adds to the entry of a stage what its files are: the one that has the model, and others next to it.
+/// Records the files of a stage in its entry: the main file, then others next to it.
 pub(super) fn record(entry: &mut Map<String, Value>, files: &[Recorded]) {
     let Some((first, others)) = files.split_first() else { return };
     entry.insert("bytes".into(), first.checksum.bytes.into());
@@ -27,8 +27,8 @@ pub(super) fn record(entry: &mut Map<String, Value>, files: &[Recorded]) {
     }
 }
 
-/// The files of a stage, each with its checksum unless the manifest has none, as those of older netc do. `None` if the
-/// entry is not one that netc writes.
+/// The files of a stage, each with its checksum. Manifests of older versions of netc have none. Returns `None` if the
+/// entry is malformed.
 fn recorded(stage: &Value) -> Option<Vec<(String, Option<Checksum>)>> {
     let file = |entry: &Value| {
         let file = entry.get("file")?.as_str().filter(|file| is_inside(Path::new(file)))?.to_string();
@@ -50,13 +50,13 @@ fn recorded(stage: &Value) -> Option<Vec<(String, Option<Checksum>)>> {
 
 /// Whether the files of a stage changed since netc wrote them.
 pub(super) enum Changed {
-    /// None did, as far as the manifest tells.
+    /// No file changed, as far as the manifest tells.
     No,
-    /// This one did.
+    /// This file changed.
     Yes(PathBuf),
 }
 
-/// Compares the files of a stage with what the manifest records.
+/// Compares the files of a stage with the manifest. Returns `None` if the entry is malformed.
 pub(super) fn compare(folder: &Path, stage: &Value, formats: &Formats) -> Result<Option<Changed>> {
     let Some(files) = recorded(stage) else { return Ok(None) };
     for (file, checksum) in files {
@@ -70,7 +70,7 @@ pub(super) fn compare(folder: &Path, stage: &Value, formats: &Formats) -> Result
     Ok(Some(Changed::No))
 }
 
-/// How a stage's model differs from what the manifest says that it takes and returns.
+/// Describes how the signature of a stage's model differs from the manifest.
 pub(super) fn misfit(stage: &Value, func: &Func) -> Option<String> {
     let params: Vec<(&str, ValueId)> = func.params.iter().map(|p| (&*p.name, p.value)).collect();
     let outputs: Vec<(&str, ValueId)> = func.outputs.iter().map(|o| (&*o.name, o.value)).collect();
@@ -86,7 +86,7 @@ pub(super) fn misfit(stage: &Value, func: &Func) -> Option<String> {
 
 fn misfit_of(key: &str, expected: &Value, name: &str, ty: &Type) -> Option<String> {
     let found = port(name, ty);
-    // A shape or a type that either does not know may be any.
+    // A shape or type that is unknown on one side agrees with any.
     let agrees = |key: &str| {
         let (a, b) = (&expected[key], &found[key]);
         a == b || key != "name" && (a.is_null() || b.is_null())
@@ -102,37 +102,37 @@ fn misfit_of(key: &str, expected: &Value, name: &str, ty: &Type) -> Option<Strin
     Some(format!("{} {found}, expected {expected}", key.trim_end_matches('s')))
 }
 
-/// The split that is in a folder before another one is written there.
+/// The earlier split in a folder to which another one is written.
 pub(crate) struct Earlier<'a> {
     folder: &'a Path,
-    /// Whether its files may be replaced, whatever they are.
+    /// Whether its files may be replaced even if they changed.
     force: bool,
     /// The stages' files.
     stages: Vec<Vec<(String, Option<Checksum>)>>,
     owner: Owner,
-    /// What was decided of files: each is read once.
+    /// Files that may be replaced, with their stamps. Avoids reading a file twice.
     allowed: BTreeMap<String, Option<Stamp>>,
-    /// The files that only `--force` replaces, each with the reason.
+    /// The files that are replaced only because of `--force`, each with the reason.
     forced: Vec<String>,
 }
 
-/// Whose manifest is in a folder.
+/// The owner of the manifest in a folder.
 #[derive(PartialEq, Eq)]
 enum Owner {
-    /// There is none, or it is of the model that is split now.
+    /// There is no manifest, or it belongs to the model that is being split.
     Same,
-    /// It is of the model with this name.
+    /// It belongs to the model with this name.
     Other(String),
     /// netc did not write it.
     Unknown,
 }
 
-/// What a split does with files of the earlier one that it does not replace.
+/// The files of an earlier split that the new one does not replace.
 #[derive(Default)]
 pub(crate) struct Rest {
-    /// They are as netc wrote them: they are removed.
+    /// Unchanged files, to be removed.
     pub(crate) removed: Vec<(String, Option<Stamp>)>,
-    /// They changed, or are of another model: they stay.
+    /// Changed files and those of another model, to be kept.
     pub(crate) kept: Vec<String>,
 }
 
@@ -155,7 +155,7 @@ impl<'a> Earlier<'a> {
         Self { folder, force, stages, owner, allowed: BTreeMap::new(), forced: Vec::new() }
     }
 
-    /// Refuses to replace the manifest of another model.
+    /// Checks that the manifest does not belong to another model.
     pub(crate) fn refuse_other_model(&self) -> Result<()> {
         let what = match &self.owner {
             _ if self.force => return Ok(()),
@@ -165,11 +165,10 @@ impl<'a> Earlier<'a> {
         };
         let path = self.folder.join(FILE_NAME);
         check_target(&path)?;
-        let note = "choose another folder, or replace it with `--force`";
-        Err(ModelError::failed(format!("`{}` {what}; {note}", path.display())))
+        Err(ModelError::needs(Remedy::Force, format!("`{}` {what}; choose another folder", path.display())))
     }
 
-    /// Refuses to replace the stages if the model is one of them: the others would be lost.
+    /// Checks that the model is not one of the stages in the folder, because the other stages would be lost.
     pub(crate) fn refuse_stage(&self, model: &Model) -> Result<()> {
         let files = self.stages.iter().flatten().filter_map(|(file, _)| self.folder.join(file).canonicalize().ok());
         let files: Vec<PathBuf> = files.collect();
@@ -184,7 +183,8 @@ impl<'a> Earlier<'a> {
         }
     }
 
-    /// Refuses to replace what is at `file`, and what belongs to it, unless it is as netc wrote it.
+    /// Checks that `file` and the other files of its stage may be replaced: they do not exist or are as netc wrote
+    /// them.
     pub(crate) fn allow(&mut self, file: &str) -> Result<()> {
         if self.allowed.contains_key(file) {
             return Ok(());
@@ -206,8 +206,8 @@ impl<'a> Earlier<'a> {
                     None => {}
                     Some(why) if self.force => self.forced.push(format!("`{file}`, which {why}")),
                     Some(why) => {
-                        let note = "choose another folder, or replace it with `--force`";
-                        return Err(ModelError::failed(format!("`{}` {why}; {note}", path.display())));
+                        let context = format!("`{}` {why}; choose another folder", path.display());
+                        return Err(ModelError::needs(Remedy::Force, context));
                     }
                 }
             }
@@ -216,18 +216,18 @@ impl<'a> Earlier<'a> {
         Ok(())
     }
 
-    /// Says what `--force` replaces.
+    /// A note about the files that `--force` replaced.
     pub(crate) fn forced(&self) -> Option<Note> {
         let note = || format!("replaced {}", self.forced.join("; "));
         (!self.forced.is_empty()).then(|| Note::new("files-replaced", note()))
     }
 
-    /// What was there when [`Earlier::allow`] looked.
+    /// The stamps of the files that [`Earlier::allow`] checked.
     pub(crate) fn seen(&self) -> impl Iterator<Item = (PathBuf, Option<Stamp>)> + '_ {
         self.allowed.iter().map(|(file, stamp)| (self.folder.join(file), stamp.clone()))
     }
 
-    /// The files of the earlier split that are none of `new`.
+    /// The files of the earlier split that are not among `new`.
     pub(crate) fn rest(&self, new: &[Recorded]) -> Result<Rest> {
         let mut rest = Rest::default();
         for (file, checksum) in self.stages.iter().flatten() {
@@ -246,7 +246,7 @@ impl<'a> Earlier<'a> {
     }
 }
 
-/// Whether every byte of the file is as it was.
+/// Whether the file still has this length and checksum.
 fn unchanged(path: &Path, checksum: Checksum) -> Result<bool> {
     let is_as_long = fs::metadata(path).is_ok_and(|metadata| metadata.len() == checksum.bytes);
     if !is_as_long {

@@ -1,4 +1,4 @@
-//! The stages of a manifest, as one model.
+//! Reads the stages of a manifest as one model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,7 +23,7 @@ use crate::session::Session;
 
 /// Loads the stages that the manifest at `path` describes, as one model.
 ///
-/// Files are in the folder of the manifest, links followed, or in one of those that the session allows.
+/// Files, with links resolved, must be in the folder of the manifest or in one that the session allows.
 pub(crate) fn load(path: &Path, session: &Session) -> Result<Model> {
     let shown = path.display();
     let text = Text::read(path).map_err(|e| ModelError::because(format!("cannot read `{shown}`"), e))?;
@@ -33,14 +33,14 @@ pub(crate) fn load(path: &Path, session: &Session) -> Result<Model> {
     let (module, notes) = reader.module()?;
     let name = json.get("model").and_then(Value::as_str).unwrap_or("model");
     if !is_plain_name(name) {
-        return Err(reader.error("model", &format!("a name that can begin the name of a file, found `{name}`")));
+        return Err(reader.error("model", &format!("a name without slashes to begin file names with, found `{name}`")));
     }
     netc_ir::verify(&module)
         .map_err(|e| ModelError::because(format!("the stages of `{shown}` do not fit together"), e))?;
     Ok(Model::new(session, module, name.into(), notes, &shown.to_string())?.of_manifest())
 }
 
-/// Whether `name` names something in a folder, and nothing outside of it.
+/// Whether `name` is a plain file name, without folders.
 fn is_plain_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
     matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) && !name.contains('/')
@@ -49,13 +49,13 @@ fn is_plain_name(name: &str) -> bool {
 struct Reader<'a> {
     path: &'a Path,
     folder: &'a Path,
-    /// Where files may be.
+    /// The allowed folders.
     folders: Folders,
     json: &'a Value,
     session: &'a Session,
 }
 
-/// A place that gives a value: a model input by name, or an output of a stage.
+/// The source of a value: a model input by name, or an output of a stage.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Given {
     Input(String),
@@ -78,13 +78,13 @@ impl Reader<'_> {
         let (mut funcs, mut notes, mut files) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (i, stage) in stages.iter().enumerate() {
             let file = self.stage_file(stage, i)?;
-            // A short manifest could name a long file many times.
+            // Otherwise a short manifest could name a large file many times.
             if !files.insert(fs::canonicalize(&file).unwrap_or_else(|_| file.clone())) {
-                return Err(self.error(&format!("stages[{i}]"), "a file that is no other stage"));
+                return Err(self.error(&format!("stages[{i}]"), "a file that no earlier stage uses"));
             }
             let (imported, is_trained) = self.stage(&file, stage, i)?;
             if is_trained {
-                let note = "has changed since netc wrote it: a framework saved it, and it is taken as it is now";
+                let note = "has changed since netc wrote it: a framework saved it, and netc uses it as it is now";
                 notes.push(Note::new("stage-trained", format!("`{}` {note}", file.display())));
             }
             notes.extend(imported.notes);
@@ -95,7 +95,7 @@ impl Reader<'_> {
             let rename = |name: &str| -> Name {
                 if name == MAIN { format!("stage{i}").into() } else { format!("stage{i}/{name}").into() }
             };
-            // Each file numbers its open extents anew; the batch is common to all.
+            // Each file numbers its symbolic extents from the start. The batch is common to all.
             let symbol = |name: &Name| (&**name != "N").then(|| Dim::symbol(format!("s{i}_{name}")));
             let ids = linker.append(imported.module, rename, symbol);
             let main = main.map(|m| ids[m.index()]).ok_or_else(|| self.error(&format!("stages[{i}]"), "a model"))?;
@@ -113,8 +113,10 @@ impl Reader<'_> {
         Ok((module, notes))
     }
 
-    /// Reads a stage, and says whether a framework saved it since netc wrote it, with the same inputs and outputs. A file
-    /// that is neither what netc wrote nor such a model is an error.
+    /// Reads a stage. Also returns whether a framework has saved it since netc wrote it.
+    ///
+    /// # Errors
+    /// The file changed, and it is not a model with the same signature that a framework saved.
     fn stage(&self, file: &Path, stage: &Value, i: usize) -> Result<(Imported, bool)> {
         let compared = files::compare(self.folder, stage, self.session.formats());
         let options = self.session.read_options();
@@ -126,7 +128,7 @@ impl Reader<'_> {
             return Ok((imported, false));
         };
         let refused = |why: &str| {
-            let note = "split the model again, or put the stage back";
+            let note = "split the model again or restore the stage";
             let (file, manifest) = (changed.display(), self.path.display());
             ModelError::failed(format!("`{file}` is not the stage that `{manifest}` describes: {why}; {note}"))
         };
@@ -140,8 +142,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Gives the calls of layers in the stage `main` the numbers that they have in the whole. One that was trained may have
-    /// more calls.
+    /// Numbers the layer calls in the stage `main` as in the whole model. A trained stage may have more calls.
     fn number_calls(&self, module: &mut Module, main: FuncId, stage: &Value, i: usize, is_trained: bool) -> Result<()> {
         let Some(calls) = stage.get("calls") else { return Ok(()) };
         let place = format!("stages[{i}].calls");
@@ -166,14 +167,14 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The program that says what the model is as a whole; empty if the manifest has none.
+    /// The program with the attributes and inputs of the whole model. Empty if the manifest has none.
     fn head(&self) -> Result<Module> {
         let Some(main) = self.json.get("main") else { return Ok(Module::new()) };
         let program = main.as_str().and_then(|text| netc_ir::parse(text).ok());
         program.ok_or_else(|| self.error("main", "a program"))
     }
 
-    /// The file of a stage, which must lie in the folder of the manifest or below.
+    /// The file of a stage, which must be in the folder of the manifest or below.
     fn stage_file(&self, stage: &Value, i: usize) -> Result<PathBuf> {
         let place = format!("stages[{i}]");
         let file =
@@ -212,13 +213,13 @@ impl Reader<'_> {
             let operands: Vec<ValueId> = operands.collect::<Result<_, _>>()?;
             let callee = &module[*func];
             if operands.len() != callee.params.len() {
-                return Err(self.error(&place, &format!("{} inputs, as its file's model takes", callee.params.len())));
+                return Err(self.error(&place, &format!("{} inputs, as its model takes", callee.params.len())));
             }
             for (j, (operand, param)) in operands.iter().zip(&callee.params).enumerate() {
                 let (given, declared) = (b.ty(*operand), &callee[param.value].ty);
                 if !given.agrees_with(declared) {
                     let place = format!("{place}.inputs[{j}]");
-                    return Err(self.error(&place, &format!("{declared}, as its file's model takes, found {given}")));
+                    return Err(self.error(&place, &format!("{declared}, as its model takes, found {given}")));
                 }
             }
             let call = CallOp { callee: *func, layer: None, attrs: netc_ir::Attrs::new() };
@@ -240,17 +241,16 @@ impl Reader<'_> {
         Ok(b.finish(outputs))
     }
 
-    /// Requires that no two of the names under `place` are the same.
+    /// Checks that the names under `place` are distinct.
     fn require_unique<'n>(&self, place: &str, names: impl Iterator<Item = &'n str>) -> Result<()> {
         let mut seen = BTreeSet::new();
         match names.into_iter().find(|name| !seen.insert(*name)) {
-            Some(name) => Err(self.error(place, &format!("different names, found `{name}` twice"))),
+            Some(name) => Err(self.error(place, &format!("distinct names, found `{name}` twice"))),
             None => Ok(()),
         }
     }
 
-    /// The model's inputs with the types that the stages that read them declare. An input that none reads is what the
-    /// head says.
+    /// The inputs of the model. Their types come from the stages that read them, or from the head if no stage does.
     fn model_inputs(
         &self,
         module: &Module,
@@ -259,12 +259,21 @@ impl Reader<'_> {
         head: &Module,
     ) -> Result<Vec<(String, Type, Option<Layer>)>> {
         let mut types: BTreeMap<String, Type> = BTreeMap::new();
+        let declared = |name: &str| head.main()?.params.iter().find(|p| &*p.name == name);
         for (i, (func, stage)) in funcs.iter().zip(stages).enumerate() {
             let place = format!("stages[{i}]");
-            for (input, param) in self.list(stage, "inputs", &place)?.iter().zip(&module[*func].params) {
-                if let Given::Input(name) = self.source(input, &place)? {
-                    types.entry(name).or_insert_with(|| module[*func][param.value].ty.clone());
+            for (j, (input, param)) in self.list(stage, "inputs", &place)?.iter().zip(&module[*func].params).enumerate()
+            {
+                let Given::Input(name) = self.source(input, &place)? else { continue };
+                let ty = &module[*func][param.value].ty;
+                if let (Some(main), Some(of_main)) = (head.main(), declared(&name)) {
+                    let found = &main[of_main.value].ty;
+                    if !found.agrees_with(ty) {
+                        let expected = format!("{ty} for `%{name}`, as stages[{i}].inputs[{j}] takes, found {found}");
+                        return Err(self.error("main", &expected));
+                    }
                 }
+                types.entry(name).or_insert_with(|| ty.clone());
             }
         }
         self.list(self.json, "inputs", "the manifest")?
@@ -276,7 +285,7 @@ impl Reader<'_> {
                 if let Some(ty) = types.get(name) {
                     return Ok((name.to_string(), ty.clone(), None));
                 }
-                let unread = head.main().and_then(|main| Some((main, main.params.iter().find(|p| &*p.name == name)?)));
+                let unread = head.main().zip(declared(name));
                 let ty = unread.map_or(Type::unranked(ElemType::Any), |(main, p)| main[p.value].ty.clone());
                 let layer = unread.and_then(|(_, p)| p.layer).map(|id| &head[id]);
                 Ok((

@@ -1,4 +1,4 @@
-//! The text of a manifest, and how a file is known to be one.
+//! The text of a manifest, and how to recognise one.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -7,10 +7,10 @@ use std::path::Path;
 use netc_format::Formats;
 use serde_json::Value;
 
-/// More bytes than a manifest has.
+/// The maximum size of a manifest in bytes, larger than any real one.
 const MAX_SIZE: u64 = 256 << 20;
 
-/// What some editors put before text.
+/// Some editors put this before text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// The text of a file that may be a manifest, without a byte order mark.
@@ -36,7 +36,7 @@ impl Text {
     }
 }
 
-/// Whether the file at `path` is a manifest, or was one before it was damaged.
+/// Whether the file at `path` is a manifest, possibly a damaged one.
 pub(crate) fn is_manifest(path: &Path, formats: &Formats) -> bool {
     if !path.is_file() || !begins_as_object(path) {
         return false;

@@ -1,4 +1,4 @@
-//! The manifest of stages that are written.
+//! Writes the manifest of a split.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::model::Model;
 use crate::stage_graph::{Origin, StageGraph};
 use crate::verify::Verification;
 
-/// The manifest of a split model.
+/// The manifest of a split model, as JSON.
 pub fn write(
     model: &Model,
     graph: &StageGraph,
@@ -72,7 +72,7 @@ pub fn write(
     manifest
 }
 
-/// A program of `main` alone, without what it computes.
+/// A program with only `main`, without its ops and outputs.
 fn head(module: &Module, main: &Func) -> String {
     let mut head = Module::new();
     let layers: Vec<Option<LayerId>> =
@@ -87,7 +87,7 @@ fn head(module: &Module, main: &Func) -> String {
     netc_ir::print(&head)
 }
 
-/// The numbers of the calls of each layer in the whole, where they are not 0, 1, ... in the stage too.
+/// The call numbers of each layer in the whole model, for layers whose numbers are not 0, 1, ...
 fn renumbered_calls(module: &Module, stage: &Func) -> BTreeMap<String, Vec<u32>> {
     let mut calls: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     for (_, op) in stage.ops() {
@@ -114,7 +114,7 @@ fn readers(graph: &StageGraph, input: usize) -> Value {
     places.collect()
 }
 
-/// What a verification found.
+/// The result of a verification, as JSON.
 pub fn verification_json(v: &Verification) -> Value {
     json!({
         "inputs": v.inputs,

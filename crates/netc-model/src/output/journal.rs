@@ -1,8 +1,8 @@
-//! The journal of a set of files: what to rename and what to remove, so that all of it is done or none of it.
+//! The journal of a set of files: the renames and removals, of which all or none take effect.
 //!
-//! The journal is a file of the hidden folder, written when every new file is complete. Each file that is replaced or
-//! removed is first kept in the hidden folder too. Where a file is says what was done with it, so either direction can be
-//! taken up anywhere: [`Journal::forward`] by the run itself, and by the next one if a kill ends this one;
+//! The journal is a file in the hidden folder, written when every new file is complete. Each file that is replaced or
+//! removed is first kept in the hidden folder. The location of a file shows how far the journal got, so either
+//! direction can resume anywhere: [`Journal::forward`] in the run itself, or in the next run after a kill;
 //! [`Journal::back`] if a rename fails.
 
 use std::collections::BTreeSet;
@@ -17,13 +17,13 @@ use super::cannot_write;
 use super::scratch::JOURNAL;
 use crate::error::{ModelError, Result};
 
-/// Raised when what the journal means changes.
+/// Incremented when the meaning of the journal changes.
 const VERSION: u64 = 1;
 
-/// What identifies the content of a file without reading it.
+/// Identifies the content of a file without reading it: inode, length and modification time.
 pub type Stamp = String;
 
-/// The stamp of the file at `path`; `None` if there is no file.
+/// The stamp of the file at `path`, or `None` if there is no file.
 pub(crate) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
     match fs::symlink_metadata(path) {
         Ok(m) if m.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
@@ -33,35 +33,35 @@ pub(crate) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
     }
 }
 
-/// Whether the error says that there is nothing at a path.
+/// Whether the error means that nothing exists at a path.
 fn is_nothing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Asked before each change of the file system: tests end the process there, so to speak.
+/// Called before each change of the file system. Tests use it to simulate the end of the process.
 pub(crate) type Gate<'a> = &'a mut dyn FnMut() -> io::Result<()>;
 
-/// Lets every change happen.
+/// The gate that allows every change.
 pub(crate) fn open() -> io::Result<()> {
     Ok(())
 }
 
-/// What is to be done in a folder.
+/// The changes to make in a folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Journal {
     pub(crate) changes: Vec<Change>,
-    /// Folders to make for the files, each after the one that it is in. Paths count from the folder.
+    /// Folders to create for the files, outer ones first. Paths are relative to the folder.
     pub(crate) folders: Vec<PathBuf>,
 }
 
-/// A file to put in its place, or to remove.
+/// A file to move to its target, or to remove.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// Its path, which counts from the folder.
+    /// The target, relative to the folder.
     pub(crate) target: PathBuf,
-    /// The new file; `None` to remove what is there.
+    /// The new file, or `None` to remove the old one.
     pub(crate) new: Option<New>,
-    /// The stamp of what is there.
+    /// The stamp of the old file, if any.
     pub(crate) old: Option<Stamp>,
 }
 
@@ -69,13 +69,13 @@ pub(crate) struct Change {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct New {
     pub(crate) name: String,
-    /// Its length: after a loss of power it may have less, and must not replace anything.
+    /// Its length. After a power failure it may be shorter, and then must not replace anything.
     pub(crate) bytes: u64,
-    /// Its stamp, which a rename does not change: a file with another stamp in its place is somebody else's.
+    /// Its stamp, which a rename keeps. A file at the target with another stamp was written by somebody else.
     pub(crate) stamp: Stamp,
 }
 
-/// The folder of a set, and the hidden folder in it.
+/// The folder of a set and the hidden folder in it.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) folder: &'a Path,
@@ -83,24 +83,24 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Finds the new file of a change while it is in the hidden folder.
+    /// Describes a new file that is in the hidden folder.
     pub(crate) fn new_file(&self, name: String) -> io::Result<New> {
         let path = self.scratch.join(&name);
         let stamp = stamp(&path)?.ok_or(io::ErrorKind::NotFound)?;
         Ok(New { name, bytes: fs::metadata(path)?.len(), stamp })
     }
 
-    /// Where the old file of a change is kept.
+    /// The path where the old file of a change is kept.
     fn kept(&self, number: usize) -> PathBuf {
         self.scratch.join(format!("old{number}"))
     }
 }
 
 impl Journal {
-    /// Writes the journal. From then on the set is the new one, for every netc that looks.
+    /// Writes the journal. From then on, every netc that opens the folder completes the new set.
     ///
-    /// If the set replaces files, everything that a recovery needs is on the disk before the first rename: otherwise a
-    /// loss of power could keep the renames and lose the bytes.
+    /// If the set replaces files, syncs everything that a recovery needs before the first rename. Otherwise a power
+    /// failure could keep the renames and lose the bytes.
     pub(crate) fn write(&self, place: Place<'_>) -> io::Result<()> {
         let Place { folder, scratch } = place;
         let temporary = scratch.join(format!("{JOURNAL}.new"));
@@ -121,18 +121,18 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether there are old files to lose.
+    /// Whether the set replaces or removes old files.
     fn replaces(&self) -> bool {
         self.changes.iter().any(|change| change.old.is_some())
     }
 
-    /// Waits until the renames are on the disk, so that the hidden folder, which keeps the old files, can be removed.
+    /// Syncs the renames to disk, so that the hidden folder with the old files can be removed.
     fn sync(&self, folder: &Path) -> io::Result<()> {
         if !self.replaces() {
             return Ok(());
         }
         let folders: BTreeSet<&Path> = self.changes.iter().flat_map(|c| c.target.ancestors().skip(1)).collect();
-        // The innermost come last in the set.
+        // Innermost folders first: they come last in the set.
         folders.into_iter().rev().try_for_each(|inner| sync_folder(&folder.join(inner)))
     }
 
@@ -141,20 +141,23 @@ impl Journal {
         scratch.join(JOURNAL).exists()
     }
 
-    /// The journal in the hidden folder, if there is one. A torn one never reached the disk, so it replaced nothing.
+    /// Reads the journal in the hidden folder, if there is one. Ignores a truncated journal: nothing was replaced by
+    /// it, because it had not reached the disk.
     ///
     /// # Errors
-    /// A journal that cannot be read or that this netc does not understand.
+    /// The journal cannot be read, or this version of netc does not understand it.
     pub(crate) fn read(scratch: &Path) -> io::Result<Option<Self>> {
         let text = match fs::read_to_string(scratch.join(JOURNAL)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
         let Ok(json) = serde_json::from_str::<Value>(&text) else { return Ok(None) };
-        Self::of_json(&json).map(Some).ok_or_else(|| io::Error::other("the journal is not one that this netc writes"))
+        Self::of_json(&json)
+            .map(Some)
+            .ok_or_else(|| io::Error::other("this version of netc does not understand the journal"))
     }
 
-    /// Puts every new file in its place and removes what is to be removed, as far as that is not done.
+    /// Moves every new file to its target and removes files, continuing where an earlier call stopped.
     pub(crate) fn forward(&self, place: Place<'_>, gate: Gate<'_>) -> Result<()> {
         for folder in &self.folders {
             let folder = place.folder.join(folder);
@@ -171,7 +174,7 @@ impl Journal {
                 if change.new.is_some() { cannot_write(&target, e) } else { cannot_remove(&target, e) }
             })?;
         }
-        // A stage that was a folder leaves an empty one.
+        // Remove the empty folder of a stage that was a folder.
         for change in self.changes.iter().filter(|change| change.new.is_none()) {
             if let Some(folder) = change.target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 gate().map_err(|e| cannot_write(&place.folder.join(folder), e))?;
@@ -181,10 +184,10 @@ impl Journal {
         self.sync(place.folder).map_err(|e| cannot_write(place.folder, e))
     }
 
-    /// Puts every old file back in its place, as far as that is needed.
+    /// Moves every old file back to its target, as far as needed.
     ///
     /// # Errors
-    /// Nothing is moved if somebody changed a new file after it was put in its place.
+    /// Somebody changed a new file after it was moved to its target. Then nothing is moved.
     pub(crate) fn back(&self, place: Place<'_>, gate: Gate<'_>) -> io::Result<()> {
         for change in &self.changes {
             change.require_new(place)?;
@@ -194,14 +197,14 @@ impl Journal {
         }
         for folder in self.folders.iter().rev() {
             gate()?;
-            // Only if it is empty: someone else may have put something there.
+            // Fails if the folder is not empty: somebody may have put a file there.
             let _ = fs::remove_dir(place.folder.join(folder));
         }
         self.sync(place.folder)
     }
 
     fn to_json(&self) -> Value {
-        // `Outputs` refuses paths that are not UTF-8.
+        // `Outputs` rejects paths that are not UTF-8.
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
         let changes = self.changes.iter().map(|c| {
             let new = c.new.as_ref().map(|new| json!({"name": new.name, "bytes": new.bytes, "stamp": new.stamp}));
@@ -214,7 +217,7 @@ impl Journal {
         })
     }
 
-    /// Paths that lead out of the folder, or out of the hidden folder, are not accepted.
+    /// Parses a journal. Rejects paths that lead out of the folder or the hidden folder.
     fn of_json(json: &Value) -> Option<Self> {
         let path = |value: &Value| value.as_str().map(PathBuf::from).filter(|path| is_inside(path));
         let new = |value: &Value| {
@@ -259,7 +262,7 @@ impl Change {
             self.require_old(there)?;
             if !exists(kept)? {
                 gate()?;
-                // Without hard links there is a moment in which nothing is in the place.
+                // Without hard links, the target is missing for a moment.
                 fs::hard_link(&target, kept).or_else(|_| fs::rename(&target, kept))?;
             }
         }
@@ -278,14 +281,15 @@ impl Change {
         }
         if exists(kept)? && !exists(&target)? {
             gate()?;
-            // The folder of a stage that was removed is gone too.
+            // The folder of a removed stage may be gone.
             target.parent().map_or(Ok(()), fs::create_dir_all)?;
             fs::rename(kept, target)?;
         }
         Ok(())
     }
 
-    /// Refuses to undo the change if the file in its place is not the new one that netc put there.
+    /// Checks that the file at the target, if any, is the new one that netc moved there, so that the change can be
+    /// undone.
     fn require_new(&self, place: Place<'_>) -> io::Result<()> {
         let Some(new) = &self.new else { return Ok(()) };
         if exists(&place.scratch.join(&new.name))? {
@@ -301,12 +305,12 @@ impl Change {
         }
     }
 
-    /// Refuses to replace what is `there` if that is not the file that the journal is about.
+    /// Checks that the stamp at the target, `there`, is that of the old file in the journal.
     fn require_old(&self, there: Option<Stamp>) -> io::Result<()> {
         if there == self.old { Ok(()) } else { Err(io::Error::other("it has changed while netc was running")) }
     }
 
-    /// The path of the target, whose folder must be in `folder` itself and not behind a link.
+    /// The path of the target in `folder`. Fails if a folder on the way is a link.
     fn target_in(&self, folder: &Path) -> io::Result<PathBuf> {
         let mut at = folder.to_path_buf();
         for part in self.target.parent().into_iter().flat_map(Path::components) {
@@ -323,9 +327,9 @@ fn cannot_remove(path: &Path, error: io::Error) -> ModelError {
     ModelError::because(format!("cannot remove `{}` of the earlier split", path.display()), error)
 }
 
-/// Waits until the entries of a folder are on the disk, where the file system can. A folder that is gone has none.
+/// Syncs the entries of a folder to disk, if the file system supports it. Ignores a missing folder.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    // A path that counts from the current folder may be empty.
+    // A relative path may be empty.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         Err(e) if is_nothing(&e) || matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
@@ -335,7 +339,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether there is something at `path`, be it a link that leads nowhere.
+/// Whether anything exists at `path`, including a broken link.
 fn exists(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
@@ -344,7 +348,7 @@ fn exists(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the path leads to something in a folder or below, and to nothing outside of it.
+/// Whether the relative path stays inside its folder.
 pub(crate) fn is_inside(path: &Path) -> bool {
     !path.as_os_str().is_empty() && path.components().all(|c| matches!(c, Component::Normal(_)))
 }

@@ -1,8 +1,8 @@
-//! The hidden folder that holds files until they are complete: `.netc-XXXXXX`, in the folder where they belong.
+//! The hidden folder that holds files until they are complete: `.netc-XXXXXX`, in the target folder.
 //!
-//! Its file `lock` stays locked while the process lives. So another run can tell a folder that is in use from one that a
-//! killed process left. [`abandon`] removes everything that this process has not put in its place yet: whoever makes a
-//! file or a folder, or puts files in their places, holds the same mutex, so nothing appears after that.
+//! Its file `lock` stays locked while the process lives, so another run can tell a folder in use from one that a killed
+//! process left. [`abandon`] removes everything that this process has not moved to its target. Code that creates files
+//! or folders, or moves files to their targets, holds the same mutex, so nothing appears after that.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -19,20 +19,21 @@ const RANDOM: usize = 6;
 
 const LOCK: &str = "lock";
 
-/// What the folder has for the next run: see the module `journal`.
+/// The journal file: see the module `journal`.
 pub(super) const JOURNAL: &str = "journal";
 
-/// What the lock file says if the files are a set that has the folder for itself.
+/// The content of the lock file if the files are a set that owns the folder.
 const SET: &[u8] = b"set\n";
 
-/// How often to try again when another run takes a fresh folder for one that was left.
+/// The maximum number of attempts to make a hidden folder, because another run may mistake a fresh one for an abandoned
+/// one.
 const ATTEMPTS: usize = 16;
 
-/// What this process has made and not put in its place.
+/// Everything that this process has made and not moved to its target.
 pub(crate) struct Unfinished {
-    /// Hidden folders. One that is not listed here any more is not removed by this process.
+    /// Hidden folders that this process will remove.
     scratch: Vec<PathBuf>,
-    /// Folders made for the outputs, the innermost first.
+    /// Folders made for the outputs, innermost first.
     folders: Vec<PathBuf>,
 }
 
@@ -42,12 +43,14 @@ fn unfinished() -> MutexGuard<'static, Unfinished> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Does `work` without a signal in the middle of it.
+/// Does `work` without interruption by a signal.
 pub(crate) fn undisturbed<T>(work: impl FnOnce(&mut Unfinished) -> T) -> T {
     work(&mut unfinished())
 }
 
-/// Removes what this process has made and not put in its place. From then on it makes nothing more: the process must end.
+/// Removes everything that this process has made and not moved to its target.
+///
+/// Keeps the mutex locked, so the process can create nothing more and must end.
 pub fn abandon() {
     let mut made = unfinished();
     made.scratch.drain(..).for_each(|path| drop(remove(&path)));
@@ -55,7 +58,7 @@ pub fn abandon() {
     mem::forget(made);
 }
 
-/// Makes `folder` and those above it, and gives the fresh ones, the innermost first.
+/// Creates `folder` and its parents. Returns the created folders, innermost first.
 pub fn make_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut made = unfinished();
     let fresh = folder.ancestors().take_while(|f| !f.as_os_str().is_empty() && !f.exists());
@@ -68,7 +71,8 @@ pub fn make_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(fresh)
 }
 
-/// Forgets folders that [`make_folder`] made, and removes those that are empty: someone else may have put something there.
+/// Forgets folders that [`make_folder`] created and removes the empty ones. Somebody may have put files into the
+/// others.
 pub(crate) fn release_folders(folders: &[PathBuf]) {
     let mut made = unfinished();
     for folder in folders {
@@ -77,8 +81,10 @@ pub(crate) fn release_folders(folders: &[PathBuf]) {
     }
 }
 
-/// Removes a hidden folder. A kill in the middle leaves one that the next run can remove too: the journal goes first, as it
-/// is done or void, and the lock file last.
+/// Removes a hidden folder.
+///
+/// Removes the journal first, because it is done or void, and the lock file last. So the next run can remove the rest
+/// if this process is killed.
 fn remove(path: &Path) -> io::Result<()> {
     let is_lock = |entry: &fs::DirEntry| entry.file_name() == LOCK;
     let _ = fs::remove_file(path.join(JOURNAL));
@@ -87,16 +93,16 @@ fn remove(path: &Path) -> io::Result<()> {
     fs::remove_dir(path)
 }
 
-/// A hidden folder of this process. Dropped, it is removed with all that is in it, unless it was left.
+/// A hidden folder of this process. Removed with its content when dropped, unless it was left.
 pub struct Scratch {
     path: PathBuf,
-    /// Locked while it is open; none if the file system has no locks.
+    /// The lock file, locked while it is open. `None` if the file system has no locks.
     _lock: Option<File>,
     next: AtomicU64,
 }
 
 impl Scratch {
-    /// Makes a hidden folder in `folder`; `is_set` says that the files will be a set that has the folder for itself.
+    /// Creates a hidden folder in `folder`. `is_set`: the files will be a set that owns the folder.
     pub fn in_folder(folder: &Path, is_set: bool) -> io::Result<Self> {
         let mut made = unfinished();
         for _ in 0..ATTEMPTS {
@@ -125,14 +131,14 @@ impl Scratch {
         &self.path
     }
 
-    /// Makes a file in the folder, and gives its name.
+    /// Creates a file in the folder and returns its name.
     pub fn create(&self) -> io::Result<(String, File)> {
         let name = format!("new{}", self.next.fetch_add(1, Ordering::Relaxed));
         let file = undisturbed(|_| File::create_new(self.path.join(&name)))?;
         Ok((name, file))
     }
 
-    /// Leaves the folder for the next run, which finds a journal in it: neither a signal nor `drop` removes it any more.
+    /// Leaves the folder with its journal for the next run. Neither a signal nor `drop` will remove it.
     pub(crate) fn leave(&self, made: &mut Unfinished) {
         made.scratch.retain(|path| *path != self.path);
     }
@@ -155,8 +161,8 @@ enum Lock {
     Unsupported,
 }
 
-/// Makes the lock file of a fresh folder and locks it. Until then another run may take the folder for one that was left,
-/// and remove it.
+/// Creates and locks the lock file of a fresh folder. Until then, another run may mistake the folder for an abandoned
+/// one and remove it.
 fn lock_fresh(folder: &Path, content: &[u8]) -> io::Result<Lock> {
     let mut file = match File::create_new(folder.join(LOCK)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Lock::OfOther),
@@ -169,7 +175,7 @@ fn lock_fresh(folder: &Path, content: &[u8]) -> io::Result<Lock> {
     Ok(lock)
 }
 
-/// Locks the `file` that was opened at `path`, if it is still there.
+/// Locks `file`, which was opened at `path`, if it is still at that path.
 fn lock(path: &Path, file: File) -> Lock {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Lock::OfOther,
@@ -197,21 +203,22 @@ pub(crate) struct InUse {
     pub(crate) is_set: bool,
 }
 
-/// A hidden folder whose process has ended. Nobody else takes it while this lives.
+/// A hidden folder whose process has ended. This run holds its lock.
 pub(crate) struct Left {
     pub(crate) path: PathBuf,
-    /// None of a folder that has no lock file yet.
+    /// The lock, or `None` if the folder has no lock file yet.
     lock: Option<File>,
 }
 
 impl Left {
-    /// Removes the folder. One without a lock file may be another run's that has just begun: it is removed if it is empty.
+    /// Removes the folder. Without a lock file it may belong to a run that has only begun, so it is removed only if
+    /// empty.
     pub(crate) fn remove(&self) -> io::Result<()> {
         if self.lock.is_some() { remove(&self.path) } else { fs::remove_dir(&self.path) }
     }
 }
 
-/// The hidden folders of other processes in `folder`; none if it cannot be listed.
+/// The hidden folders of other processes in `folder`. Empty if it cannot be listed.
 pub(crate) fn others(folder: &Path, own: Option<&Scratch>) -> Vec<Other> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries
@@ -225,7 +232,7 @@ pub(crate) fn others(folder: &Path, own: Option<&Scratch>) -> Vec<Other> {
     paths.into_iter().filter_map(other).collect()
 }
 
-/// Tells whether the process that made the folder at `path` still lives; `None` if netc cannot tell.
+/// Whether the process that made the hidden folder at `path` still lives. `None` if netc cannot tell.
 fn other(path: PathBuf) -> Option<Other> {
     let lock_path = path.join(LOCK);
     let file = match File::open(&lock_path) {

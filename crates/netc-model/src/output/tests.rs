@@ -1,4 +1,4 @@
-//! Sets whose process ends at every place where it can.
+//! Tests of sets of files, including a kill at every possible place.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::journal::{Change, Journal, Place};
 use super::*;
 
-/// Every file below a folder with its text, but for the hidden ones.
+/// Every file and folder below a folder, by relative path, with the text of files.
 fn contents(folder: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_path_buf()];
@@ -40,7 +40,7 @@ fn new() -> BTreeMap<String, String> {
     set(&[("a", "new a"), ("b", "new b"), ("more", "folder"), ("more/d", "new d"), ("manifest", "new")])
 }
 
-/// A folder with the old set, and the new one in a hidden folder that no process holds, with a journal.
+/// A folder with the old set, and with the new set and a journal in a hidden folder whose process has ended.
 struct Replacement {
     folder: TempDir,
     scratch: PathBuf,
@@ -83,7 +83,7 @@ impl Replacement {
         Place { folder: self.folder.path(), scratch: &self.scratch }
     }
 
-    /// Goes forward until `changes` are made; whether that is all.
+    /// Goes forward until `changes` changes are made. Returns whether the journal is complete.
     fn forward(&self, changes: usize) -> bool {
         self.journal.forward(self.place(), &mut limit(changes)).is_ok()
     }
@@ -92,11 +92,11 @@ impl Replacement {
         self.journal.back(self.place(), &mut limit(changes)).is_ok()
     }
 
-    /// The next netc reads from the folder.
+    /// Simulates the next run, which reads from the folder.
     #[track_caller]
     fn next_run_finds(&self, expected: &BTreeMap<String, String>) {
         recover(self.folder.path(), Intent::Read).unwrap();
-        assert_eq!(contents(self.folder.path()), *expected, "and no hidden folder");
+        assert_eq!(contents(self.folder.path()), *expected, "no hidden folder must remain");
     }
 
     fn visible(&self) -> BTreeMap<String, String> {
@@ -106,7 +106,7 @@ impl Replacement {
     }
 }
 
-/// Ends the process after so many changes.
+/// A gate that simulates the end of the process after `changes` changes.
 fn limit(mut changes: usize) -> impl FnMut() -> io::Result<()> {
     move || {
         changes = changes.checked_sub(1).ok_or_else(|| io::Error::other("the process ends"))?;
@@ -115,7 +115,7 @@ fn limit(mut changes: usize) -> impl FnMut() -> io::Result<()> {
 }
 
 #[test]
-fn a_set_is_completed_wherever_its_process_ended() {
+fn a_set_is_completed_wherever_the_process_was_killed() {
     let mut ends = 0;
     while !Replacement::begun().forward(ends) {
         ends += 1;
@@ -125,7 +125,7 @@ fn a_set_is_completed_wherever_its_process_ended() {
         let run = Replacement::begun();
         run.forward(end);
         run.next_run_finds(&new());
-        // The run that completes the set may be killed as well.
+        // The run that completes the set may be killed too.
         for second in 0..ends - end {
             let run = Replacement::begun();
             run.forward(end);
@@ -156,9 +156,9 @@ fn a_set_that_cannot_be_completed_is_undone() {
     }
 }
 
-/// Somebody saved a file between the kill and the next run.
+/// Somebody saves a file between the kill and the next run.
 #[test]
-fn a_file_that_changed_meanwhile_is_kept_with_the_old_set() {
+fn an_old_file_changed_after_a_kill_is_kept_with_the_old_set() {
     for end in 0..5 {
         let run = Replacement::begun();
         run.forward(end);
@@ -171,15 +171,15 @@ fn a_file_that_changed_meanwhile_is_kept_with_the_old_set() {
     }
 }
 
-/// Somebody trained a new file that was in its place already, and another one that was still the old one: netc can go
-/// neither way.
+/// Somebody trains both a new file that was already at its target and an old one that was not yet replaced. netc can go
+/// neither forward nor back.
 #[test]
-fn a_new_file_that_was_trained_is_never_removed() {
+fn a_trained_new_file_is_never_removed() {
     let run = Replacement::begun();
     run.forward(3);
     let path = |name: &str| run.folder.path().join(name);
     assert_eq!(fs::read_to_string(path("a")).unwrap(), "new a");
-    // As programs save: another file in the same place.
+    // Programs save by renaming a new file over the old one.
     for name in ["a", "b"] {
         fs::write(path("saved"), format!("trained {name}")).unwrap();
         fs::rename(path("saved"), path(name)).unwrap();
@@ -198,16 +198,16 @@ fn a_new_file_that_was_trained_is_never_removed() {
         }
         assert_eq!(contents(run.folder.path()), before);
     }
-    // What the message says to do.
+    // Do what the message advises.
     fs::remove_dir_all(&run.scratch).unwrap();
     let mut expected = old();
     expected.extend(set(&[("a", "trained a"), ("b", "trained b"), ("more", "folder")]));
     run.next_run_finds(&expected);
 }
 
-/// A new file that was trained belongs to the set, if nothing is in the way of the others.
+/// A trained new file belongs to the set if the other files can be moved.
 #[test]
-fn a_set_with_a_new_file_that_was_trained_is_completed() {
+fn a_set_with_a_trained_new_file_is_completed() {
     let run = Replacement::begun();
     run.forward(3);
     fs::write(run.folder.path().join("a"), "trained a").unwrap();
@@ -216,7 +216,7 @@ fn a_set_with_a_new_file_that_was_trained_is_completed() {
     run.next_run_finds(&expected);
 }
 
-/// After a loss of power a file may be shorter than what was written.
+/// After a power failure a file may be shorter than written.
 #[test]
 fn an_incomplete_file_replaces_nothing() {
     let run = Replacement::begun();
@@ -226,18 +226,18 @@ fn an_incomplete_file_replaces_nothing() {
     run.next_run_finds(&old());
 }
 
-/// A link in the way makes it impossible to go either way.
+/// A link makes it impossible to go either way.
 #[test]
-fn a_set_that_can_be_neither_completed_nor_undone_is_refused() {
+fn a_set_that_can_be_neither_completed_nor_undone_is_an_error() {
     let run = Replacement::begun();
     run.forward(3);
     fs::remove_dir_all(run.folder.path().join("js")).unwrap();
     std::os::unix::fs::symlink("elsewhere", run.folder.path().join("js")).unwrap();
     for intent in [Intent::Read, Intent::Write] {
         let error = recover(run.folder.path(), intent).unwrap_err().chain();
-        assert!(error.contains("an earlier netc was killed while it replaced the files in"), "{error}");
+        assert!(error.contains("an earlier netc was killed while replacing the files in"), "{error}");
     }
-    assert!(run.scratch.join("journal").exists(), "nothing is thrown away");
+    assert!(run.scratch.join("journal").exists(), "the journal must be kept");
     fs::remove_file(run.folder.path().join("js")).unwrap();
     run.next_run_finds(&new());
 }
@@ -253,7 +253,7 @@ fn unfinished_files_without_a_journal_are_removed_by_the_next_writer() {
 }
 
 #[test]
-fn folders_that_only_look_hidden_are_left_alone() {
+fn folders_that_netc_did_not_make_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     for name in [".netc-abc", ".netc-abc-23", ".netc-abc123"] {
         fs::create_dir(folder.path().join(name)).unwrap();
@@ -266,7 +266,7 @@ fn folders_that_only_look_hidden_are_left_alone() {
 }
 
 #[test]
-fn a_journal_that_leads_out_of_its_folder_is_refused() {
+fn a_journal_that_leads_out_of_its_folder_is_rejected() {
     for target in ["../a", "/etc/a", "", "."] {
         let run = Replacement::begun();
         let text = fs::read_to_string(run.scratch.join("journal")).unwrap();
@@ -278,7 +278,7 @@ fn a_journal_that_leads_out_of_its_folder_is_refused() {
 }
 
 #[test]
-fn a_folder_has_one_writer_of_a_set() {
+fn only_one_run_writes_a_set_to_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let write = |outputs: &mut Outputs, text: &str| {
         for name in ["a", "b"] {
@@ -299,7 +299,7 @@ fn a_folder_has_one_writer_of_a_set() {
 }
 
 #[test]
-fn a_file_that_changes_while_the_set_is_written_stops_it() {
+fn a_file_changed_during_the_write_stops_the_set() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("a"), "old").unwrap();
@@ -315,9 +315,9 @@ fn a_file_that_changes_while_the_set_is_written_stops_it() {
     assert_eq!(contents(folder.path()), set(&[("a", "old"), ("b", "trained")]));
 }
 
-/// The hidden folder has the only copy of an old file then.
+/// The hidden folder then has the only copy of an old file.
 #[test]
-fn a_set_that_is_neither_old_nor_new_keeps_its_hidden_folder() {
+fn a_half_replaced_set_keeps_its_hidden_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::write(path("a"), "old").unwrap();
@@ -339,7 +339,7 @@ fn a_set_that_is_neither_old_nor_new_keeps_its_hidden_folder() {
 
 /// A journal is JSON.
 #[test]
-fn several_files_need_names_in_utf8() {
+fn names_of_a_set_must_be_utf8() {
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();
     let odd = folder.path().join(std::ffi::OsStr::from_bytes(b"m\xff.nir"));
@@ -362,7 +362,7 @@ fn several_files_need_names_in_utf8() {
 }
 
 #[test]
-fn journals_are_read_as_they_are_written() {
+fn journals_round_trip() {
     let run = Replacement::begun();
     assert_eq!(Journal::read(&run.scratch).unwrap(), Some(run.journal));
     fs::write(run.scratch.join("journal"), "{\"version").unwrap();

@@ -1,34 +1,34 @@
-//! What a pipeline did, as a tree.
+//! The record of a pipeline run, as a tree.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::pass::Fidelity;
 
-/// What a pass did, or a pipeline with what each of its steps did.
+/// The record of one pass, or of a pipeline and each of its steps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     /// The text of the pass or the pipeline.
     pub name: String,
-    /// How many passes ran before it, where it is a pass.
+    /// The number of passes that ran before it, if it is a pass.
     pub number: Option<usize>,
-    /// The time that passes took.
+    /// The time spent in passes.
     pub time: Duration,
-    /// The time that verifying and observing took.
+    /// The time spent verifying and in observers.
     pub overhead: Duration,
     /// The number of ops before.
     pub ops_before: usize,
     /// The number of ops after.
     pub ops_after: usize,
-    /// The number of single rewrites.
+    /// The number of rewrites.
     pub rewrites: u64,
-    /// What the rewrites may have done to values.
+    /// How far the rewrites may have changed values.
     pub fidelity: Fidelity,
-    /// What passes have counted, by what it is.
+    /// The counters of passes, by name.
     pub counts: BTreeMap<&'static str, u64>,
-    /// Whether the user ended it before its end.
+    /// Whether the user interrupted it.
     pub interrupted: bool,
-    /// The steps, in the order in which they ran; the rounds of a `fix` one after the other.
+    /// The steps in the order in which they ran. The rounds of a `fix` follow one another.
     pub steps: Vec<Record>,
 }
 

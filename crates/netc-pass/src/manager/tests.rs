@@ -1,12 +1,12 @@
-//! Pipelines of passes that are made for the tests.
+//! Tests of pipelines, with passes made for the purpose.
 
 use netc_dialect::Dialects;
 use netc_ir::{CoreOp, OpKind, Unary, parse, print};
 
 use super::*;
 use crate::context::Fuel;
-use crate::options::{OptionInfo, OptionKind};
 use crate::pass::PassInfo;
+use crate::pass::{OptionInfo, OptionKind};
 use crate::registry::NamedPipeline;
 
 const PROGRAM: &str = "netc 1
@@ -17,7 +17,7 @@ func @main(%x: f32[4]) -> (%c) {
 }
 ";
 
-/// Makes `abs` of the first `limit` ops that are `neg`.
+/// Turns the first `limit` ops that are `neg` into `abs`.
 struct NegToAbs {
     limit: u64,
 }
@@ -48,7 +48,7 @@ const NEG: PassInfo = PassInfo {
     build: |options| Ok(Box::new(NegToAbs { limit: options.count("limit") })),
 };
 
-/// Makes `neg` of the first op, or `abs` if it is that.
+/// Turns the first op into `neg`, or into `abs` if it is `neg` already.
 struct Swing;
 
 impl Pass for Swing {
@@ -102,7 +102,7 @@ fn registry() -> Registry {
     Registry::new(&[&NEG, &SWING, &FAIL], &[&TWO, &LOOP])
 }
 
-/// What is left of the negations, and the record or the error.
+/// Runs a pipeline. Returns the number of negations left, and the record or the error.
 fn run(pipeline: &str, fuel: Fuel) -> (usize, Result<Record, String>) {
     let mut module = parse(PROGRAM).unwrap();
     let dialects = Dialects::new();
@@ -122,7 +122,7 @@ fn steps_run_in_order_and_are_recorded() {
 }
 
 #[test]
-fn fix_ends_when_nothing_is_rewritten_or_after_its_rounds() {
+fn fix_stops_when_nothing_is_rewritten_or_at_its_limit() {
     let (left, record) = run("fix(neg=1)", Fuel::unlimited());
     assert_eq!((left, record.unwrap().passes().len()), (0, 4), "three rounds rewrite, the fourth does not");
     let (left, record) = run("fix{max=2}(neg=1)", Fuel::unlimited());
@@ -131,7 +131,7 @@ fn fix_ends_when_nothing_is_rewritten_or_after_its_rounds() {
 }
 
 #[test]
-fn fix_ends_when_the_program_comes_back() {
+fn fix_stops_when_an_earlier_program_comes_back() {
     let (_, record) = run("fix{max=1000000}(swing)", Fuel::unlimited());
     assert_eq!(record.unwrap().passes().len(), 4, "the program after the second round comes back after the fourth");
     let (_, record) = run("fix{max=1000000}(swing,swing)", Fuel::unlimited());
@@ -139,32 +139,34 @@ fn fix_ends_when_the_program_comes_back() {
 }
 
 #[test]
-fn fuel_ends_rewriting_anywhere() {
+fn fuel_can_stop_after_any_rewrite() {
     assert_eq!([0, 1, 2, 3, 9].map(|fuel| run("neg=1,@two", Fuel::of(fuel)).0), [3, 2, 1, 0, 0]);
 }
 
 #[test]
-fn a_pass_that_fails_is_named_with_the_reason() {
+fn a_failing_pass_is_named_with_the_reason() {
     for (pipeline, error) in [
         ("neg,fail=error", "pass `fail=error`: no"),
-        ("neg,fail=panic", "pass `fail=panic` panicked (a bug of the pass): oh dear"),
-        ("nag", "there is no pass `nag`; did you mean `neg`?"),
-        ("neg,@twoo", "there is no pipeline `@twoo`; did you mean `@two` or `@loop`?"),
-        ("neg,@loop", "the pipeline `@loop` contains itself"),
+        ("neg,fail=panic", "pass `fail=panic` panicked (a bug in the pass): oh dear"),
+        ("nag", "no such pass: `nag`; did you mean `neg`?"),
+        ("neg,@twoo", "no such pipeline: `@twoo`; did you mean `@two` or `@loop`?"),
+        ("neg,@loop", "pipeline `@loop` contains itself"),
         ("neg=x", "option `limit` of pass `neg` takes a whole number, found `x`"),
     ] {
         assert_eq!(run(pipeline, Fuel::unlimited()).1, Err(error.to_string()), "{pipeline}");
     }
     let broken = run("fail=broken", Fuel::unlimited()).1.unwrap_err();
-    assert!(broken.starts_with("pass `fail=broken` left a module that breaks the rules (a bug of the pass):\n"));
+    assert!(
+        broken.starts_with("pass `fail=broken` left a module that breaks the rules of the IR (a bug in the pass):\n")
+    );
 }
 
 #[test]
-fn nothing_runs_where_a_later_pass_cannot_be_made() {
+fn nothing_runs_if_a_later_pass_cannot_be_built() {
     assert_eq!(run("neg,neg=x", Fuel::unlimited()).0, 3);
 }
 
-/// Notes what it sees, and rejects the pass with the number `reject`.
+/// Records the events, and rejects the pass with the number `reject`.
 #[derive(Default)]
 struct Notes {
     seen: Vec<String>,
@@ -202,7 +204,7 @@ fn observers_see_each_pass_and_may_reject_it() {
 }
 
 #[test]
-fn a_manager_stops_where_it_is_told_to() {
+fn stop_after_limits_the_number_of_passes() {
     let mut module = parse(PROGRAM).unwrap();
     let dialects = Dialects::new();
     let registry = registry();
@@ -212,7 +214,7 @@ fn a_manager_stops_where_it_is_told_to() {
 }
 
 #[test]
-fn an_interrupt_keeps_what_is_done() {
+fn an_interrupt_keeps_the_changes_so_far() {
     /// Interrupts after the first pass.
     struct Stop<'f>(&'f std::sync::atomic::AtomicBool);
     impl Observer for Stop<'_> {

@@ -1,22 +1,22 @@
-//! Reading the text of pipelines.
+//! Parses the text of pipelines.
 
 use thiserror::Error;
 
 use super::{FIX_ROUNDS, PassCall, Pipeline, PipelineStep};
 
-/// Text that is not a pipeline.
+/// Why text is not a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{text}` is not a pipeline: at character {}: {note}", at + 1)]
 pub struct PipelineSyntaxError {
     /// The text.
     pub text: String,
-    /// The place in it, in characters from 0.
+    /// The position in it, in characters from 0.
     pub at: usize,
     /// What was found and what was expected.
     pub note: String,
 }
 
-/// How deep `fix` may nest.
+/// The maximum nesting depth of `fix`.
 const MAX_DEPTH: usize = 32;
 
 pub(super) fn pipeline(text: &str) -> Result<Pipeline, PipelineSyntaxError> {
@@ -26,9 +26,9 @@ pub(super) fn pipeline(text: &str) -> Result<Pipeline, PipelineSyntaxError> {
     Ok(pipeline)
 }
 
-/// Reads one `--pass` argument: a step of a pipeline. In `name=a,b` the list needs no brackets, and a value may have any
-/// character but a comma without quotes. A quote begins quoted text where a name begins, as in `before:"a,b"`; elsewhere it
-/// is a character like others.
+/// Parses one `--pass` argument: a step of a pipeline. In `name=a,b` the list needs no brackets, and an unquoted value
+/// may contain any character except a comma. A quote begins quoted text only where a name begins, as in `before:"a,b"`;
+/// elsewhere it is an ordinary character.
 pub fn parse_pass(text: &str) -> Result<PipelineStep, PipelineSyntaxError> {
     let mut parser = Parser::new(text);
     let step = match text.split_once('=') {
@@ -39,11 +39,11 @@ pub fn parse_pass(text: &str) -> Result<PipelineStep, PipelineSyntaxError> {
         }
         _ => parser.step(0)?,
     };
-    parser.end("the end: a `--pass` is one pass, several are a `--pipeline`")?;
+    parser.end("the end (`--pass` takes one pass, `--pipeline` several)")?;
     Ok(step)
 }
 
-/// Whether `c` stands in words without quotes.
+/// Whether `c` may be part of an unquoted word.
 pub(super) fn is_word(c: char) -> bool {
     !c.is_whitespace() && !",[]{}()\"=".contains(c)
 }
@@ -96,19 +96,19 @@ impl<'t> Parser<'t> {
             return Err(self.error(format!("`fix` nests deeper than {MAX_DEPTH}")));
         }
         let max = if self.take('{') { self.rounds()? } else { FIX_ROUNDS };
-        self.expect('(', "`(` and what `fix` repeats")?;
+        self.expect('(', "`(` and the passes to repeat")?;
         let body = self.pipeline(depth + 1)?;
         self.expect(')', "`,` or `)`")?;
         Ok(PipelineStep::Fix { max, body })
     }
 
-    /// The rest of `{max=4}`.
+    /// Parses the rest of `{max=4}`.
     fn rounds(&mut self) -> Result<u64, PipelineSyntaxError> {
         let start = self.skip_blanks();
         let name = self.name("`max`")?;
         if name != "max" {
             self.at = start;
-            return Err(self.error(format!("`fix` has the option `max` alone, found `{name}`")));
+            return Err(self.error(format!("`fix` has only the option `max`, found `{name}`")));
         }
         self.expect('=', "`=`")?;
         let start = self.skip_blanks();
@@ -132,7 +132,7 @@ impl<'t> Parser<'t> {
             let name = self.name("an option")?;
             if options.iter().any(|(known, _)| *known == name) {
                 self.at = start;
-                return Err(self.error(format!("the option `{name}` stands twice")));
+                return Err(self.error(format!("the option `{name}` is given twice")));
             }
             let values = if self.take('=') { self.values()? } else { Vec::new() };
             options.push((name, values));
@@ -160,7 +160,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Values up to the end of the text, with or without brackets.
+    /// Parses values up to the end of the text, with or without brackets.
     fn bare_values(&mut self) -> Result<Vec<String>, PipelineSyntaxError> {
         if self.peek() == Some('[') {
             return self.values();
@@ -174,7 +174,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// A value up to a comma or the end, without the blanks around it.
+    /// Parses a value up to a comma or the end, and trims it.
     fn bare_value(&mut self) -> Result<String, PipelineSyntaxError> {
         const BEFORE_NAMES: [&str; 4] = ["before:", "+", "/", ".."];
         let start = self.skip_blanks();
@@ -197,7 +197,7 @@ impl<'t> Parser<'t> {
         Ok(value)
     }
 
-    /// A word: characters of words and texts in quotes, one after the other.
+    /// Parses a word: any sequence of word characters and quoted texts.
     fn word(&mut self) -> Result<String, PipelineSyntaxError> {
         let start = self.skip_blanks();
         let mut word = String::new();
@@ -208,7 +208,7 @@ impl<'t> Parser<'t> {
         if self.at == start { Err(self.expected("a value")) } else { Ok(word) }
     }
 
-    /// The rest of a word in quotes.
+    /// Parses the rest of a quoted text.
     fn quoted(&mut self) -> Result<String, PipelineSyntaxError> {
         let mut word = String::new();
         while let Some(c) = self.chars.get(self.at).copied() {
@@ -222,14 +222,14 @@ impl<'t> Parser<'t> {
                 _ => word.push(c),
             }
         }
-        Err(self.error("the quotes have no end".into()))
+        Err(self.error("the closing quote is missing".into()))
     }
 
     fn name(&mut self, what: &str) -> Result<String, PipelineSyntaxError> {
         self.run(is_name, what)
     }
 
-    /// The characters from here on that `belongs` holds of: one at least.
+    /// Parses one or more characters that satisfy `belongs`.
     fn run(&mut self, belongs: impl Fn(char) -> bool, what: &str) -> Result<String, PipelineSyntaxError> {
         let start = self.skip_blanks();
         let run: String = self.chars[start..].iter().copied().take_while(|c| belongs(*c)).collect();

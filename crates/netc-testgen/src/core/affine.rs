@@ -1,4 +1,4 @@
-//! Affine chains, as batch normalization leaves them, and the products beside them.
+//! Affine chains, as from batch normalization, and adjacent products.
 
 use netc_ir::{Binary, CoreOp, ElemType, Layout, Literal};
 
@@ -8,14 +8,15 @@ use super::scope::Draft;
 use crate::features::Feature;
 use crate::recipe::of;
 
-/// What a link does with a tensor and a constant.
+/// The ops of a link, on a tensor and a constant.
 const LINKS: &[Binary] = &[Binary::Mul, Binary::Add, Binary::Sub, Binary::Div];
 
-/// The most links of a chain.
+/// Exclusive upper bound of the links of a chain.
 const MAX_LINKS: u8 = 4;
 
 impl Draft<'_> {
-    /// A chain of ops with constants along one axis; with a product before it, after it, on both sides, or on neither.
+    /// Adds a chain of ops with constants along one axis, with a product before it, after it, on both sides or on
+    /// neither.
     pub(super) fn affine(&mut self, [a, b, c]: [u8; 3], [form, links, shape, data]: [u8; 4]) -> Added {
         let layout = of(Layout::ALL, form / 4);
         let product = |draft: &mut Self, read: u8| match form / 8 % 2 {
@@ -25,7 +26,7 @@ impl Draft<'_> {
         let before = if form % 4 % 2 == 1 { product(self, a) } else { None };
         let start = before.or_else(|| self.value(a, |v| v.ty.elem.is_float() && v.ty.rank() != Some(0)))?;
         let rank = self.dims(start).len();
-        // Where channels are: the last axis, or the second.
+        // The channel axis: the last or the second.
         let axis = if form / 4 % 2 == 0 { rank - 1 } else { 1.min(rank - 1) };
         let mut x = start;
         for i in 0..=links % MAX_LINKS {
@@ -35,7 +36,7 @@ impl Draft<'_> {
         after.or(Some(x))
     }
 
-    /// One op of `x` and a constant or a weight, which has a number for every entry of the axis, or one for all.
+    /// Adds one op of `x` and a constant or a weight, either a vector along the axis or a scalar.
     fn link(&mut self, x: usize, axis: usize, form: u8, data: u8) -> Added {
         let dims = self.dims(x);
         let extent = dims[axis].known().filter(|_| form % 8 != 7);
@@ -57,7 +58,7 @@ impl Draft<'_> {
     }
 }
 
-/// Numbers that are far from zero.
+/// A constant far from zero.
 fn divisor(elem: ElemType, dims: &[u64], data: u8) -> Literal {
     Literal::splat(elem, dims, of(&[2.0, 0.5, -1.25, 3.0], data))
 }

@@ -1,4 +1,4 @@
-//! Ops that compute with elements: of one, two and three tensors, products of matrices, reductions.
+//! Ops that compute: elementwise ops, matrix products and reductions.
 
 use netc_ir::{Compare, CoreOp, ElemType, Reduce, infer};
 
@@ -14,7 +14,8 @@ impl Draft<'_> {
         self.op(op, &[x])
     }
 
-    /// An op of a value and another that broadcasts with it: of a constant where there is none, and now and then.
+    /// Adds an op of a value and another one that broadcasts with it. If there is none, and sometimes otherwise, the
+    /// other is a new constant.
     pub(super) fn of_two(&mut self, op: CoreOp, [a, b]: [u8; 2], form: u8) -> Added {
         let x = self.value(a, |v| infer(&self.module, &op, &[&v.ty, &v.ty]).is_ok())?;
         let known = self.beside(x, b, |v| self.combines(x, v)).filter(|_| form % 4 != 3);
@@ -23,12 +24,12 @@ impl Draft<'_> {
         self.op(op, &operands)
     }
 
-    /// Whether an element of `x` and one of `v` can be operands of one op.
+    /// Whether `x` and `v` can be operands of one elementwise op.
     fn combines(&self, x: usize, v: &Value) -> bool {
         v.ty.elem == self.elem(x) && broadcasts(self.dims(x), dims(&v.ty))
     }
 
-    /// A constant of the last axes of `x`.
+    /// Adds a constant with the shape of the last axes of `x`.
     fn beside_constant(&mut self, x: usize, form: u8) -> Added {
         let extents = fixed(self.dims(x));
         let axes = usize::from(form / 16) % (extents.len() + 1);
@@ -36,7 +37,7 @@ impl Draft<'_> {
         self.sure(CoreOp::Constant(literal), &[])
     }
 
-    /// A choice between a value and another; the condition is a comparison where no truth value fits.
+    /// Adds a `select`. The condition is an existing boolean, or a new comparison if none fits.
     pub(super) fn select(&mut self, [c, a, b]: [u8; 3]) -> Added {
         let x = self.value(a, Value::is_ordered)?;
         let known = self.beside(x, c, |v| v.ty.elem == ElemType::Bool && broadcasts(self.dims(x), dims(&v.ty)));
@@ -57,7 +58,7 @@ impl Draft<'_> {
         self.op(CoreOp::Reduce { kind, axes: self.axes(x, axes), keep }, &[x])
     }
 
-    /// A product with a new matrix, new matrices, a value, or the value itself, transposed.
+    /// Adds a product with a new matrix, a batch of new matrices, another value, or the value itself, transposed.
     pub(super) fn matmul(&mut self, a: u8, b: u8, [form, columns, data]: [u8; 3]) -> Added {
         let x = self.value(a, |v| v.is_number() && v.ty.rank() >= Some(2))?;
         let (rows, columns) = (self.dims(x).last()?.clone(), 1 + u64::from(columns % 4));

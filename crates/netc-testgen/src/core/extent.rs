@@ -1,4 +1,4 @@
-//! Extents that programs compute.
+//! Computed extents.
 
 use netc_ir::{Binary, CoreOp, Dim, ElemType, Literal, Name, Reduce};
 
@@ -8,11 +8,11 @@ use super::scope::{Draft, Value};
 use crate::features::Feature;
 use crate::recipe::of;
 
-/// The most that a computed extent is. The least is 1, as it is for other symbols.
+/// Maximum of a computed extent. The minimum is 1, as for other symbols.
 const MOST: f64 = 5.0;
 
 impl Draft<'_> {
-    /// The extent of an axis. Mostly it bounds the tensor, so that what made that is not for nothing.
+    /// Adds a `dim`. Usually its result then bounds the tensor, so that the ops that computed the tensor stay live.
     pub(super) fn dim(&mut self, read: u8, [axis, form]: [u8; 2]) -> Added {
         let (x, axis) = self.axis(read, axis, |_| self.has(Feature::Scalars))?;
         let n = self.op(CoreOp::Dim(axis), &[x])?;
@@ -23,8 +23,8 @@ impl Draft<'_> {
         self.op(CoreOp::Binary(Binary::Min), &[x, bound])
     }
 
-    /// As many numbers as an axis has elements, or as an input says. Mostly a tensor is repeated as often, or bounded by their
-    /// sum.
+    /// Adds an `iota` whose extent comes from an axis or from an input. Usually a tensor is then broadcast to that
+    /// extent, or bounded by the sum of the numbers.
     pub(super) fn iota(&mut self, read: u8, [axis, source, elem, form]: [u8; 4]) -> Added {
         let (x, axis) = self.axis(read, axis, |_| self.has(Feature::Scalars))?;
         let numbers = self.numbers(x, axis, source, elem)?;
@@ -60,7 +60,7 @@ impl Draft<'_> {
         self.op(CoreOp::Iota(extent), &[n].into_iter().chain(carrier).collect::<Vec<_>>())
     }
 
-    /// An input of integers or truth values. What is computed from floats may differ by rounding, and extents must not.
+    /// An integer or boolean input. Floats would not do: rounding must not change extents.
     fn input(&self, read: u8) -> Added {
         let scope = self.scope();
         let whole = |v: &Value| v.ty.elem.is_int() || v.ty.elem == ElemType::Bool;
@@ -68,14 +68,14 @@ impl Draft<'_> {
         (!inputs.is_empty()).then(|| of(&inputs, read))
     }
 
-    /// The sum of the elements as a scalar.
+    /// Adds the sum of the elements, as a scalar.
     fn total(&mut self, x: usize) -> Added {
         let wide = self.sure(CoreOp::Cast(ElemType::I64), &[x])?;
         let axes = self.axes(wide, u8::MAX);
         self.sure(CoreOp::Reduce { kind: Reduce::Sum, axes, keep: false }, &[wide])
     }
 
-    /// As many numbers as the scalar says, but for too few or too many.
+    /// Adds an `iota` of the scalar `n`, clamped to the allowed extents.
     fn computed(&mut self, n: usize, elem: ElemType) -> Added {
         if !self.has(Feature::Symbols) {
             return None;
@@ -89,7 +89,7 @@ impl Draft<'_> {
         self.op(CoreOp::Iota(extent), &[n])
     }
 
-    /// A symbol that the function does not have. Other functions may: they are renamed where they are inlined.
+    /// A symbol that is unused in the function. Other functions may use it; inlining renames symbols.
     pub(super) fn free_symbol(&self) -> Name {
         let dims = self.scope().values.iter().flat_map(|v| v.ty.dims.iter().flatten());
         let taken: std::collections::BTreeSet<Name> = dims.flat_map(Dim::symbols).collect();

@@ -1,4 +1,4 @@
-//! From what is written to functions of the IR: outputs, names, locations.
+//! Turns finished drafts into functions of the IR: outputs, names, locations.
 
 use netc_ir::{
     Attr, Attrs, Builder, CallOp, Dim, FileId, Func, FuncId, Loc, MAIN, Module, Name, NonJson, OpKind, SourceOp,
@@ -10,25 +10,25 @@ use super::types::{dims, symbols};
 use crate::features::Feature;
 use crate::recipe::of;
 
-/// Names that the printer must quote, and some that it need not.
+/// Names, most of which the printer must quote.
 const NAMES: &[&str] = &["v", "a.b", "x/y-", "two words", "\u{fc}n\u{ef}", "q\"uo\\te", "tab\t", "%"];
 
-/// Names of functions; the first is what the stages of a split are called.
+/// Names of functions. The first is the prefix of the stages of a split.
 const FUNCS: &[&str] = &["stage", "f", "a b", "main"];
 
 impl Draft<'_> {
-    /// The start of a name.
+    /// A prefix for names.
     pub(super) fn word(&self, i: u8) -> &'static str {
         if self.has(Feature::Names) { of(NAMES, i) } else { NAMES[0] }
     }
 
-    /// The symbols that the function can compute extents from.
+    /// The symbols that extents in the function may use.
     pub(super) fn symbols(&self) -> Vec<Dim> {
         let found = symbols(self.scope().values.iter().map(|v| &v.ty));
         found.into_iter().map(Dim::symbol).collect()
     }
 
-    /// The function that `scope` is, and which values its callers pass.
+    /// Builds the function of `scope`, and the operands for its call.
     pub(super) fn write(&self, scope: &Scope) -> (Written, Vec<usize>) {
         let n = self.written.len();
         let name = if self.has(Feature::Names) { format!("{}{n}", of(FUNCS, n as u8)) } else { format!("f{n}") };
@@ -44,7 +44,7 @@ impl Draft<'_> {
         (written, kept.iter().filter_map(|p| scope.operands.get(*p).copied()).collect())
     }
 
-    /// The module. `@main` stands before the functions that it calls, or after them.
+    /// Builds the module. `@main` is the first or the last function.
     pub(super) fn finish(mut self) -> Module {
         let (main, first) = (self.end_all(), self.main_is_first());
         if self.has(Feature::Names) {
@@ -66,7 +66,7 @@ impl Draft<'_> {
         self.recipe.steps.len() % 2 == 1
     }
 
-    /// The values that the function returns: the last, others that no op reads, and any.
+    /// The values that the function returns: the newest, other unread ones, and arbitrary ones.
     fn outputs(&self, scope: &Scope) -> Vec<usize> {
         let (all, unread): (Vec<usize>, Vec<usize>) =
             (scope.newest_first().collect(), scope.unread(usize::MAX).collect());
@@ -81,7 +81,7 @@ impl Draft<'_> {
         scope.outputs.iter().filter_map(output).collect()
     }
 
-    /// Whether each value is kept: all are, or those that an output needs and parameters that say what a symbol is.
+    /// The values to keep: all of them with the feature `dead`, otherwise live values and parameters that bind symbols.
     fn needed(&self, scope: &Scope, outputs: &[usize]) -> Vec<bool> {
         let mut needed = vec![self.has(Feature::Dead); scope.values.len()];
         outputs.iter().for_each(|o| needed[*o] = true);
@@ -118,7 +118,7 @@ impl Draft<'_> {
         b.finish(outputs.collect::<Vec<_>>())
     }
 
-    /// A call, or a source op that runs the function.
+    /// Builds a call, or a source op that runs the function.
     fn call_op(&self, callee: usize) -> OpKind {
         let callee = FuncId::new(callee + usize::from(self.main_is_first()));
         let mut attrs = if self.has(Feature::Names) { attrs(callee.index()) } else { Attrs::new() };
@@ -136,7 +136,7 @@ impl Draft<'_> {
         named.then(|| format!("{}{value}", self.word(value as u8)).into())
     }
 
-    /// Every form that a location has.
+    /// A location; all forms occur.
     fn loc(&self, i: usize) -> Loc {
         if !self.has(Feature::Names) {
             return Loc::Unknown;
@@ -155,7 +155,7 @@ fn around(values: &[usize], place: u8) -> Option<usize> {
     values.get(usize::from(place) % values.len().max(1)).copied()
 }
 
-/// Attributes that say everything that attributes can say.
+/// Attributes with every kind of value.
 fn attrs(n: usize) -> Attrs {
     let floats = [0.1, -0.0, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.0];
     Attrs::new()

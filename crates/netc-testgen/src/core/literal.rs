@@ -1,4 +1,4 @@
-//! Numbers that stand in programs: constants and weights.
+//! Constants and weights.
 
 use netc_ir::{CoreOp, ElemType, F64, Literal, Number, Type, Weight, WeightData, WeightId};
 
@@ -13,7 +13,7 @@ const FINITE: &[f64] = &[0.5, -1.25, 3.0, 0.1, -0.0, 1e-3, 2.0];
 const NON_FINITE: &[f64] = &[f64::INFINITY, 1.0, f64::NAN, -0.5, f64::NEG_INFINITY];
 
 impl Draft<'_> {
-    /// A known weight, or a new one of the last axes of a value or of an entry of the table.
+    /// Adds an existing weight, or a new one with the shape of a value's last axes or of a table entry.
     pub(super) fn new_weight(&mut self, read: u8, [form, entry, axes, data]: [u8; 4]) -> Added {
         let known = self.module.weights.len();
         if known > 0 && form % 3 == 2 {
@@ -29,7 +29,7 @@ impl Draft<'_> {
         self.sure(CoreOp::Constant(literal(ty.elem, &fixed(ty.dims.as_deref()?), form, finite)), &[])
     }
 
-    /// A type of the last axes of a value, or an entry of the table.
+    /// A type with the last axes of a value, or a table entry.
     fn like(&self, read: u8, entry: u8, axes: u8) -> Type {
         let Some(x) = self.value(read, |_| true).filter(|_| entry % 2 == 1) else { return self.table.ty(entry / 2) };
         let (elem, dims) = (self.elem(x), self.dims(x));
@@ -37,7 +37,7 @@ impl Draft<'_> {
         Type::new(elem, dims[dims.len() - axes..].iter().cloned())
     }
 
-    /// A new weight: random, a splat, listed, or in a file.
+    /// Adds a new weight: random, a splat, dense, or in a file.
     pub(super) fn weight(&mut self, elem: ElemType, dims: &[u64], form: u8) -> Added {
         let ty = Type::fixed(elem, dims);
         let data = if self.has(Feature::Abstract) && form.is_multiple_of(7) {
@@ -54,7 +54,7 @@ impl Draft<'_> {
     }
 }
 
-/// A constant: a splat, or elements that differ.
+/// A constant: a splat or dense.
 pub(super) fn literal(elem: ElemType, dims: &[u64], form: u8, finite: bool) -> Literal {
     let floats = if finite { FINITE } else { NON_FINITE };
     let number = |i: u64| match elem.is_float() {

@@ -1,4 +1,4 @@
-//! Ops that move elements and compute nothing.
+//! Ops that only move elements.
 
 use netc_ir::{CoreOp, Dim, ElemType, F64, Literal, Number, PadMode, SliceAxis};
 
@@ -30,7 +30,7 @@ impl Draft<'_> {
         self.op(CoreOp::Reshape(dims), &[x])
     }
 
-    /// The axes in the order that the bytes pick one after the other.
+    /// Adds a transpose. The two bytes encode the permutation.
     pub(super) fn transpose(&mut self, read: u8, [k, l]: [u8; 2]) -> Added {
         let x = self.value(read, |_| true)?;
         let mut left: Vec<u64> = (0..self.dims(x).len() as u64).collect();
@@ -58,7 +58,7 @@ impl Draft<'_> {
 
     pub(super) fn slice(&mut self, read: u8, [k, l, m]: [u8; 3]) -> Added {
         let x = self.value(read, |_| true)?;
-        // Nothing of an axis is a part of it too, but what comes after it is empty.
+        // An empty slice is valid too, but makes all later values empty.
         let none = k > 240 && self.has(Feature::ZeroDims);
         let part = |(i, dim): (usize, &Dim)| {
             let [k, l, m] = [k, l, m].map(|knob| u64::from(knob.rotate_right(2 * i as u32)));
@@ -88,7 +88,7 @@ impl Draft<'_> {
         self.op(CoreOp::Pad { amounts, mode, value }, &[x])
     }
 
-    /// Axes of 1 become longer, and there are new axes in front.
+    /// Adds a broadcast: expands axes of extent 1 and adds new axes in front.
     pub(super) fn broadcast(&mut self, read: u8, form: u8, extent: u8) -> Added {
         let x = self.value(read, |_| true)?;
         let extents: Vec<Dim> = self.symbols().into_iter().chain([2, 1, 3].map(Dim::Known)).collect();
@@ -99,7 +99,7 @@ impl Draft<'_> {
         self.op(CoreOp::Broadcast(dims), &[x])
     }
 
-    /// Slices at constant indices, or at those that a value holds.
+    /// Adds a gather, with constant indices or with a value as indices.
     pub(super) fn gather(&mut self, [a, b]: [u8; 2], axis: u8, numbers: [u8; 3]) -> Added {
         let (x, axis) = self.axis(a, axis, |v| dims(&v.ty).iter().all(|d| least(d) > 0))?;
         let extent = least(&self.dims(x)[axis as usize]);
@@ -123,7 +123,7 @@ impl Draft<'_> {
     }
 }
 
-/// One axis as two: 2 of a half. `None` if none is even.
+/// Splits an even axis into a half and 2. `None` if no axis is even.
 fn divided(dims: &[Dim], place: usize) -> Option<Vec<Dim>> {
     let half = |d: &Dim| d.exact_div(&Dim::Known(2)).filter(|half| !half.is(0));
     let even: Vec<usize> = (0..dims.len()).filter(|i| half(&dims[*i]).is_some()).collect();
@@ -132,7 +132,7 @@ fn divided(dims: &[Dim], place: usize) -> Option<Vec<Dim>> {
     Some([&dims[..axis], &halves, &dims[axis + 1..]].concat())
 }
 
-/// One axis as two: a symbol, and the rest. `None` if no extent has a symbol as a factor.
+/// Splits an axis into a symbol and the rest. `None` if no extent has a symbol as a factor.
 fn without_factor(dims: &[Dim], symbols: &[Dim]) -> Option<Vec<Dim>> {
     let pairs = (0..dims.len()).flat_map(|axis| symbols.iter().map(move |symbol| (axis, symbol)));
     let rest = |(axis, symbol): (usize, &Dim)| {
@@ -142,14 +142,14 @@ fn without_factor(dims: &[Dim], symbols: &[Dim]) -> Option<Vec<Dim>> {
     pairs.filter_map(rest).next()
 }
 
-/// Two axes as one. `None` if there are none.
+/// Merges two axes. `None` if there are fewer than two.
 fn merged(dims: &[Dim], place: usize) -> Option<Vec<Dim>> {
     let axis = place % dims.len().checked_sub(1).filter(|n| *n > 0)?;
     let both = [dims[axis].times(&dims[axis + 1])];
     Some([&dims[..axis], &both, &dims[axis + 2..]].concat())
 }
 
-/// An image of the elements of each example, which has one channel. `None` if it is one.
+/// Turns each example into an image of one channel. `None` if it already is an image.
 fn image(dims: &[Dim]) -> Option<Vec<Dim>> {
     match dims {
         [batch, rest] => Some(match rest.exact_div(&Dim::Known(2)) {

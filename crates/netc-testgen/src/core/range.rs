@@ -1,20 +1,20 @@
-//! Bounds of the elements of a value: programs are made so that their numbers stay finite.
+//! Ranges of elements, which recipes use to keep all numbers finite.
 //!
-//! Bounds hold for exact arithmetic and the oracles' inputs; rounding may leave them by a little.
+//! Ranges hold for exact arithmetic and the oracles' inputs; rounding may exceed them slightly.
 
 use netc_ir::{Binary, CoreOp, Dim, ElemType, Literal, Module, Padding, Pool, Reduce, Type, Unary, WeightData, Window};
 
 use super::Value;
 use super::types::{dims, largest, least};
 
-/// The elements are from `low` to `high`. Infinite bounds: they may be anything, no numbers too.
+/// Elements are in `low..=high`. With infinite bounds they may be anything, including NaN.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Range {
     pub(super) low: f64,
     pub(super) high: f64,
 }
 
-/// Closer to 0, an element may round to 0 in the smallest float type.
+/// Numbers closer to 0 may round to 0 in the smallest float type.
 const NEAR_ZERO: f64 = 1e-3;
 
 impl Range {
@@ -48,7 +48,7 @@ impl Range {
         }
     }
 
-    /// What the oracles give for inputs of the type.
+    /// The range of the oracles' inputs of the type.
     pub(super) fn of_input(elem: ElemType) -> Self {
         match elem {
             ElemType::F16 | ElemType::BF16 | ElemType::F32 | ElemType::F64 => Self::around_zero(1.0),
@@ -67,7 +67,7 @@ impl Range {
         }
     }
 
-    /// This and as much around it as other arguments of a function may need.
+    /// A wider range, so that a function also accepts other operands.
     pub(super) fn widened(self, elem: ElemType) -> Self {
         let float = if elem.is_float() { 4.0 } else { 1.0 };
         self.hull(Self::of_input(elem).map(|x| x * float))
@@ -77,7 +77,7 @@ impl Range {
         other.low <= self.low && self.high <= other.high
     }
 
-    /// Whether elements of the type hold every such number; integers wrap around.
+    /// Whether the type can represent every number of the range.
     pub(super) fn fits(self, elem: ElemType) -> bool {
         let limit = match elem {
             ElemType::F16 => 6e4,
@@ -106,17 +106,17 @@ impl Range {
         Self::new(self.low.min(other.low), self.high.max(other.high))
     }
 
-    /// Of a function that does not fall.
+    /// The image under a nondecreasing function.
     fn map(self, f: impl Fn(f64) -> f64) -> Self {
         Self::new(f(self.low), f(self.high))
     }
 
-    /// Of a function that does not fall, and is not defined below `least`.
+    /// The image under a nondecreasing function that is undefined below `least`.
     fn map_above(self, least: f64, f: impl Fn(f64) -> f64) -> Self {
         if self.low >= least { self.map(f) } else { Self::ALL }
     }
 
-    /// Of a function whose extremes are at the corners.
+    /// The image under a function with its extremes at the corners.
     fn corners(self, other: Self, f: impl Fn(f64, f64) -> f64) -> Self {
         let all = [f(self.low, other.low), f(self.low, other.high), f(self.high, other.low), f(self.high, other.high)];
         if all.iter().any(|x| x.is_nan()) {
@@ -129,7 +129,7 @@ impl Range {
         self.corners(other, |a, b| a * b)
     }
 
-    /// Of sums of 0 to `n` elements.
+    /// The range of sums of 0 to `n` elements.
     fn sum(self, n: f64) -> Self {
         self.hull(Self::around_zero(0.0)).map(|x| x * n)
     }
@@ -145,7 +145,7 @@ impl Range {
 
 /// The range of the result of `op`, which has the type `ty`.
 ///
-/// Integers wrap around, so all that is infinite for them is an error when the program runs.
+/// Integers wrap; for them, an infinite range means that the op may fail at run time.
 pub(super) fn range(module: &Module, op: &CoreOp, operands: &[&Value], ty: &Type) -> Range {
     let exact = exact(module, op, operands, ty);
     let all = Range::of_elem(ty.elem);
@@ -271,7 +271,7 @@ fn cast(x: Range, elem: ElemType) -> Range {
     }
 }
 
-/// Over no elements, a mean is not defined, and the largest and smallest float are infinite.
+/// Over no elements the mean is undefined, and the maximum and minimum of floats are infinite.
 fn reduce(kind: Reduce, x: Range, reduced: &[&Dim], elem: ElemType) -> Range {
     let n: f64 = reduced.iter().map(|d| count(d)).product();
     let may_be_none = reduced.iter().any(|d| least(d) == 0);
@@ -285,7 +285,7 @@ fn reduce(kind: Reduce, x: Range, reduced: &[&Dim], elem: ElemType) -> Range {
     }
 }
 
-/// Whether every window has an element that is not in the border.
+/// Whether no window is entirely in padding.
 fn always_inside(size: &[u64], window: &Window) -> bool {
     let dense = window.dilations.iter().all(|d| *d == 1);
     match &window.padding {

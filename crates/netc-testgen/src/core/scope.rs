@@ -1,4 +1,4 @@
-//! A program on its way: the functions that are being written, and which values the next op may read.
+//! A program under construction: its open functions, and the values that the next op may read.
 
 use std::collections::BTreeMap;
 use std::ops;
@@ -12,16 +12,16 @@ use super::{Added, CoreRecipe};
 use crate::features::Feature;
 use crate::recipe::of;
 
-/// Functions in functions.
+/// Maximum nesting of functions.
 const MAX_DEPTH: usize = 3;
 
 /// The file of every location.
 const FILE: &str = "no such folder/model \u{1f4c8}.keras";
 
-/// Ops of a function with those of the functions that it calls: calls of calls double quickly.
+/// Maximum ops of a function after inlining, since nested calls double quickly.
 const MAX_INLINED: usize = 500;
 
-/// A tensor: its type, and what its elements are.
+/// A tensor: its type and the range of its elements.
 #[derive(Clone)]
 pub(super) struct Value {
     pub(super) ty: Type,
@@ -45,7 +45,7 @@ impl Value {
 
 pub(super) enum Kind {
     Op(CoreOp),
-    /// A call of the function with this place among those that are written.
+    /// A call of the finished function with this index.
     Call(usize),
 }
 
@@ -55,23 +55,23 @@ pub(super) struct Node {
     pub(super) results: ops::Range<usize>,
 }
 
-/// A function that is being written. Values are numbered: parameters, then results.
+/// An open function. Values are numbered: parameters, then results.
 pub(super) struct Scope {
     pub(super) values: Vec<Value>,
     pub(super) params: usize,
     pub(super) nodes: Vec<Node>,
     /// Parameters, weights and constants.
     sources: Vec<usize>,
-    /// What ops compute.
+    /// Results of other ops.
     made: Vec<usize>,
-    /// Whether an op reads each value.
+    /// Whether some op reads the value.
     read: Vec<bool>,
-    /// What the caller passes.
+    /// The operands of the call.
     pub(super) operands: Vec<usize>,
-    /// The choice of the outputs.
+    /// Numbers that select the outputs.
     pub(super) outputs: Vec<u8>,
     steps_left: usize,
-    /// Ops, with those of the functions that are called.
+    /// The number of ops after inlining.
     pub(super) inlined: usize,
 }
 
@@ -96,24 +96,24 @@ impl Scope {
         first
     }
 
-    /// What no op reads of the `near` values that were computed last, the last first.
+    /// The unread values among the last `near` results, the newest first.
     pub(super) fn unread(&self, near: usize) -> impl Iterator<Item = usize> + '_ {
         self.made.iter().rev().take(near).copied().filter(|v| !self.read[*v])
     }
 
-    /// Every value; what is computed last comes first. Weights and constants count as old as parameters, so that chains
-    /// of ops become long.
+    /// Every value, the newest first. Weights and constants count as old as parameters, so that chains of ops become
+    /// long.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = usize> + '_ {
         self.made.iter().rev().chain(&self.sources).copied()
     }
 }
 
-/// A function that is written, with what its callers need to know of it.
+/// A finished function, with what its callers need.
 pub(super) struct Written {
     pub(super) func: Func,
     pub(super) params: Vec<Value>,
     pub(super) outputs: Vec<Range>,
-    /// Its ops, with those of the functions that it calls.
+    /// The number of its ops after inlining.
     pub(super) inlined: usize,
 }
 
@@ -122,10 +122,10 @@ pub(super) struct Draft<'r> {
     pub(super) table: Table,
     pub(super) module: Module,
     pub(super) written: Vec<Written>,
-    /// `@main`, and the functions that are being written in it.
+    /// The functions around `scope`, beginning with `@main`.
     scopes: Vec<Scope>,
     scope: Scope,
-    /// Whether the step may make numbers that are not finite.
+    /// Whether the step may make infinities and NaN.
     wild: bool,
 }
 
@@ -174,7 +174,7 @@ impl<'r> Draft<'r> {
         (0..self.dims(x).len() as u64).filter(|i| bits >> i & 1 == 1).collect()
     }
 
-    /// The value that `read` stands for among those that fit: the op's first operand. Mostly the last that nothing reads.
+    /// The first operand of an op: the value selected by `read` among those that fit, usually the newest unread value.
     pub(super) fn value(&self, read: u8, fits: impl Fn(&Value) -> bool) -> Added {
         let start = match read {
             0..176 => 0,
@@ -186,8 +186,8 @@ impl<'r> Draft<'r> {
         unread.chain(self.candidates(start, constants)).find(|v| fits(self.get(*v)))
     }
 
-    /// The value that `read` stands for among those that fit: an operand beside `x`. Mostly the last that nothing else
-    /// reads, so that branches meet again.
+    /// Another operand next to `x`: the value selected by `read` among those that fit, usually the newest unread value,
+    /// so that branches meet again.
     pub(super) fn beside(&self, x: usize, read: u8, fits: impl Fn(&Value) -> bool) -> Added {
         let own = (!self.has(Feature::Branches)).then_some(x);
         let unread = self.scope.unread(self.near()).filter(|v| read < 176 && *v != x);
@@ -195,7 +195,7 @@ impl<'r> Draft<'r> {
         own.into_iter().chain(unread).chain(self.candidates(start, true)).find(|v| fits(self.get(*v)))
     }
 
-    /// How many of the values that were computed last may be read.
+    /// The number of newest results that an op may read.
     fn near(&self) -> usize {
         match (self.has(Feature::Branches), self.has(Feature::Skips)) {
             (false, _) => 1,
@@ -210,7 +210,7 @@ impl<'r> Draft<'r> {
         Some((x, u64::from(axis) % self.dims(x).len() as u64))
     }
 
-    /// The values that an op may read, the last first, from place `start` on, around.
+    /// The values that an op may read, the newest first, starting at `start` and wrapping around.
     fn candidates(&self, start: usize, constants: bool) -> impl Iterator<Item = usize> + '_ {
         let Scope { made, sources, params, .. } = &self.scope;
         let near = self.near();
@@ -227,14 +227,14 @@ impl<'r> Draft<'r> {
         })
     }
 
-    /// Adds an op. Where its numbers could be infinite, its operands are bounded first.
+    /// Adds an op. If its result could be infinite, bounds its operands first.
     ///
-    /// Nothing is added if the result is too large, or could still be infinite.
+    /// Adds nothing if the result is too large or could still be infinite.
     pub(super) fn op(&mut self, op: CoreOp, operands: &[usize]) -> Added {
         let mut operands = self.with_carriers(&op, operands)?;
         for bound in [Some(Unary::Tanh), Some(Unary::Sigmoid), None] {
             let result = self.result(&op, &operands)?;
-            // What comes of numbers that are not finite need not be either.
+            // A result of unbounded operands may be unbounded too.
             let wild = self.wild || operands.iter().any(|x| !self.get(*x).range.fits(self.elem(*x)));
             if (wild && result.ty.elem.is_float()) || result.range.fits(result.ty.elem) {
                 return Some(self.scope.push(Kind::Op(op), operands, vec![result]));
@@ -244,21 +244,21 @@ impl<'r> Draft<'r> {
         None
     }
 
-    /// Adds an op that fits whatever its operands are.
+    /// Adds an op that is valid for any range of its operands.
     pub(super) fn sure(&mut self, op: CoreOp, operands: &[usize]) -> Added {
         let operands = self.with_carriers(&op, operands)?;
         let result = self.result(&op, &operands)?;
         Some(self.scope.push(Kind::Op(op), operands, vec![result]))
     }
 
-    /// `operands`, and values that tell the symbols in extents that the op names, where no parameter does.
+    /// Appends to `operands` carriers of the symbols that the op names and no parameter binds.
     fn with_carriers(&self, op: &CoreOp, operands: &[usize]) -> Option<Vec<usize>> {
         let mut operands = operands.to_vec();
         if op.own_dims().iter().all(|d| d.known().is_some()) {
             return Some(operands);
         }
         let known = types::symbols(self.scope.values[..self.scope.params].iter().map(|v| &v.ty));
-        // The last operand of an `iota` carries its extent, or the extent is a new symbol.
+        // An `iota` already has a carrier as its last operand, or defines a new symbol.
         if matches!(op, CoreOp::Iota(_)) {
             return Some(operands);
         }
@@ -272,7 +272,7 @@ impl<'r> Draft<'r> {
         Some(operands)
     }
 
-    /// Whether the function that is being written is `@main`.
+    /// Whether the open function is `@main`.
     pub(super) fn is_main(&self) -> bool {
         self.scopes.is_empty()
     }
@@ -281,12 +281,12 @@ impl<'r> Draft<'r> {
         let values: Vec<&Value> = operands.iter().map(|x| self.get(*x)).collect();
         let types: Vec<&Type> = values.iter().map(|v| &v.ty).collect();
         let ty = infer(&self.module, op, &types);
-        debug_assert!(ty.is_ok(), "the recipe chose operands that do not fit: {ty:?}");
+        debug_assert!(ty.is_ok(), "the recipe chose invalid operands: {ty:?}");
         let ty = ty.ok().filter(is_small)?;
         Some(Value { range: range(&self.module, op, &values, &ty), ty })
     }
 
-    /// Replaces operands by bounded ones: floats by `f` of them, and the last integer by one that is 1 or more.
+    /// Bounds operands: applies `f` to floats, and makes the last operand at least 1 if it is an integer.
     fn bound(&mut self, operands: &mut [usize], f: Unary) -> Option<()> {
         for x in operands.iter_mut() {
             if self.elem(*x).is_float() {
@@ -301,7 +301,7 @@ impl<'r> Draft<'r> {
         Some(())
     }
 
-    /// An op that fits every value.
+    /// Adds an op that accepts any value.
     pub(super) fn simple(&mut self, read: u8, knob: u8) -> Added {
         let x = self.value(read, |_| true)?;
         let f = of(&[Unary::Tanh, Unary::Abs, Unary::Not], knob);
@@ -309,7 +309,7 @@ impl<'r> Draft<'r> {
         self.op(if fits { CoreOp::Unary(f) } else { CoreOp::Reverse(self.axes(x, knob)) }, &[x])
     }
 
-    /// Begins a function whose body is the steps that follow, and which is called when it is written.
+    /// Opens a function. The next steps form its body; it is called when it is complete.
     pub(super) fn begin(&mut self, reads: [u8; 3], [count, steps, outputs, picks]: [u8; 4]) -> Added {
         if !self.has(Feature::Nested) || self.scopes.len() >= MAX_DEPTH {
             return None;
@@ -318,19 +318,19 @@ impl<'r> Draft<'r> {
         let count = if count >= 240 { 0 } else { 1 + usize::from(count) % most };
         let operands: Vec<usize> = reads.iter().take(count).filter_map(|r| self.value(*r, |_| true)).collect();
         let given: Vec<Type> = operands.iter().map(|x| self.get(*x).ty.clone()).collect();
-        // An extent such as `2*N` stays in half of the functions, where the caller's `N` is nothing but a part of it.
+        // Half of the functions keep an extent such as `2*N`, so nothing in them binds `N`.
         let params = if steps % 2 == 0 { declared(&given) } else { given };
         let params = params.into_iter().zip(&operands);
         let params = params.map(|(ty, x)| Value { range: self.get(*x).range.widened(ty.elem), ty }).collect();
         let outputs = (0..=outputs % 3).map(|i| picks.rotate_left(3 * u32::from(i))).collect();
-        // This step counts as one.
+        // This step counts as one of them.
         let steps_left = (2 + usize::from(steps) % 6).min(self.scope.steps_left);
         let inner = Scope::new(params, operands, outputs, steps_left);
         self.scopes.push(std::mem::replace(&mut self.scope, inner));
         Some(0)
     }
 
-    /// Counts a step, and ends the functions that are complete.
+    /// Counts a step and ends complete functions.
     pub(super) fn end_step(&mut self) {
         for scope in self.scopes.iter_mut().skip(1).chain(std::iter::once(&mut self.scope)) {
             scope.steps_left = scope.steps_left.saturating_sub(1);
@@ -340,7 +340,7 @@ impl<'r> Draft<'r> {
         }
     }
 
-    /// Ends the innermost function and calls it; `@main`, which nothing calls, stays.
+    /// Ends the innermost function and calls it. `@main` stays open.
     fn end(&mut self) -> Added {
         let caller = self.scopes.pop()?;
         let inner = std::mem::replace(&mut self.scope, caller);
@@ -349,7 +349,7 @@ impl<'r> Draft<'r> {
         self.call(self.written.len() - 1, operands)
     }
 
-    /// Ends every function and gives `@main`.
+    /// Ends every function and returns `@main`.
     pub(super) fn end_all(&mut self) -> Scope {
         while !self.scopes.is_empty() {
             self.end();
@@ -366,7 +366,7 @@ impl<'r> Draft<'r> {
         }
         let results = types.into_iter().zip(&written.outputs).map(|(ty, range)| Value { ty, range: *range });
         let results: Vec<Value> = results.collect();
-        // An op has a result.
+        // An op needs a result.
         let inlined = self.scope.inlined + written.inlined;
         let fits = !results.is_empty() && results.iter().all(|v| is_small(&v.ty)) && inlined < MAX_INLINED;
         fits.then(|| {
@@ -375,8 +375,8 @@ impl<'r> Draft<'r> {
         })
     }
 
-    /// Gives symbols to the extents of a call's results that the callee, where the results have the types `own`, computes.
-    /// False if symbols cannot stand for them.
+    /// Assigns symbols to the extents of a call's results that the callee computes. `own` are the result types in the
+    /// callee. Returns false if a new symbol could not have such an extent.
     fn name_computed<'t>(&self, types: &mut [Type], own: impl Iterator<Item = &'t Type>) -> bool {
         let mut names: BTreeMap<&Dim, Dim> = BTreeMap::new();
         let first = self.free_symbol();
@@ -392,7 +392,7 @@ impl<'r> Draft<'r> {
         true
     }
 
-    /// A call of a function that is written, of those that fit the one that `pick` stands for.
+    /// Adds a call of the finished function selected by `pick` among those that fit.
     pub(super) fn call_again(&mut self, reads: [u8; 3], pick: u8) -> Added {
         if !self.has(Feature::Shared) {
             return None;
@@ -403,7 +403,7 @@ impl<'r> Draft<'r> {
         self.call(callee, operands)
     }
 
-    /// Values that `callee` takes.
+    /// Operands for a call of `callee`.
     fn operands(&self, callee: &Written, reads: [u8; 3]) -> Option<Vec<usize>> {
         let mut bound = BTreeMap::new();
         let mut operands = Vec::new();
@@ -420,7 +420,8 @@ impl<'r> Draft<'r> {
     }
 }
 
-/// What the symbols of parameters are where `given` stands for `declared`, `bound` being what they are already.
+/// Extends `bound` with the symbols that a parameter of type `declared` binds when it gets a value of type `given`;
+/// `None` if the value does not fit.
 fn binds(bound: &BTreeMap<Name, Dim>, declared: &Type, given: &Type) -> Option<BTreeMap<Name, Dim>> {
     if declared.elem != given.elem || dims(declared).len() != dims(given).len() {
         return None;
@@ -435,7 +436,7 @@ fn binds(bound: &BTreeMap<Name, Dim>, declared: &Type, given: &Type) -> Option<B
             bound.insert(symbol.clone(), given.clone());
             continue;
         }
-        // The types of results have the symbols that no parameter binds, so these must be the caller's.
+        // Result types have the symbols that no parameter binds, so these must be symbols of the caller.
         for symbol in own.symbols() {
             bound.entry(symbol.clone()).or_insert_with(|| Dim::symbol(symbol));
         }
@@ -446,7 +447,7 @@ fn binds(bound: &BTreeMap<Name, Dim>, declared: &Type, given: &Type) -> Option<B
     Some(bound)
 }
 
-/// Whether a callee that is written for the symbol `own` runs with `given`.
+/// Whether a callee built for the symbol `own` also runs with `given`.
 fn may_be(own: &Dim, given: &Dim) -> bool {
     least(given) >= 1 && largest(given) <= largest(own)
 }
@@ -456,7 +457,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn symbols_of_a_callee_are_those_of_its_caller_where_nothing_binds_them() {
+    fn unbound_symbols_of_a_callee_match_those_of_the_caller() {
         let ty = |dim: Dim| Type::new(ElemType::F32, [dim]);
         let (own, next) = (ty(Dim::symbol("N")), ty(Dim::symbol("N").offset(1)));
         let same = binds(&BTreeMap::new(), &next, &next).unwrap();

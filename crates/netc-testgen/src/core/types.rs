@@ -1,4 +1,4 @@
-//! The types that programs are made of, and what is known of an extent before a program runs.
+//! The types of random programs, and bounds of their extents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use netc_ir::{Dim, ElemType, Name, Narrow, Type};
 
 use crate::features::{Feature, Features};
 
-/// Elements of a value at the largest extents: what keeps programs fast.
+/// Maximum elements of a value at the largest extents. Keeps programs fast.
 const MAX_ELEMENTS: u64 = 2000;
 
 const MAX_RANK: usize = 5;
@@ -15,10 +15,10 @@ const MAX_RANK: usize = 5;
 /// The batch, the first extent of most inputs.
 const BATCH: &str = "N";
 
-/// Larger than any batch that the oracles run, and what they give other symbols.
+/// Upper bounds of the batch and of other symbols in the runs of the oracles.
 const LARGEST: (u64, u64) = (3, 64);
 
-/// Element types, with what they need. Most networks are `f32`.
+/// Element types and the features that they need. `f32` is frequent, as in real networks.
 const ELEMS: &[(ElemType, Option<Feature>)] = &[
     (ElemType::F32, None),
     (ElemType::I64, Some(Feature::Integers)),
@@ -43,7 +43,7 @@ const ELEMS: &[(ElemType, Option<Feature>)] = &[
     (ElemType::Narrow(Narrow::F8E8M0), Some(Feature::Abstract)),
 ];
 
-/// Extents, with what they need.
+/// Shapes and the features that they need.
 const SHAPES: &[(&str, Option<Feature>)] = &[
     ("N 4", None),
     ("N 6 5 2", None),
@@ -87,7 +87,7 @@ impl Table {
         }
     }
 
-    /// Entry `i`, counted around: every element type before the next shape.
+    /// Entry `i`, wrapping around. Element types vary faster than shapes.
     pub(super) fn ty(&self, i: u8) -> Type {
         let i = usize::from(i);
         let (elem, shape) = (i % self.elems.len(), i / self.elems.len());
@@ -95,12 +95,12 @@ impl Table {
     }
 }
 
-/// What the extent is where every symbol is 1. Extents do not fall when symbols grow, so it is never less.
+/// The extent with every symbol 1. This is its minimum, since extents grow with their symbols.
 pub(super) fn least(dim: &Dim) -> u64 {
     with_symbols(dim, &|_| 1)
 }
 
-/// The most that the extent is in the runs of the oracles.
+/// The maximum of the extent in the runs of the oracles.
 pub(super) fn largest(dim: &Dim) -> u64 {
     with_symbols(dim, &|symbol| if &**symbol == BATCH { LARGEST.0 } else { LARGEST.1 })
 }
@@ -110,7 +110,7 @@ fn with_symbols(dim: &Dim, value: &dyn Fn(&Name) -> u64) -> u64 {
     dim.known().or_else(known).unwrap_or(0)
 }
 
-/// The extents of a constant of the shape `dims`: symbols are 1.
+/// The extents of a constant that broadcasts to the shape `dims`: 1 for symbols.
 pub(super) fn fixed(dims: &[Dim]) -> Vec<u64> {
     dims.iter().map(|d| d.known().unwrap_or(1)).collect()
 }
@@ -128,18 +128,18 @@ pub(super) fn is_small(ty: &Type) -> bool {
     dims(ty).len() <= MAX_RANK && elements.is_some_and(|n| n <= MAX_ELEMENTS)
 }
 
-/// Whether shapes broadcast whatever the symbols are.
+/// Whether shapes broadcast for all values of their symbols.
 pub(super) fn broadcasts(a: &[Dim], b: &[Dim]) -> bool {
     a.iter().rev().zip(b.iter().rev()).all(|(p, q)| p == q || p.is(1) || q.is(1))
 }
 
-/// The extents of parameters that are a symbol and nothing else: these are known when the function runs.
+/// The symbols that parameters bind: those that are an extent on their own.
 pub(super) fn symbols<'a>(params: impl IntoIterator<Item = &'a Type>) -> BTreeSet<Name> {
     params.into_iter().flat_map(dims).filter_map(Dim::as_symbol).cloned().collect()
 }
 
-/// Types for the parameters of a function that is given values of the types `given`: an extent such as `2*N` stays only
-/// where a parameter says what `N` is, and is a symbol of its own elsewhere.
+/// Parameter types for a function that gets values of the types `given`. An extent such as `2*N` is kept if a parameter
+/// binds `N`; otherwise it becomes a new symbol.
 pub(super) fn declared(given: &[Type]) -> Vec<Type> {
     let known = symbols(given);
     let mut fresh: BTreeMap<Dim, Dim> = BTreeMap::new();
@@ -154,8 +154,8 @@ pub(super) fn declared(given: &[Type]) -> Vec<Type> {
     given.iter().map(|ty| Type::new(ty.elem, dims(ty).iter().map(&mut declare).collect::<Vec<_>>())).collect()
 }
 
-/// Types for the parameters of `@main`. Where no parameter says what `N` is, or if extents are `apart`, an extent such as
-/// `2*N` has another symbol, which nothing says.
+/// Types for the parameters of `@main`. In an extent such as `2*N`, an `N` that no parameter binds is replaced by a fresh
+/// symbol, which stays unbound. With `apart`, so is a bound one.
 pub(super) fn of_inputs(given: &[Type], apart: bool) -> Vec<Type> {
     let taken = symbols(given);
     let known = if apart { BTreeSet::new() } else { taken.clone() };
@@ -170,7 +170,7 @@ pub(super) fn of_inputs(given: &[Type], apart: bool) -> Vec<Type> {
     given.iter().map(|ty| Type::new(ty.elem, dims(ty).iter().map(renamed).collect::<Vec<_>>())).collect()
 }
 
-/// The symbol `n` of those that are not taken.
+/// Free symbol number `n`.
 fn free_symbol(taken: &BTreeSet<Name>, n: usize) -> Dim {
     let mut free = (0..).map(|i| Name::from(format!("S{i}"))).filter(|name| !taken.contains(name));
     free.nth(n).map_or(Dim::Known(1), Dim::symbol)
@@ -188,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn extents_are_kept_where_their_symbols_are_known() {
+    fn extents_with_bound_symbols_are_kept() {
         check_declared(&["N,4", "2*N+T,T"], &["N,4", "2*N+T,T"]);
         check_declared(&["2*N,4", "2*N,N+1"], &["S0,4", "S0,S1"]);
         check_declared(&["S0,2*N", "N+1"], &["S0,S1", "S2"]);
     }
 
     #[test]
-    fn inputs_have_extents_of_symbols_that_nothing_says() {
+    fn inputs_have_extents_of_unbound_symbols() {
         let ty = |text: &str| Type::new(ElemType::F32, text.split(',').filter_map(Dim::parse));
         let check = |apart, given: [&str; 2], expect: [&str; 2]| {
             assert_eq!(of_inputs(&given.map(ty), apart), expect.map(ty));

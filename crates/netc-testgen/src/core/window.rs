@@ -1,4 +1,4 @@
-//! Ops that slide a window: convolutions and poolings over one to three spatial axes.
+//! Convolutions and poolings over one to three spatial axes.
 
 use netc_ir::infer::{channel_axis, first_spatial};
 use netc_ir::{CoreOp, Dim, ElemType, Layout, Padding, Pool, Unary, Window};
@@ -7,7 +7,7 @@ use super::Added;
 use super::scope::Draft;
 use super::types::{dims, least};
 
-/// Extents of kernels are up to this.
+/// Maximum extent of kernels.
 const MAX_KERNEL: u64 = 3;
 
 impl Draft<'_> {
@@ -25,7 +25,7 @@ impl Draft<'_> {
         self.op(CoreOp::Conv { window, groups }, &[x, kernel])
     }
 
-    /// A weight, or what is computed of one.
+    /// Adds a kernel: a weight, or an op of a weight.
     fn kernel(&mut self, elem: ElemType, dims: &[u64], form: u8) -> Added {
         let kernel = self.weight(elem, dims, form)?;
         if elem.is_float() && form % 8 == 7 { self.sure(CoreOp::Unary(Unary::Tanh), &[kernel]) } else { Some(kernel) }
@@ -35,7 +35,7 @@ impl Draft<'_> {
         let x = self.image(read, layout)?;
         let (window, size) = self.window(x, layout, [shape, steps, padding]);
         let pool = CoreOp::Pool { kind, size: size.clone(), window: window.clone() };
-        // A window that lies in the border gives what is not finite.
+        // A window entirely in padding gives an infinity or NaN; fall back to windows without padding.
         self.op(pool, &[x]).or_else(|| {
             let window = Window { padding: Padding::Valid, dilations: vec![1; size.len()], ..window };
             let size = vec![1; size.len()];
@@ -43,7 +43,7 @@ impl Draft<'_> {
         })
     }
 
-    /// A value that a window can move over: it has channels and no spatial axis of 0.
+    /// A value for windows: it has channels, and no spatial axis is empty.
     fn image(&self, read: u8, layout: Layout) -> Added {
         self.value(read, |v| {
             let dims = dims(&v.ty);
@@ -54,7 +54,7 @@ impl Draft<'_> {
         })
     }
 
-    /// A window that fits into every spatial axis of `x`, and its size.
+    /// A window and its size that fit every spatial axis of `x`.
     fn window(&self, x: usize, layout: Layout, [shape, steps, padding]: [u8; 3]) -> (Window, Vec<u64>) {
         let extents: Vec<u64> = spatial(layout, self.dims(x)).iter().map(least).collect();
         let pads = |axis: usize| (bits(padding, axis + 2, 3), bits(padding, axis + 3, 3));
@@ -80,7 +80,7 @@ impl Draft<'_> {
     }
 }
 
-/// A number below `n` from the bits of `knob` from `place` on.
+/// A number below `n` from the bits of `knob`, starting at bit `place`.
 fn bits(knob: u8, place: usize, n: u64) -> u64 {
     u64::from(knob >> place) % n
 }

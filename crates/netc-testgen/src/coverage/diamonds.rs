@@ -1,11 +1,11 @@
-//! Values that several ops read, and the ops where what these compute meets again.
+//! Diamonds: values whose readers' results meet again at a later op.
 
 use netc_ir::{Func, OpId, Uses, ValueId};
 
-/// The diamonds of a function: a value at the top, and an op at the bottom that reads two values which are computed of it.
+/// The diamonds of a function: a value at the top and an op at the bottom that reads two values derived from it.
 pub(super) struct Diamonds<'f> {
     func: &'f Func,
-    /// By value, whether each value is computed of it, or is it.
+    /// For each value, the set of values derived from it, including itself.
     below: Vec<Vec<bool>>,
     all: Vec<(ValueId, OpId)>,
 }
@@ -21,7 +21,7 @@ impl<'f> Diamonds<'f> {
         diamonds
     }
 
-    /// The ops with two different operands that are `top`, or computed of it.
+    /// The ops with two different operands that are `top` or derived from it.
     fn bottoms(&self, top: ValueId) -> impl Iterator<Item = OpId> + '_ {
         let below = &self.below[top.index()];
         self.func.ops().filter_map(move |(id, op)| {
@@ -35,7 +35,7 @@ impl<'f> Diamonds<'f> {
         !self.all.is_empty()
     }
 
-    /// Whether a diamond lies on one of the ways of another, which has a way around it.
+    /// Whether a diamond is on one branch of another, with another branch around it.
     pub(super) fn is_nested(&self) -> bool {
         self.all.iter().any(|outer| self.all.iter().any(|inner| self.is_inside(*inner, *outer)))
     }
@@ -51,7 +51,7 @@ impl<'f> Diamonds<'f> {
         operands(outer.1).any(|x| around[x.index()] && *x != inner.0)
     }
 
-    /// Whether an op reads both, or what is computed of one and what is computed of the other.
+    /// Whether some op reads a value derived only from `a` and one derived only from `b`.
     pub(super) fn meet(&self, a: ValueId, b: ValueId) -> bool {
         let [a, b] = [a, b].map(|v| &self.below[v.index()]);
         let reads = |of: &[bool], not: &[bool], x: &ValueId| of[x.index()] && !not[x.index()];
@@ -61,7 +61,7 @@ impl<'f> Diamonds<'f> {
     }
 }
 
-/// Which values are computed of `top`, or are it, if the op `without` computes nothing.
+/// The values derived from `top`, including itself, if the op `without` is removed.
 fn reached(func: &Func, top: ValueId, without: Option<OpId>) -> Vec<bool> {
     let mut reached = vec![false; func.num_values()];
     reached[top.index()] = true;
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn one_after_the_other_are_not_nested() {
+    fn consecutive_diamonds_are_not_nested() {
         let first = "%a = relu(%x) : f32[3] %b = abs(%x) : f32[3] %c = add(%a, %b) : f32[3]";
         assert_eq!(diamonds("%a = relu(%x) : f32[3] %c = add(%a, %a) : f32[3]", "c"), (false, false));
         assert_eq!(diamonds(first, "c"), (true, false));

@@ -1,4 +1,4 @@
-//! Properties of graphs: what breaks splitters.
+//! Properties of graphs that are hard for passes.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use netc_passes::analysis::live_ops;
 
 use super::diamonds::Diamonds;
 
-/// How many ops later a reader is far.
+/// Distance in ops at which a reader counts as far.
 const FAR: usize = 10;
 
-/// How many readers are many.
+/// Number of readers that counts as many.
 const MANY: usize = 4;
 
-/// Every property of a program's graph, and whether `module` has it.
+/// The properties of a program's graph, each with whether `module` has it.
 pub(super) fn properties(module: &Module) -> [(&'static str, bool); 21] {
     let empty = Func::default();
     let main = module.main().unwrap_or(&empty);
@@ -53,7 +53,7 @@ pub(super) fn properties(module: &Module) -> [(&'static str, bool); 21] {
     ]
 }
 
-/// Every property that models of layers have by their layers, and whether `module` has it.
+/// The properties of a model's layers, each with whether `module` has it.
 pub(super) fn of_layers(module: &Module, dialects: &Dialects) -> [(&'static str, bool); 9] {
     let applied = |op: &Op| op.kind.layer();
     let layers: Vec<LayerId> = module.funcs.iter().flat_map(Func::ops).filter_map(|(_, op)| applied(op)).collect();
@@ -75,7 +75,7 @@ pub(super) fn of_layers(module: &Module, dialects: &Dialects) -> [(&'static str,
     ]
 }
 
-/// Whether no dialect and no library knows the layer that `op` applies.
+/// Whether `op` applies an unsupported layer: no dialect and no layer library knows it.
 fn is_unknown(module: &Module, func: &Func, op: &Op, dialects: &Dialects) -> bool {
     let OpKind::Source(source) = &op.kind else { return false };
     let given: Vec<_> = op.operands.iter().map(|x| func[*x].ty.clone()).collect();
@@ -87,12 +87,12 @@ fn is_model(op: &Op) -> bool {
     matches!(op.kind, OpKind::Call(_)) && op.kind.layer().is_some()
 }
 
-/// The models that are applied in `func`, each as often as it is.
+/// The nested models applied in `func`, with repetitions.
 fn models_in(func: &Func) -> Vec<LayerId> {
     func.ops().filter(|(_, op)| is_model(op)).filter_map(|(_, op)| op.kind.layer()).collect()
 }
 
-/// Whether what a layer makes of one tensor meets what it makes of another.
+/// Whether the results of two applications of a layer to different tensors meet.
 fn is_siamese(func: &Func) -> bool {
     let diamonds = Diamonds::of(func);
     let calls: Vec<(LayerId, &Op)> = func.ops().filter_map(|(_, op)| Some((op.kind.layer()?, op))).collect();
@@ -106,7 +106,7 @@ fn distinct(ops: &[OpId]) -> usize {
     ops.iter().collect::<BTreeSet<_>>().len()
 }
 
-/// Whether the readers are none or one op.
+/// Whether at most one op reads, possibly several times.
 fn is_one(readers: &[OpId]) -> bool {
     readers.iter().all(|reader| *reader == readers[0])
 }
@@ -115,7 +115,7 @@ fn has_twice<T: Ord>(values: &[T]) -> bool {
     values.iter().collect::<BTreeSet<_>>().len() < values.len()
 }
 
-/// Whether the op has no operands: a weight, a constant.
+/// Whether the value is a weight or a constant.
 fn is_source(func: &Func, value: ValueId) -> bool {
     func.producer(value).is_some_and(|op| func[op].operands.is_empty())
 }

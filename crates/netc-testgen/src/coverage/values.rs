@@ -1,4 +1,4 @@
-//! The classes of attribute values and types, and the list of them all.
+//! Classes of attribute values and types, and the list of all of them.
 
 use netc_ir::{
     Binary, Compare, CoreOp, Dim, Layout, Module, PadMode, Padding, Pool, Reduce, SliceAxis, Type, WeightData, Window,
@@ -50,7 +50,7 @@ pub(super) fn of_type(ty: &Type) -> Vec<Property> {
     extents.chain([("rank", count(dims(ty).len()))]).collect()
 }
 
-/// The attributes of `op`, and what its operands are to one another.
+/// The attributes of `op`, and how its operands relate to each other.
 pub(super) fn of_op(module: &Module, op: &CoreOp, operands: &[&Type], result: &Type) -> Vec<Property> {
     let shape = |i: usize| operands.get(i).map_or(&[][..], |ty| dims(ty));
     let rank = shape(0).len();
@@ -195,7 +195,7 @@ fn place(axis: u64, rank: usize) -> &'static str {
     }
 }
 
-/// Every property that an executable module can have, but for the element types of ops.
+/// Every property that an executable module can have, except the element types of ops.
 pub(super) fn possible() -> Vec<Fact> {
     let windows = [Pool::ALL.iter().map(|p| p.name()).collect(), vec!["conv"]].concat();
     let reductions: Vec<&str> = Reduce::ALL.iter().map(|r| r.name()).collect();

@@ -1,4 +1,4 @@
-//! Types and costs found without unrolling match those of the unrolled program.
+//! Oracle of types and costs: lowering for types alone must agree with the unrolled program.
 
 use netc_dialect::{Dialects, LowerError, Meaning, OpContext, Purpose};
 use netc_ir::{Builder, Func, MAIN, Module, Op, OpKind, SourceOp, Type, ValueId};
@@ -7,8 +7,8 @@ use netc_passes::lower;
 
 use super::{Wrong, require};
 
-/// Checks that every layer's result types, and the costs of `@main`, equal those of the program that runs. Returns how
-/// many layers needed fewer ops for their types.
+/// Checks that the result types of every layer and the MACs of `@main` equal those of the program that runs. Returns
+/// how many layers needed fewer ops to infer their types than to run.
 pub fn types_and_costs_match_the_unrolled_program(module: &Module, dialects: &Dialects) -> Result<usize, Wrong> {
     let mut shorter = 0;
     for func in &module.funcs {
@@ -24,11 +24,11 @@ pub fn types_and_costs_match_the_unrolled_program(module: &Module, dialects: &Di
         Ok::<_, Wrong>(Costs::of(module, dialects).func(main).macs)
     };
     let (looked, run) = (macs(module)?, macs(&lowered)?);
-    require(looked == run, || format!("it costs {looked:?} multiply-accumulates, its ops that run {run:?}"))?;
+    require(looked == run, || format!("the estimate is {looked:?} MACs, the lowered program has {run:?}"))?;
     Ok(shorter)
 }
 
-/// Whether the layer is fewer ops if only its types matter.
+/// Checks one layer. Returns whether lowering for types leaves out repeated steps.
 fn layer_looks_right(
     module: &Module,
     func: &Func,
@@ -51,9 +51,9 @@ fn layer_looks_right(
     let text = |types: Result<&Vec<Type>, &LowerError>| format!("{types:?}");
     let (looked, run) = (lowered(Purpose::Types), lowered(Purpose::Run));
     let [a, b] = [&looked, &run].map(|lowered| text(lowered.as_ref().map(|(types, _)| types)));
-    require(a == b, || format!("`{}` looks like {a}, and runs as {b}", source.name))?;
+    require(a == b, || format!("`{}` lowers to {a} for types but to {b} for a run", source.name))?;
     require(run.is_err() || run.as_ref().is_ok_and(|(_, repeats)| *repeats == 0), || {
-        format!("`{}` leaves steps out that have to run", source.name)
+        format!("`{}` leaves out steps when lowered for a run", source.name)
     })?;
     Ok(looked.is_ok_and(|(_, repeats)| repeats > 0))
 }

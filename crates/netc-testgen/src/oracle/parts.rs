@@ -1,4 +1,4 @@
-//! Parts of models against the whole: what `extract` and `merge` leave.
+//! Oracles of `extract`, `merge` and `inline`: parts of a model against the whole.
 
 use netc_dialect::Dialects;
 use netc_exec::inputs;
@@ -11,10 +11,10 @@ use super::runs::{lowered, run, same_outputs};
 use super::splits::runs_alone;
 use super::{Wrong, print_parse, require};
 
-/// The seed and the batch of the inputs that models are run on.
+/// The seed and batch of the inputs for models.
 const INPUTS: (u64, u64) = (5, 2);
 
-/// Merging the stages of a split gives the module in the canonical order.
+/// Checks that merging the stages of a split gives the module in canonical order.
 pub fn split_merge(module: &Module, cuts: &[String]) -> Result<(), Wrong> {
     let Some(merged) = split_and(module, cuts, "merge")? else { return Ok(()) };
     print_parse(&merged)?;
@@ -24,7 +24,7 @@ pub fn split_merge(module: &Module, cuts: &[String]) -> Result<(), Wrong> {
     same("the merged module", &merged, &expected)
 }
 
-/// A model of layers is canonical as it was built.
+/// Checks that the module is already in canonical order.
 pub fn is_canonical(module: &Module) -> Result<(), Wrong> {
     let main = module.main().ok_or("there is no @main")?;
     let mut canonical = module.clone();
@@ -33,8 +33,8 @@ pub fn is_canonical(module: &Module) -> Result<(), Wrong> {
     same("the canonical model", &canonical, module)
 }
 
-/// Extracting `part` gives a model that computes, from what the whole has at its inputs, what the whole has at its
-/// outputs, bit for bit. Text that says no part is no matter.
+/// Checks that the model extracted as `part` computes the same bits as the whole, given the whole's values at its
+/// inputs. Text that names no valid part passes.
 pub fn extract_computes(module: &Module, part: &str, dialects: &Dialects) -> Result<(), Wrong> {
     let Ok(prepared) = extract::prepare(module, part, dialects) else { return Ok(()) };
     let (module, plan) = (&*prepared.module, prepared.plan);
@@ -55,7 +55,7 @@ pub fn extract_computes(module: &Module, part: &str, dialects: &Dialects) -> Res
     })
 }
 
-/// `module` with an `@main` that returns `values`.
+/// `module` with `values` as the outputs of `@main`.
 fn returning(module: &Module, values: &[ValueId]) -> Module {
     let mut module = module.clone();
     if let Some(main) = module.func_named(MAIN) {
@@ -67,13 +67,13 @@ fn returning(module: &Module, values: &[ValueId]) -> Module {
     module
 }
 
-/// The parts between the places of cuts, and between these and the ends of the model.
+/// All parts between two of the cuts, or between a cut and an end of the model.
 pub fn parts(cuts: &[String]) -> Vec<String> {
     let ends: Vec<&str> = std::iter::once("").chain(cuts.iter().map(String::as_str)).collect();
     ends.iter().flat_map(|from| ends.iter().map(move |to| format!("{from}..{to}"))).collect()
 }
 
-/// What `pass` leaves of the stages of the module split at `cuts`, unless the cuts are refused.
+/// Splits the module at `cuts` and runs `pass` on the result; `None` if the cuts are rejected.
 fn split_and(module: &Module, cuts: &[String], pass: &str) -> Result<Option<Module>, Wrong> {
     let (registry, dialects) = (netc_passes::registry(), Dialects::new());
     let Ok(plan) = split::plan(module, cuts, &dialects) else { return Ok(None) };
@@ -83,7 +83,7 @@ fn split_and(module: &Module, cuts: &[String], pass: &str) -> Result<Option<Modu
     subject.apply(&stages, Fuel::unlimited()).map(|(after, _)| Some(after))
 }
 
-/// Inlining the stages of a split leaves no calls of them and the same values.
+/// Checks that inlining the stages of a split leaves no calls and the same values.
 pub fn split_inline(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<(), Wrong> {
     let Some(inlined) = split_and(module, cuts, "inline")? else { return Ok(()) };
     let calls = inlined.main().map_or(0, |main| callees(main).count());

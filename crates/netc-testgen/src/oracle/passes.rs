@@ -1,4 +1,4 @@
-//! What must hold of every pass, whoever wrote it.
+//! Oracles of passes and pipelines, including those of other crates.
 
 use netc_dialect::Dialects;
 use netc_exec::Consts;
@@ -13,7 +13,7 @@ use super::runs::{Reference, same_outputs};
 use super::{Wrong, require};
 use crate::cuts::Cuts;
 
-/// Pipelines over core ops that keep every bit and leave nothing that they would rewrite: passes alone and together.
+/// Idempotent pipelines over core ops that keep every bit: single passes and combinations.
 pub const EXACT: &[&str] = &[
     "dce",
     "cse",
@@ -28,32 +28,32 @@ pub const EXACT: &[&str] = &[
     "layout,fold-const,fuse",
 ];
 
-/// Pipelines over programs or models after which values may be rounded differently.
+/// Pipelines over programs or models that may change rounding.
 pub const ROUNDING: &[&str] =
     &["fold-bn", "@simplify", "@simplify,fuse", "saturate{iters=4,nodes=300}", "fuse,saturate{iters=4,nodes=300}"];
 
-/// Pipelines over models of layers that keep every bit and leave nothing that they would rewrite.
+/// Idempotent pipelines over models of layers that keep every bit.
 pub const OVER_LAYERS: &[&str] = &["lower", "cse", "dce"];
 
-/// How many amounts of fuel [`fuel`] tries at most: with more it takes most of the time of all oracles.
+/// Maximum number of fuel limits that [`fuel`] tries. With more it would dominate the time of the oracles.
 const FUELS: u64 = 4;
 
-/// More passes than this are not run on what a fuzzer makes.
+/// Maximum number of passes to run on a fuzzer's input.
 const FEW_PASSES: usize = 8;
 
-/// A pipeline with what it runs with.
+/// A pipeline, with the passes and dialects to run it.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
     /// The text of the pipeline.
     pub pipeline: &'a str,
     /// The passes that it may name.
     pub registry: &'a Registry,
-    /// The meaning of layers.
+    /// The dialects, which define the layers.
     pub dialects: &'a Dialects,
 }
 
 impl Subject<'_> {
-    /// What the pipeline makes of `module` with so much fuel, and the record of it.
+    /// Runs the pipeline on a copy of `module` with the given fuel. Returns the result and the record of the run.
     pub fn apply(&self, module: &Module, fuel: Fuel) -> Result<(Module, Record), Wrong> {
         let pipeline: Pipeline = self.pipeline.parse().map_err(|e: PipelineSyntaxError| e.to_string())?;
         let mut after = module.clone();
@@ -64,31 +64,31 @@ impl Subject<'_> {
     }
 }
 
-/// Verifies the whole after each pass, where the manager looks at what changed.
+/// Verifies the whole module after each pass; the manager verifies only what changed.
 struct Whole;
 
 impl Observer for Whole {
     fn after(&mut self, event: Event<'_>) -> Result<(), String> {
-        verify(event.module).map_err(|e| format!("breaks rules that the manager does not see broken:\n{e}"))
+        verify(event.module).map_err(|e| format!("breaks rules, and the manager missed it:\n{e}"))
     }
 }
 
-/// The pipeline leaves a valid module with the same outputs: bit for bit, or within a bound where a pass may round
-/// differently. Gives what it leaves.
+/// Checks that the pipeline leaves a valid module with the same outputs, and returns it. The outputs have the same
+/// bits, or are within a bound if a pass may change rounding.
 pub fn keeps_values(module: &Module, subject: Subject<'_>) -> Result<Module, Wrong> {
     let (after, record) = subject.apply(module, Fuel::unlimited())?;
     same_outputs(module, &after, record.fidelity, subject.dialects)?;
     Ok(after)
 }
 
-/// [`keeps_values`] of a pipeline of netc's own passes over a program of core ops.
+/// [`keeps_values`] for a pipeline of netc's own passes over a program of core ops.
 pub fn keeps_values_by(module: &Module, pipeline: &str) -> Result<(), Wrong> {
     let (registry, dialects) = (netc_passes::registry(), Dialects::new());
     keeps_values(module, Subject { pipeline, registry: &registry, dialects: &dialects }).map(drop)
 }
 
-/// With less fuel the pipeline does less, and leaves a valid module with the same outputs each time; with none it changes
-/// nothing.
+/// Checks that the pipeline makes exactly as many rewrites as its fuel allows and leaves a valid module with the same
+/// outputs each time. Without fuel it changes nothing.
 pub fn fuel(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
     let (_, record) = subject.apply(module, Fuel::unlimited())?;
     let tries = FUELS.min(record.rewrites);
@@ -99,23 +99,23 @@ pub fn fuel(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
     for i in 0..tries {
         let fuel = record.rewrites * i / tries;
         let (after, part) = subject.apply(module, Fuel::of(fuel))?;
-        require(part.rewrites == fuel, || format!("does {} rewrites with fuel for {fuel}", part.rewrites))?;
-        require(fuel > 0 || after == *module, || format!("makes this without fuel:\n{}", print(&after)))?;
+        require(part.rewrites == fuel, || format!("makes {} rewrites with fuel for {fuel}", part.rewrites))?;
+        require(fuel > 0 || after == *module, || format!("changes the module without fuel:\n{}", print(&after)))?;
         reference.agrees(&after, part.fidelity).map_err(|e| format!("with fuel {fuel}: {e}"))?;
     }
     Ok(())
 }
 
-/// The pipeline rewrites nothing the second time.
+/// Checks that running the pipeline a second time rewrites nothing.
 pub fn idempotent(module: &Module, subject: Subject<'_>) -> Result<(), Wrong> {
     let (once, _) = subject.apply(module, Fuel::unlimited())?;
     let (twice, record) = subject.apply(&once, Fuel::unlimited())?;
-    require(twice == once, || format!("changes what it left:\n{}\n---\n{}", print(&once), print(&twice)))?;
-    require(record.rewrites == 0, || format!("counts {} rewrites of what it left:\n{}", record.rewrites, print(&once)))
+    require(twice == once, || format!("the second run changes:\n{}\n---\n{}", print(&once), print(&twice)))?;
+    require(record.rewrites == 0, || format!("the second run counts {} rewrites:\n{}", record.rewrites, print(&once)))
 }
 
-/// Splitting at `cuts` and then running the pipeline gives the outputs that running it on the whole gives. Cuts that
-/// are refused hold nothing up.
+/// Checks that the pipeline commutes with a split at `cuts`: run on the stages, it gives the same outputs as on the
+/// whole. Rejected cuts pass.
 pub fn commutes(module: &Module, cuts: &[String], subject: Subject<'_>) -> Result<(), Wrong> {
     let Ok(prepared) = split::prepare(module, cuts, subject.dialects) else { return Ok(()) };
     let mut stages = prepared.module.into_owned();
@@ -126,13 +126,13 @@ pub fn commutes(module: &Module, cuts: &[String], subject: Subject<'_>) -> Resul
     same_outputs(&whole, &parts, fidelity, subject.dialects)
 }
 
-/// No text makes the reader of pipelines panic; what it takes prints as text that it takes for the same; and making its
-/// passes from their options, and running them on a program of one op, is done or refused without a panic.
+/// Checks that no text makes the pipeline parser panic and that a parsed pipeline round-trips through text. Running the
+/// pipeline on a program of one op must succeed or return an error of the pass.
 pub fn pipeline_text(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
     let Ok(pipeline) = text.parse::<Pipeline>() else { return Ok(()) };
     let printed = pipeline.to_string();
-    require(printed.parse().as_ref() == Ok(&pipeline), || format!("`{text}` prints as `{printed}`"))?;
+    require(printed.parse().as_ref() == Ok(&pipeline), || format!("`{text}` prints as `{printed}`, which differs"))?;
     let mut module = netc_ir::parse("netc 1\nfunc @main(%x: f32[4]) -> (%y) { %y = relu(%x) : f32[4] }")
         .map_err(|e| e.to_string())?;
     let dialects = Dialects::new();
@@ -143,8 +143,8 @@ pub fn pipeline_text(bytes: &[u8]) -> Result<(), Wrong> {
     }
 }
 
-/// The pipeline that bytes give for `module`, a program of core ops: passes one after the other, some repeated, and for
-/// two of four first a split, which is merged again for one of them.
+/// Derives a pipeline for `module`, a program of core ops, from bytes: a sequence of passes, some in `fix`. Half of the
+/// pipelines begin with a split, and half of these merge it again.
 pub fn random_pipeline(module: &Module, bytes: &[u8]) -> String {
     const PASSES: &[&str] = &[
         "dce",

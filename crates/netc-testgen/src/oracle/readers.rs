@@ -1,5 +1,5 @@
-//! No bytes make a reader panic or take memory that the bytes do not justify, and what a reader takes for its format
-//! is written and read back the same.
+//! Oracles of readers: no bytes make a reader panic or allocate more memory than they justify, and whatever a reader
+//! accepts round-trips through its format.
 
 use std::io::Write;
 
@@ -10,13 +10,13 @@ use tempfile::NamedTempFile;
 
 use super::{Wrong, print_parse, require};
 
-/// What is asked of bytes.
+/// An oracle of bytes.
 pub type Reader = fn(&[u8]) -> Result<(), Wrong>;
 
-/// More rules than this are not tried.
+/// Maximum number of rules to check.
 const FEW_RULES: usize = 2;
 
-/// Every reader of a format of netc itself or of NumPy, by the name of its fuzz target.
+/// The readers of netc's own formats and of NumPy's, by the names of their fuzz targets.
 pub const READERS: &[(&str, Reader)] = &[
     ("parse_ir", parse_ir),
     ("layers_text", layers_text),
@@ -25,7 +25,7 @@ pub const READERS: &[(&str, Reader)] = &[
     ("npz", npz_file),
 ];
 
-/// `.nir` text: what is a program prints as text that is the same program.
+/// `.nir` text: a valid program round-trips through text.
 pub fn parse_ir(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
     match parse(text) {
@@ -34,12 +34,12 @@ pub fn parse_ir(bytes: &[u8]) -> Result<(), Wrong> {
     }
 }
 
-/// A layer library as `.nir` text: each of its layers has a type, or none for a reason, on what it says it takes.
+/// A layer library as `.nir` text: types are inferred for each of its layers without a panic.
 pub fn layers_text(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
     let (Ok(library), Ok(module)) = (LayerLibrary::parse(text), parse(text)) else { return Ok(()) };
     let mut dialects = Dialects::new();
-    dialects.push(library);
+    dialects.push_library(library);
     for func in &module.funcs {
         let name = format!("custom.{}", func.name);
         let given: Vec<Type> = func.params.iter().map(|p| func[p.value].ty.clone()).collect();
@@ -47,29 +47,29 @@ pub fn layers_text(bytes: &[u8]) -> Result<(), Wrong> {
         let (weights, assets) = (Vec::new(), Vec::new());
         let layer = Layer { name: "layer".into(), class: name.as_str().into(), config, weights, assets };
         let op = SourceOp::new(name, None, Attrs::new());
-        // Whether the types fit is the library's affair.
+        // A library may well contain layers that do not type-check.
         drop(dialects.result_types(&Module::new(), &op, Some(&layer), &given));
     }
     Ok(())
 }
 
-/// Rules as text: the first few are tried on random programs, and are true or refused.
+/// Rules as text: the first few are checked on random programs without a panic.
 pub fn rules_text(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
     let Ok(rules) = netc_rules::parse(text) else { return Ok(()) };
-    // Whether they are true is their author's affair.
+    // The rules may well be false.
     rules.iter().take(FEW_RULES).for_each(|rule| drop(netc_rules::check(rule, &Consts, 1)));
     Ok(())
 }
 
-/// A `.npy` file: what is a tensor is written and read back the same.
+/// A `.npy` file: a valid tensor round-trips.
 pub fn npy_file(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(tensor) = npy::read(temporary(bytes)?.path()) else { return Ok(()) };
     let back = npy::read(temporary(&npy::encode(&tensor))?.path()).map_err(|e| e.to_string())?;
     require(back == tensor, || format!("reads back as {back:?}, expected {tensor:?}"))
 }
 
-/// A `.npz` file: what is tensors is written and read back the same.
+/// A `.npz` file: valid tensors round-trip.
 pub fn npz_file(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(tensors) = npz::read(temporary(bytes)?.path()) else { return Ok(()) };
     let named = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
@@ -78,7 +78,7 @@ pub fn npz_file(bytes: &[u8]) -> Result<(), Wrong> {
     require(back == tensors, || format!("reads back as {back:?}, expected {tensors:?}"))
 }
 
-/// The bytes as a file.
+/// Writes the bytes to a temporary file.
 pub fn temporary(bytes: &[u8]) -> Result<NamedTempFile, Wrong> {
     let written = NamedTempFile::new().and_then(|mut file| file.write_all(bytes).and(Ok(file)));
     written.map_err(|e| e.to_string())

@@ -1,4 +1,4 @@
-//! The verifier refuses what breaks its rules.
+//! Oracle of the verifier: it rejects modules that break its rules.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ use super::{Wrong, require};
 /// A way to break a rule of the verifier.
 #[derive(Clone, Copy)]
 pub struct Break {
-    /// The rule, as [`verify`](netc_ir::verify()) numbers it.
+    /// The number of the rule in [`verify`](netc_ir::verify()).
     pub rule: u8,
-    /// Breaks it somewhere in a valid module; `None` if there is nothing to break.
+    /// Breaks the rule somewhere in a valid module; `None` if there is nothing to break.
     pub apply: fn(&mut Module, &mut Rng) -> Option<()>,
 }
 
-/// Ways to break every rule but V12 and V16: the order of ops is not part of the public interface of modules, and no recipe
-/// makes a type of many axes.
+/// Ways to break every rule but V12 and V16. The public interface cannot break the order of ops, and no recipe makes a
+/// type with too many axes.
 pub const BREAKS: &[Break] = &[
     Break { rule: 1, apply: read_own_result },
     Break { rule: 1, apply: read_nothing },
@@ -45,9 +45,9 @@ pub const BREAKS: &[Break] = &[
     Break { rule: 6, apply: call_itself },
     Break { rule: 6, apply: name_itself },
     Break { rule: 7, apply: rename_class },
-    Break { rule: 8, apply: refer_behind_operands },
+    Break { rule: 8, apply: refer_past_operands },
     Break { rule: 9, apply: leave_weight_unranked },
-    Break { rule: 9, apply: make_weight_text },
+    Break { rule: 9, apply: make_weight_of_strings },
     Break { rule: 9, apply: make_weight_larger },
     Break { rule: 10, apply: repeat_func },
     Break { rule: 10, apply: repeat_param },
@@ -57,21 +57,21 @@ pub const BREAKS: &[Break] = &[
     Break { rule: 13, apply: repeat_asset },
     Break { rule: 14, apply: compute_nothing },
     Break { rule: 14, apply: lose_dialect },
-    Break { rule: 14, apply: fuse_one_place },
-    Break { rule: 14, apply: fuse_unknown_places },
+    Break { rule: 14, apply: fuse_one_location },
+    Break { rule: 14, apply: fuse_unknown_locations },
     Break { rule: 14, apply: nest_too_deep },
     Break { rule: 14, apply: name_symbol_with_space },
-    Break { rule: 15, apply: lead_asset_out_of_its_folder },
+    Break { rule: 15, apply: name_asset_outside_of_its_folder },
     Break { rule: 15, apply: make_asset_of_numbers },
     Break { rule: 17, apply: name_function_outside_of_source_ops },
-    Break { rule: 18, apply: leave_out_operand_behind_all },
+    Break { rule: 18, apply: leave_out_operand_past_the_end },
     Break { rule: 19, apply: bind_computed_symbol },
     Break { rule: 19, apply: lose_carriers },
     Break { rule: 19, apply: receive_computed_symbol },
 ];
 
-/// The valid `module`, broken in each way that it can be, is refused by the rule that is broken, among others perhaps.
-/// Returns the indices of those ways. `seed` says where the module is broken.
+/// Breaks the valid `module` in each possible way and checks that the verifier reports the broken rule, possibly among
+/// others. Returns the indices of the applied breaks. `seed` chooses where to break the module.
 pub fn verifier_rejects(module: &Module, seed: u64) -> Result<BTreeSet<usize>, Wrong> {
     let mut rng = Rng::for_part(seed, "breaks");
     let mut applied = BTreeSet::new();
@@ -84,15 +84,17 @@ pub fn verifier_rejects(module: &Module, seed: u64) -> Result<BTreeSet<usize>, W
         }
         let all = verify(&broken);
         let of_changes = verify_changes(&mut broken);
-        require(of_changes == all, || format!("break {i} of V{rule} is {all:?}, and where changed {of_changes:?}"))?;
+        require(of_changes == all, || {
+            format!("break {i} of V{rule}: `verify` reports {all:?}, `verify_changes` {of_changes:?}")
+        })?;
         let found: Vec<u8> = all.err().map_or_else(Vec::new, |v| v.0.iter().map(|v| v.rule).collect());
-        require(found.contains(rule), || format!("break {i} of V{rule} is answered by {found:?}:\n{}", print(module)))?;
+        require(found.contains(rule), || format!("break {i} of V{rule} is reported as {found:?}:\n{}", print(module)))?;
         applied.insert(i);
     }
     Ok(applied)
 }
 
-/// Larger than any index of a recipe's module.
+/// An index larger than any in a recipe's module.
 const NOWHERE: usize = 1 << 20;
 
 fn read_own_result(m: &mut Module, rng: &mut Rng) -> Option<()> {
@@ -219,12 +221,12 @@ fn rename_class(m: &mut Module, rng: &mut Rng) -> Option<()> {
     source.layer.is_some().then_some(())
 }
 
-fn refer_behind_operands(m: &mut Module, rng: &mut Rng) -> Option<()> {
+fn refer_past_operands(m: &mut Module, rng: &mut Rng) -> Option<()> {
     let op = pick_op(m, rng, |op| !is_core(op))?;
-    let behind = Attr::List(vec![Attr::Operand(op.operands.len() as u32)]);
+    let past_end = Attr::List(vec![Attr::Operand(op.operands.len() as u32)]);
     match &mut op.kind {
-        OpKind::Source(source) => source.attrs.set("args", behind),
-        OpKind::Call(call) => call.attrs.set("args", behind),
+        OpKind::Source(source) => source.attrs.set("args", past_end),
+        OpKind::Call(call) => call.attrs.set("args", past_end),
         OpKind::Core(_) => return None,
     }
     Some(())
@@ -235,7 +237,7 @@ fn leave_weight_unranked(m: &mut Module, rng: &mut Rng) -> Option<()> {
     Some(())
 }
 
-fn make_weight_text(m: &mut Module, rng: &mut Rng) -> Option<()> {
+fn make_weight_of_strings(m: &mut Module, rng: &mut Rng) -> Option<()> {
     pick(&mut m.weights, rng)?.ty.elem = ElemType::Str;
     Some(())
 }
@@ -289,7 +291,7 @@ fn repeat_asset(m: &mut Module, rng: &mut Rng) -> Option<()> {
     Some(())
 }
 
-fn lead_asset_out_of_its_folder(m: &mut Module, rng: &mut Rng) -> Option<()> {
+fn name_asset_outside_of_its_folder(m: &mut Module, rng: &mut Rng) -> Option<()> {
     let place = one_of(&["", ".", "../up", "a//b", "/root", "a/../../b", "a/", "a\\b", "a\0"], rng)?;
     add_asset(m, rng, place, ElemType::U8)
 }
@@ -316,13 +318,13 @@ fn lose_dialect(m: &mut Module, rng: &mut Rng) -> Option<()> {
     Some(())
 }
 
-fn fuse_one_place(m: &mut Module, rng: &mut Rng) -> Option<()> {
+fn fuse_one_location(m: &mut Module, rng: &mut Rng) -> Option<()> {
     let op = pick_op(m, rng, |op| matches!(op.loc, Loc::Call { .. }))?;
     op.loc = Loc::Fused(vec![op.loc.clone()]);
     Some(())
 }
 
-fn fuse_unknown_places(m: &mut Module, rng: &mut Rng) -> Option<()> {
+fn fuse_unknown_locations(m: &mut Module, rng: &mut Rng) -> Option<()> {
     pick_op(m, rng, |_| true)?.loc = Loc::Fused(vec![Loc::Unknown, Loc::Unknown]);
     Some(())
 }
@@ -351,12 +353,12 @@ fn name_function_outside_of_source_ops(m: &mut Module, rng: &mut Rng) -> Option<
     Some(())
 }
 
-fn leave_out_operand_behind_all(m: &mut Module, rng: &mut Rng) -> Option<()> {
+fn leave_out_operand_past_the_end(m: &mut Module, rng: &mut Rng) -> Option<()> {
     pick_source(m, rng)?.absent = vec![NOWHERE as u32];
     Some(())
 }
 
-/// Makes a symbol that an `iota` defines the extent of a parameter, too, which the `iota` does not read.
+/// Gives a parameter that the `iota` does not read the extent that the `iota` defines.
 fn bind_computed_symbol(m: &mut Module, rng: &mut Rng) -> Option<()> {
     let (func, symbol) = pick_computed(m, rng)?;
     let func = &mut m[func];
@@ -370,7 +372,7 @@ fn bind_computed_symbol(m: &mut Module, rng: &mut Rng) -> Option<()> {
     Some(())
 }
 
-/// Takes every operand but the first from an op with a computed extent, where that one does not carry it.
+/// Removes all operands but the first from an op with a computed extent that the first does not carry.
 fn lose_carriers(m: &mut Module, rng: &mut Rng) -> Option<()> {
     let computed: Vec<BTreeSet<Name>> = m.funcs.iter().map(computed_symbols).collect();
     let ops = m.func_ids().flat_map(|f| m[f].ops().map(move |(id, op)| (f, id, op)));
@@ -417,7 +419,7 @@ fn is_call(op: &Op) -> bool {
     matches!(op.kind, OpKind::Call(_))
 }
 
-/// Gives a result of an op an element type that no other agrees with.
+/// Changes the element type of an op's result to one that disagrees with the op.
 fn change_result(m: &mut Module, rng: &mut Rng, fits: impl Fn(&Op) -> bool) -> Option<()> {
     let (func, op) = pick_place(m, rng, fits)?;
     let value = *m[func][op].results.first()?;
@@ -434,7 +436,7 @@ fn pick_source<'m>(m: &'m mut Module, rng: &mut Rng) -> Option<&'m mut SourceOp>
     }
 }
 
-/// A call, and the function that makes it.
+/// A call, and its calling function.
 fn pick_call<'m>(m: &'m mut Module, rng: &mut Rng) -> Option<(FuncId, &'m mut CallOp)> {
     let (func, op) = pick_place(m, rng, is_call)?;
     match &mut m[func][op].kind {

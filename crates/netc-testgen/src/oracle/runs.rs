@@ -1,4 +1,4 @@
-//! What is computed before and after a transform is the same.
+//! Oracles of runs: a transform keeps the computed values.
 
 use netc_data::Store;
 use netc_dialect::Dialects;
@@ -10,13 +10,15 @@ use netc_passes::{inline, lower};
 
 use super::{Wrong, print_parse, require};
 
-/// The seed and the batch of the inputs that modules are run on.
+/// The seed and batch of the inputs of modules.
 const INPUTS: (u64, u64) = (11, 2);
 
-/// `after` verifies and has the signature of `before` and its outputs: with the same bits if `fidelity` is exact, within
-/// the bound that the lengths of sums in both give, or their own rounding, if it is rounding: then nothing is asked where
-/// `before` computes infinities or NaN on the way. If it is other, nothing but verifying is asked. Both are lowered with
-/// `dialects`.
+/// Checks that `after` verifies and has the signature and the outputs of `before`. Both are lowered with `dialects`.
+///
+/// - [`Fidelity::Exact`]: the outputs have the same bits.
+/// - [`Fidelity::Rounding`]: each output is within the bound derived from the lengths of sums, or within the measured
+///   rounding errors of both programs. Programs that compute an infinity or NaN on the way pass.
+/// - [`Fidelity::Other`]: `after` only has to verify.
 pub fn same_outputs(before: &Module, after: &Module, fidelity: Fidelity, dialects: &Dialects) -> Result<(), Wrong> {
     if fidelity == Fidelity::Other {
         return print_parse(after);
@@ -24,15 +26,15 @@ pub fn same_outputs(before: &Module, after: &Module, fidelity: Fidelity, dialect
     Reference::of(before, dialects)?.agrees(after, fidelity)
 }
 
-/// The outputs of `after` are within `tolerance` of those of `before`, relative to the largest element of each. Both are
-/// lowered with `dialects`. Their texts are not looked at: this is for networks too.
+/// Checks that the outputs of `after` are within `tolerance` of those of `before`, relative to the largest element of
+/// each. Both are lowered with `dialects`. Skips the round trip through text, so it is fast enough for whole networks.
 pub fn near_outputs(before: &Module, after: &Module, tolerance: f64, dialects: &Dialects) -> Result<(), Wrong> {
     let after = lowered(after, dialects)?;
-    let wrong = || "another network computes other values".into();
+    let wrong = || "the networks compute different values".into();
     Reference::of(before, dialects)?.near(&after, &Near::Within(tolerance), wrong)
 }
 
-/// A module that ran, for others to be compared with.
+/// A module with its outputs, to compare others with.
 pub(super) struct Reference<'m> {
     module: &'m Module,
     dialects: &'m Dialects,
@@ -49,7 +51,7 @@ impl<'m> Reference<'m> {
         Ok(Self { module, dialects, lowered, given, outputs })
     }
 
-    /// What [`same_outputs`] asks of `after`.
+    /// Checks `after` as [`same_outputs`] does.
     pub(super) fn agrees(&self, after: &Module, fidelity: Fidelity) -> Result<(), Wrong> {
         if after == self.module {
             return Ok(());
@@ -68,7 +70,7 @@ impl<'m> Reference<'m> {
         self.near(&lowered, &near, || differs("it", self.module, after))
     }
 
-    /// `after`, which is lowered, gives outputs so near.
+    /// Checks that the outputs of `after`, which is lowered, are `near`.
     fn near(&self, after: &Module, near: &Near, wrong: impl Fn() -> Wrong) -> Result<(), Wrong> {
         let outputs = run(after, MAIN, &self.given)?;
         require(self.outputs.len() == outputs.len(), || {
@@ -87,14 +89,14 @@ impl<'m> Reference<'m> {
                 }
             };
             require(apart.bit_equal || holds, || {
-                format!("by {:e}, with a bound of {bound:e}: {}", apart.norm_rel, wrong())
+                format!("relative error {:e} exceeds the bound {bound:e}: {}", apart.norm_rel, wrong())
             })?;
         }
         Ok(())
     }
 
-    /// Whether all floats that the program computes are finite. Algebra that rounds is that of numbers: `(x + y) * c` and
-    /// `x * c + y * c` differ by more where `c` is infinite.
+    /// Whether all floats that the program computes are finite. Rewrites that may change rounding hold only for finite
+    /// numbers: `(x + y) * c` and `x * c + y * c` can differ completely if `c` is infinite.
     fn is_finite(&self) -> Result<bool, Wrong> {
         let (mut whole, registry) = (self.lowered.clone(), netc_passes::registry());
         let inline = Pipeline::of_passes([inline::INFO.name]).map_err(|e| e.to_string())?;
@@ -108,24 +110,24 @@ impl<'m> Reference<'m> {
         Ok(values.iter().all(|tensor| tensor.to_f64s().iter().all(|x| x.is_finite())))
     }
 
-    /// Whether the rounding of both programs explains that elements of output `i` are so far apart.
+    /// Whether the rounding errors of both programs explain the distance `apart` in output `i`.
     fn explains(&self, after: &Module, outputs: &[Tensor], i: usize, apart: f64) -> Result<bool, Wrong> {
         let own = [lost(&self.lowered, &self.given, &self.outputs, i)?, lost(after, &self.given, outputs, i)?];
         Ok(apart <= measured_bound(own))
     }
 }
 
-/// How near the outputs of two programs have to be.
+/// How close the outputs of two programs must be.
 enum Near {
     /// The same bits.
     Equal,
-    /// Relative to the largest element.
+    /// Within a tolerance relative to the largest element.
     Within(f64),
-    /// Each within its bound, or within what rounding takes of the two programs.
+    /// Each output within its bound, or within the measured rounding errors of both programs.
     Rounding(Vec<f64>),
 }
 
-/// What rounding takes of output `i` of a program that gave `outputs` for `given`.
+/// The rounding error of output `i` of a program that computed `outputs` from `given`.
 fn lost(module: &Module, given: &[Tensor], outputs: &[Tensor], i: usize) -> Result<f64, Wrong> {
     let main = module.func_named(MAIN).ok_or("there is no @main")?;
     let store = Store::open(module).map_err(|e| e.to_string())?;
@@ -134,7 +136,7 @@ fn lost(module: &Module, given: &[Tensor], outputs: &[Tensor], i: usize) -> Resu
     Ok(lost.get(i).copied().unwrap_or(0.0))
 }
 
-/// The module as core ops.
+/// Lowers the module to core ops.
 pub fn lowered(module: &Module, dialects: &Dialects) -> Result<Module, Wrong> {
     lower::lower_module(module, dialects).map_err(|e| format!("does not lower: {}", chain(&e)))
 }
@@ -144,7 +146,7 @@ fn bounds(module: &Module) -> Result<Vec<f64>, Wrong> {
     Ok(rounding_bounds(module, main))
 }
 
-/// The module lowers with `dialects`, and what comes of it runs and gives the same bits each time.
+/// Checks that the module lowers with `dialects`, and that two runs of the result give the same bits.
 pub fn lower_exec(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
     let lowered = lowered(module, dialects).map_err(|e| format!("{e}\n{}", print(module)))?;
     print_parse(&lowered)?;
@@ -153,12 +155,12 @@ pub fn lower_exec(module: &Module, dialects: &Dialects) -> Result<(), Wrong> {
     require(run(&lowered, MAIN, &given)? == first, || differs("the second run", module, &lowered))
 }
 
-/// The words for two programs that compute different values.
+/// Describes two programs that compute different values.
 pub fn differs(what: &str, before: &Module, after: &Module) -> Wrong {
     format!("{what} gives other values:\n{}\n---\n{}", print(before), print(after))
 }
 
-/// `@main` takes and returns the same, in name, order and type.
+/// Checks that `@main` keeps its signature: the names, order and types of its parameters, and the names of its outputs.
 pub(super) fn keeps_signature(before: &Module, after: &Module) -> Result<(), Wrong> {
     let signature = |module: &Module| {
         let main = module.main()?;
@@ -169,13 +171,13 @@ pub(super) fn keeps_signature(before: &Module, after: &Module) -> Result<(), Wro
     require(signature(before) == signature(after), || format!("@main has another signature:\n{}", print(after)))
 }
 
-/// Inputs for `@main`, always the same.
+/// Random inputs for `@main`, from a fixed seed.
 pub fn random_inputs(module: &Module) -> Result<Vec<Tensor>, Wrong> {
     let main = module.main().ok_or("there is no @main")?;
     inputs::random_inputs(main, INPUTS.0, INPUTS.1).map_err(|e| e.to_string())
 }
 
-/// The outputs of the function `func`, which consists of core ops, on the inputs `given`.
+/// Runs the function `func`, which consists of core ops, on the inputs `given`.
 pub fn run(module: &Module, func: &str, given: &[Tensor]) -> Result<Vec<Tensor>, Wrong> {
     let place = |e: &dyn std::error::Error| format!("@{func} does not run: {e:?}\n{}", print(module));
     let id = module.func_named(func).ok_or_else(|| format!("there is no @{func}"))?;
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rounds_is_asked_of_finite_numbers_alone() {
+    fn programs_with_infinities_pass_when_rounding_may_change() {
         let by = |c: &str| {
             format!(
                 "%c = constant() {{value = {c}}} : f32[]\n%q = div(%x, %c) : f32[3]\n\

@@ -1,4 +1,4 @@
-//! Stages compute what the whole computes.
+//! Oracles of `split`: stages compute what the whole computes.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -15,17 +15,17 @@ use super::files::{Tools, through};
 use super::runs::{differs, keeps_signature, lowered, random_inputs, run};
 use super::{Wrong, print_parse, require};
 
-/// What became of a split.
+/// The outcome of a split.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Split {
-    /// The module was split into so many stages, and these compute the same.
+    /// The number of stages; they compute what the whole computes.
     Stages(usize),
-    /// The cuts are none, for the reason given.
+    /// The cuts were rejected, for this reason.
     Refused(String),
 }
 
-/// Splitting a program of core ops at `cuts` parts its live ops among stages, which compute the same bit for bit: as
-/// calls of `@main`, and one after the other on their own.
+/// Checks that splitting a program of core ops at `cuts` assigns each live op to one stage and that the stages compute
+/// the same bits, both as calls of `@main` and when run one by one.
 pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
     let after = match split(module, cuts, &Dialects::new())? {
         Ok(after) => after,
@@ -41,8 +41,8 @@ pub fn split_compose(module: &Module, cuts: &[String]) -> Result<Split, Wrong> {
     Ok(Split::Stages(num_stages(&after)))
 }
 
-/// [`split_compose`] of a model: split on the level of layers, compared after lowering. The stages are written as files of
-/// `format` and read back, and still compute the same. A cut may be inside a nested model.
+/// [`split_compose`] for a model: splits at the level of layers and compares after lowering. Also writes the stages in
+/// `format` and checks that they compute the same after reading them back. A cut may be inside a nested model.
 pub fn split_compose_files(
     module: &Module,
     cuts: &[String],
@@ -57,7 +57,7 @@ pub fn split_compose_files(
     let open = |ty: &Type| ty.rank().is_none() || ty.elem == ElemType::Any;
     let takes_open = |func: &Func| func.params.iter().any(|p| open(&func[p.value].ty));
     if after.main().is_some_and(|main| callees(main).any(|id| takes_open(&after[id]))) {
-        return Ok(Split::Refused("no file says an input whose type is not known".into()));
+        return Ok(Split::Refused("no format can declare an input of unknown type".into()));
     }
     let (before, split) = (lowered(module, dialects)?, lowered(&after, dialects)?);
     let given = random_inputs(&before)?;
@@ -65,14 +65,14 @@ pub fn split_compose_files(
     require(run(&split, MAIN, &given)? == expected, || differs("the split model", module, &after))?;
     let chain = run_chain(&after, &given, |id, operands| {
         let stage = through(&after, id, tools, format)?;
-        let (stage, _folder) = stage.ok_or_else(|| format!("a stage is refused by the writer of {}", format.title))?;
+        let (stage, _folder) = stage.ok_or_else(|| format!("the writer of {} rejects a stage", format.title))?;
         run(&lowered(&stage, dialects)?, MAIN, operands)
     })?;
     require(chain == expected, || differs("the chain of stages read from files", module, &after))?;
     Ok(Split::Stages(num_stages(&after)))
 }
 
-/// The module split at `cuts`, whose stages part the ops of `@main`, or why it cannot be.
+/// Splits the module at `cuts` and checks the stages. The inner error is the reason for rejected cuts.
 fn split(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Result<Module, PassError>, Wrong> {
     let (whole, plan) = match split::prepare(module, cuts, dialects) {
         Ok(prepared) => (prepared.module, prepared.plan),
@@ -86,31 +86,32 @@ fn split(module: &Module, cuts: &[String], dialects: &Dialects) -> Result<Result
     Ok(Ok(after))
 }
 
-/// `netc cuts` lists the places that `split` takes, and no others: at each listed name one computed tensor crosses, with
-/// the inputs of the model that are told, and each place where one crosses is listed.
+/// Checks that `netc cuts` lists exactly the places that `split` accepts. At each listed name one computed tensor
+/// crosses, together with the listed shared inputs, and each place where one tensor crosses is listed. Returns the
+/// number of cuts.
 pub fn cuts_are_those_of_split(module: &Module, dialects: &Dialects) -> Result<usize, Wrong> {
     let listed = one_tensor_cuts(module, dialects);
     let names: BTreeSet<&str> = listed.iter().map(|cut| cut.name.as_str()).collect();
     require(names.len() == listed.len(), || format!("a name is listed twice:\n{names:#?}\n{}", print(module)))?;
-    // Where nothing is dissolved, a place may have two names.
+    // Unless a nested model is dissolved, a place may have two names, only one of them listed.
     let mut listed_at = BTreeSet::new();
     for cut in &listed {
         let prepared = split::prepare(module, std::slice::from_ref(&cut.name), dialects);
         let is_whole = prepared.as_ref().is_ok_and(|prepared| matches!(prepared.module, Cow::Borrowed(_)));
-        let plan = prepared.map_err(|e| format!("`{}` is listed and refused: {e}\n{}", cut.name, print(module)))?.plan;
-        let [boundary] = &plan.boundaries[..] else { return Err(format!("`{}` is no single cut", cut.name)) };
+        let plan = prepared.map_err(|e| format!("`{}` is listed but rejected: {e}\n{}", cut.name, print(module)))?.plan;
+        let [boundary] = &plan.boundaries[..] else { return Err(format!("`{}` is not a single cut", cut.name)) };
         listed_at.extend(is_whole.then(|| boundary.at.clone()));
         let found: Vec<&Type> = boundary.crossing.iter().map(|crossing| &crossing.ty).collect();
         let shared: Vec<&str> = boundary.shared_inputs.iter().map(|c| c.name.trim_start_matches('%')).collect();
         let expected: Vec<&str> = cut.shared_inputs.iter().map(|name| &**name).collect();
         let agrees = found.len() == 1 && found[0].agrees_with(&cut.ty) && shared.len() == expected.len();
         require(agrees, || {
-            format!("`{}` is listed with {} and {expected:?}: {boundary}\n{}", cut.name, cut.ty, print(module))
+            format!("`{}` is listed with {} and {expected:?}, found {boundary}\n{}", cut.name, cut.ty, print(module))
         })?;
     }
     for place in places(module) {
         let Ok(prepared) = split::prepare(module, std::slice::from_ref(&place), dialects) else { continue };
-        // After an output on the side, what crosses is another tensor than what is computed there.
+        // At an auxiliary output, the crossing tensor is not the one computed at the cut.
         let one = prepared
             .plan
             .boundaries
@@ -121,13 +122,13 @@ pub fn cuts_are_those_of_split(module: &Module, dialects: &Dialects) -> Result<u
         let is_whole = matches!(prepared.module, Cow::Borrowed(_));
         let is_listed_at = is_whole && prepared.plan.boundaries.iter().all(|boundary| listed_at.contains(&boundary.at));
         require(!one || !has_input || names.contains(place.as_str()) || is_listed_at, || {
-            format!("`{place}` is a one-tensor cut, and not listed: {names:?}\n{}", print(module))
+            format!("`{place}` is a one-tensor cut but not listed: {names:?}\n{}", print(module))
         })?;
     }
     Ok(listed.len())
 }
 
-/// The names of the places in `@main` and in the models that its layers are, models in these included.
+/// The names of the places in `@main` and in its nested models, at any depth.
 fn places(module: &Module) -> Vec<String> {
     let mut places = Vec::new();
     let mut open: Vec<(&Func, String)> = module.main().into_iter().map(|main| (main, String::new())).collect();
@@ -148,19 +149,19 @@ fn num_stages(split: &Module) -> usize {
     split.main().map_or(0, |main| callees(main).count())
 }
 
-/// Each op of `@main` is in exactly one stage, or dropped.
+/// Checks that each op of `@main` is in exactly one stage or dropped, and that no stage is empty.
 fn parts_ops(module: &Module, plan: &split::SplitPlan) -> Result<(), Wrong> {
     let main = module.main().ok_or("there is no @main")?;
     let mut parted: Vec<_> = plan.stages.iter().flat_map(|s| &s.ops).chain(&plan.dropped).copied().collect();
     parted.sort_unstable();
     let mut all: Vec<_> = main.op_ids().collect();
     all.sort_unstable();
-    require(parted == all, || format!("the stages do not part the ops:\n{plan}\n{}", print(module)))?;
+    require(parted == all, || format!("the stages do not partition the ops:\n{plan}\n{}", print(module)))?;
     let empty = plan.stages.iter().position(|s| s.ops.is_empty());
     require(empty.is_none(), || format!("a stage is empty:\n{plan}\n{}", print(module)))
 }
 
-/// Whether the parameters say what every symbol is: an extent such as `2*N` alone does not.
+/// Whether the parameters bind every symbol. An extent such as `2*N` binds none.
 pub(super) fn runs_alone(func: &Func) -> bool {
     let dims = |value: ValueId| func[value].ty.dims.iter().flatten();
     let known = func.params.iter().flat_map(|p| dims(p.value)).filter_map(|d| Some((d.as_symbol()?.clone(), 1)));
@@ -168,7 +169,7 @@ pub(super) fn runs_alone(func: &Func) -> bool {
     func.values_in_order().flat_map(dims).all(|d| d.eval(&known).is_some())
 }
 
-/// The outputs of an `@main` that only calls functions, each call made by `call`.
+/// Runs an `@main` that consists only of calls; `call` executes each of them.
 fn run_chain(
     module: &Module,
     given: &[Tensor],
@@ -177,12 +178,12 @@ fn run_chain(
     let main = module.main().ok_or("there is no @main")?;
     let mut tensors: Vec<Option<Tensor>> = vec![None; main.num_values()];
     let get = |tensors: &[Option<Tensor>], value: ValueId| {
-        tensors[value.index()].clone().ok_or_else(|| format!("{value} of @main is not there:\n{}", print(module)))
+        tensors[value.index()].clone().ok_or_else(|| format!("{value} of @main is not computed:\n{}", print(module)))
     };
     main.params.iter().zip(given).for_each(|(p, tensor)| tensors[p.value.index()] = Some(tensor.clone()));
     for (_, op) in main.ops() {
         let OpKind::Call(stage) = &op.kind else {
-            return Err(format!("@main does more than call:\n{}", print(module)));
+            return Err(format!("@main has an op that is not a call:\n{}", print(module)));
         };
         let operands = op.operands.iter().map(|v| get(&tensors, *v)).collect::<Result<Vec<_>, _>>()?;
         let results = call(stage.callee, &operands)?;

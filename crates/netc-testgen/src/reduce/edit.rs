@@ -1,4 +1,4 @@
-//! The edits of a reduction: what they are, and which there are for a module.
+//! The edits of a reduction, and how to list them for a module.
 
 use std::collections::BTreeSet;
 
@@ -15,51 +15,51 @@ use super::simpler::simpler;
 /// One edit of a module.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
-    /// This function is `@main`, and what it does not call goes.
+    /// Makes this function `@main` and drops everything that it does not call.
     Promote(FuncId),
-    /// Of the outputs of `@main`, this one goes.
+    /// Drops this output of `@main`.
     DropOutput(usize),
-    /// The results of this op of `@main` are its outputs, and no others.
+    /// Makes the results of this op of `@main` its only outputs.
     Return(OpId),
-    /// The results of this op of `@main` become parameters.
+    /// Turns the results of this op of `@main` into parameters.
     Cut(OpId),
-    /// The op's result becomes the operand with this number.
+    /// Replaces the op's result by its operand of this number.
     Bypass(FuncId, OpId, usize),
-    /// The op's result becomes this value of the same type, which it is computed of.
+    /// Replaces the op's result by this value of the same type, from which it is computed.
     Shortcut(FuncId, OpId, ValueId),
-    /// The op's result becomes a constant.
+    /// Replaces the op's result by a constant.
     Constant(FuncId, OpId),
-    /// The op, which nothing reads, goes.
+    /// Removes the op, which is dead.
     Remove(FuncId, OpId),
-    /// The parameter of `@main` with this number, which nothing reads, goes.
+    /// Drops this unused parameter of `@main`.
     DropParam(usize),
-    /// The op becomes another.
+    /// Replaces the op by another.
     Replace(FuncId, OpId, CoreOp),
-    /// The convolution has one group, and its input as many channels as a group had.
+    /// Gives the convolution one group, with the input channels of one former group.
     Ungroup(FuncId, OpId),
-    /// Each extent of the first number becomes the second, in the configurations of layers too.
+    /// Replaces every extent equal to the first number by the second, also in the configurations of layers.
     Resize(u64, u64),
-    /// So does each, and what is twice to four times the first becomes as many times the second: the gates of a cell.
+    /// Like [`Resize`](Self::Resize), and also scales two to four times that extent, as the gates of a cell have.
     Scale(u64, u64),
-    /// The configuration of the layer has this value under the key.
+    /// Sets a key in the configuration of the layer.
     Configure(LayerId, Name, Attr),
-    /// The elements of the weight are all the same.
+    /// Makes all elements of the weight equal.
     Flatten(WeightId),
-    /// The entry, which no other refers to, goes.
+    /// Drops the entry, which is unused.
     Drop(Entry),
-    /// The attributes of the module go.
+    /// Drops the attributes of the module.
     StripModule,
-    /// The attributes of the function go.
+    /// Drops the attributes of the function.
     StripAttrs(FuncId),
-    /// The names of what the function computes go, and the locations.
+    /// Drops the names of the function's results, and the locations.
     StripNames(FuncId),
-    /// The parameter of the function has no layer.
+    /// Drops the layer of the function's parameter.
     Unlayer(FuncId, usize),
-    /// It has the name `x`, with its number if it is not the first.
+    /// Renames the function's parameter to `x`, or to `x` and its number if it is not the first.
     Rename(FuncId, usize),
 }
 
-/// The edits that are tried, by kind, the most promising first.
+/// The kinds of edits, the most promising first.
 pub(super) const KINDS: &[fn(&Module) -> Vec<Edit>] = &[
     promotions,
     returns,
@@ -81,7 +81,7 @@ pub(super) const KINDS: &[fn(&Module) -> Vec<Edit>] = &[
     drops,
 ];
 
-/// `module` with `edits` made, unless they do not fit together.
+/// Applies `edits` to `module`; `None` if they conflict.
 pub(super) fn apply(module: &Module, dialects: &Dialects, edits: &[Edit]) -> Option<Module> {
     let main = module.func_named(MAIN)?;
     let mut plan = Rebuild::default();
@@ -145,7 +145,7 @@ fn ops(module: &Module) -> impl Iterator<Item = (FuncId, OpId, &netc_ir::Op)> {
 }
 
 fn returns(module: &Module) -> Vec<Edit> {
-    // Two at once make no sense, so these are tried one by one whatever the chunk: a chunk is its last.
+    // These edits exclude each other: of a chunk, only the last takes effect.
     main_ops(module).into_iter().map(Edit::Return).collect()
 }
 
@@ -173,7 +173,7 @@ fn shortcuts(module: &Module) -> Vec<Edit> {
     ways.map(|(func, id, value)| Edit::Shortcut(func, id, value)).collect()
 }
 
-/// The values of the type of the op's result that its operands are computed of, over a few ops; the farthest first.
+/// The values of the type of the op's result from which its operands are computed, a few ops back.
 fn far_operands(func: &Func, op: OpId) -> Vec<ValueId> {
     const MOST_OPS: usize = 4;
     let operands = |values: BTreeSet<ValueId>| -> BTreeSet<ValueId> {
@@ -193,7 +193,7 @@ fn constants(module: &Module) -> Vec<Edit> {
     ops(module).filter(|(func, _, op)| fits(*func, op)).map(|(func, id, _)| Edit::Constant(func, id)).collect()
 }
 
-/// A constant of the type, if its shape is known.
+/// A constant of ones of the type, if its shape is known.
 pub(super) fn one_of(ty: &Type) -> Option<Literal> {
     let literal = Literal::splat(ty.elem, &ty.fixed_dims()?, 1.0);
     literal.is_well_formed().then_some(literal)
@@ -226,7 +226,7 @@ fn ungroupings(module: &Module) -> Vec<Edit> {
         .collect()
 }
 
-/// The convolution with one group, the channels that its input has, and those that it has then.
+/// The convolution with one group, and its numbers of input channels before and after.
 fn ungrouped(func: &Func, op: OpId) -> Option<(CoreOp, u64, u64)> {
     let OpKind::Core(CoreOp::Conv { window, groups: groups @ 2.. }) = &func[op].kind else { return None };
     let kernel = func[*func[op].operands.get(1)?].ty.fixed_dims()?;
@@ -244,7 +244,7 @@ fn resizes(module: &Module) -> Vec<Edit> {
     resizes.flat_map(|(n, m)| [Edit::Resize(n, m), Edit::Scale(n, m)]).collect()
 }
 
-/// What is plainer in the configurations of layers.
+/// Simpler values in the configurations of layers.
 fn settings(module: &Module) -> Vec<Edit> {
     let layers = (0..).map(LayerId::new).zip(&module.layers);
     let plainer = layers.flat_map(|(id, layer)| {
@@ -254,7 +254,7 @@ fn settings(module: &Module) -> Vec<Edit> {
     plainer.collect()
 }
 
-/// What is plainer than `value` under `key`, if anything is.
+/// A simpler value for `key`, if `value` is not the simplest.
 fn plain_setting(key: &str, value: &Attr) -> Option<Attr> {
     let plain = match key {
         "activation" | "recurrent_activation" => "linear".into(),
@@ -287,7 +287,7 @@ fn of_params(module: &Module) -> Vec<Edit> {
     params.flat_map(|(id, i)| [Edit::Unlayer(id, i), Edit::Rename(id, i)]).collect()
 }
 
-/// Makes an edit of what is no part of the graph.
+/// Applies an edit that does not change the graph.
 fn strip(module: &mut Module, edit: &Edit) {
     match edit {
         Edit::StripModule => module.attrs = Attrs::new(),

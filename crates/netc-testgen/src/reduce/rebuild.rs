@@ -1,4 +1,4 @@
-//! Building a module anew with some of its ops replaced, and the types inferred.
+//! Rebuilds a module with some of its ops replaced, and infers the types again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,24 +11,24 @@ use netc_passes::analysis::callees_first;
 
 use super::edit::one_of;
 
-/// What is changed when a module is built anew.
+/// The changes of a rebuild.
 #[derive(Default)]
 pub(super) struct Rebuild {
     pub(super) actions: BTreeMap<(FuncId, OpId), Action>,
-    /// Of `@main`.
+    /// Outputs of `@main` to drop.
     pub(super) dropped_outputs: BTreeSet<usize>,
-    /// Of `@main`.
+    /// Parameters of `@main` to drop.
     pub(super) dropped_params: BTreeSet<usize>,
-    /// The op of `@main` whose results are its outputs.
+    /// The op of `@main` whose results become its only outputs.
     pub(super) returned: Option<OpId>,
-    /// Extents, and what becomes of them.
+    /// Extents and their replacements.
     pub(super) extents: BTreeMap<u64, u64>,
     pub(super) flattened: BTreeSet<WeightId>,
-    /// What the configurations of layers have under keys.
+    /// New values in the configurations of layers.
     pub(super) settings: BTreeMap<(LayerId, Name), Attr>,
 }
 
-/// What becomes of an op.
+/// The change of one op.
 pub(super) enum Action {
     Become(ValueId),
     Bypass(usize),
@@ -38,11 +38,11 @@ pub(super) enum Action {
     Replace(CoreOp),
 }
 
-/// Keys in configurations whose integers are no extents.
+/// Configuration keys whose integers are not extents.
 const NO_EXTENTS: &[&str] = &["axis", "axes", "seed"];
 
-/// `module` changed as `plan` says; nothing if some op does not fit its operands any more. What nothing reads any more,
-/// but was read before, is removed.
+/// Applies `plan` to `module`; `None` if an op no longer accepts its operands. Removes ops that become dead, but keeps
+/// ops that were dead before.
 pub(super) fn rebuild(module: &Module, dialects: &Dialects, main: FuncId, plan: &Rebuild) -> Option<Module> {
     let mut new = module.clone();
     for (i, weight) in new.weights.iter_mut().enumerate() {
@@ -90,7 +90,7 @@ impl Rebuild {
         }
     }
 
-    /// The attributes with the extents in them changed: integers that are one.
+    /// The attributes with replaced extents: any integer that equals an extent.
     fn attrs(&self, attrs: &Attrs) -> Attrs {
         let changed = |(key, value): &(Name, Attr)| {
             (key.clone(), if NO_EXTENTS.contains(&&**key) { value.clone() } else { self.attr(value) })
@@ -116,7 +116,7 @@ impl Rebuild {
         Type { elem: ty.elem, dims: ty.dims.as_ref().map(|dims| dims.iter().map(|d| self.dim(d)).collect()) }
     }
 
-    /// The op with its own extents changed.
+    /// The op with replaced extents in its attributes.
     fn op(&self, op: &CoreOp) -> Option<CoreOp> {
         let dims = |dims: &[Dim]| dims.iter().map(|d| self.dim(d)).collect();
         if let CoreOp::Reshape(shape) = op {
@@ -141,7 +141,7 @@ struct Copy<'a> {
     plan: &'a Rebuild,
     dialects: &'a Dialects,
     old_module: &'a Module,
-    /// What is called is there already.
+    /// The module under construction; callees are already rebuilt.
     new_module: &'a Module,
     old: &'a Func,
     id: FuncId,
@@ -162,7 +162,7 @@ impl Copy<'_> {
         self.old.ops().try_for_each(|(id, op)| self.op(id, op))
     }
 
-    /// The results of ops that become parameters, after those that are there.
+    /// Adds the results of cut ops as parameters, after the existing ones.
     fn cut_values(&mut self) {
         let cut = |id: &OpId| matches!(self.plan.actions.get(&(self.id, *id)), Some(Action::Cut));
         let ops: Vec<OpId> = self.old.op_ids().filter(cut).collect();
@@ -176,7 +176,7 @@ impl Copy<'_> {
         }
     }
 
-    /// Whether an op that stays, or an output, reads `value`.
+    /// Whether an output or a kept op reads `value`.
     fn is_needed(&self, value: ValueId) -> bool {
         let stays = |id: OpId| !matches!(self.plan.actions.get(&(self.id, id)), Some(Action::Cut | Action::Remove));
         self.old.outputs.iter().any(|o| o.value == value)
@@ -240,8 +240,8 @@ impl Copy<'_> {
         Some(())
     }
 
-    /// The types of the results of `source`, which stands for `op`: those that they had, with extents changed, where they
-    /// were not known to `dialects`. Nothing if the layer does not fit any more.
+    /// The result types of `source`, which replaces `op`. A layer unknown to `dialects` keeps its types, with replaced
+    /// extents. `None` if a known layer no longer accepts its operands.
     fn source_types(&self, op: &Op, source: &SourceOp, operands: &[ValueId]) -> Option<Vec<Type>> {
         let types = |module: &Module, source: &SourceOp, operands: Vec<Type>| {
             self.dialects.result_types(module, source, source.layer.map(|id| &module[id]), &operands)
@@ -280,7 +280,7 @@ impl Copy<'_> {
         let kept: BTreeSet<ValueId> = was_dead.iter().filter_map(|v| self.get(*v)).collect();
         let (name, mut attrs) = (self.old.name.clone(), self.old.attrs.clone());
         let mut func = self.b.finish(outputs);
-        // How inputs and outputs are nested holds for as many as there were.
+        // The attributes that describe how inputs and outputs nest are valid only for the original number of them.
         if func.params.len() != self.old.params.len() || func.outputs.len() != self.old.outputs.len() {
             ["inputs", "outputs"].into_iter().for_each(|key| drop(attrs.remove(key)));
         }
@@ -302,17 +302,17 @@ impl Copy<'_> {
     }
 }
 
-/// Which ops the outputs of `func` need, by op id.
+/// The live ops of `func`, by op id.
 pub(super) fn live_ops(func: &Func) -> Vec<bool> {
     live_from(func, &BTreeSet::new())
 }
 
-/// Which ops the outputs of `func` and `values` need, by op id.
+/// The ops that the outputs of `func` or `values` need, by op id.
 fn live_from(func: &Func, values: &BTreeSet<ValueId>) -> Vec<bool> {
     netc_passes::analysis::needed_by(func, func.outputs.iter().map(|o| o.value).chain(values.iter().copied()))
 }
 
-/// The results of ops that no output needs.
+/// The results of dead ops.
 fn dead_results(func: &Func) -> Vec<ValueId> {
     let live = live_ops(func);
     func.ops().filter(|(id, _)| !live[id.index()]).flat_map(|(_, op)| op.results.clone()).collect()

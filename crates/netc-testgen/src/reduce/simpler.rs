@@ -2,7 +2,7 @@
 
 use netc_ir::{CoreOp, F64, Literal, Number, OpClass, PadMode, Padding, SliceAxis, Unary, Window};
 
-/// Ops that may stand for `op` and have plainer attributes, the plainest first.
+/// Possible replacements for `op` with simpler attributes, the simplest first.
 pub(super) fn simpler(op: &CoreOp) -> Vec<CoreOp> {
     let all = match (op, op.class()) {
         (CoreOp::Constant(literal), _) => vec![CoreOp::Constant(plain(literal))],
@@ -52,7 +52,7 @@ fn plain(literal: &Literal) -> Literal {
     Literal::splat_number(literal.elem, &literal.dims, first)
 }
 
-/// Windows that are plainer in one way each.
+/// Simpler windows: first with everything at its default, then with one attribute each.
 fn plainer(window: &Window) -> Vec<Window> {
     let ones = vec![1; window.strides.len()];
     vec![

@@ -1,4 +1,4 @@
-//! Failures that are known to need little, in modules that have much.
+//! Tests the reducer on failures that are known to have small reproducers.
 
 use netc_dialect::Dialects;
 use netc_ir::{Module, OpKind, Padding, parse, print};
@@ -7,9 +7,9 @@ use netc_passes::analysis::needed_by;
 use super::{Reduced, Verdict, reduce};
 use crate::CoreRecipe;
 
-/// The smallest module for which `shows` holds, found from `module`.
+/// Reduces `module` while `shows` holds.
 fn reduced(module: &Module, shows: impl Fn(&Module) -> bool) -> Reduced {
-    assert!(shows(module), "the failure is not there:\n{}", print(module));
+    assert!(shows(module), "the module does not show the failure:\n{}", print(module));
     reduce(module, &Dialects::new(), &mut |m| if shows(m) { Verdict::Shows } else { Verdict::Clean })
 }
 
@@ -17,13 +17,13 @@ fn has(module: &Module, name: &str) -> bool {
     module.funcs.iter().flat_map(|f| f.ops()).any(|(_, op)| op.kind.name() == name)
 }
 
-/// The first module of the seeds from 0 on with an op called `name`.
+/// The first random module, by seed, with an op called `name`.
 fn with_op(name: &str) -> Module {
     (0..1000).map(|seed| CoreRecipe::from_seed(seed, 40).build()).find(|m| has(m, name)).unwrap()
 }
 
 #[test]
-fn one_op_alone_is_left_of_random_programs() {
+fn random_programs_reduce_to_one_op() {
     for name in ["tanh", "reduce_sum", "transpose", "concat", "select"] {
         let small = reduced(&with_op(name), |m| has(m, name)).module;
         assert_eq!(small.num_ops(), 1, "{name}:\n{}", print(&small));
@@ -32,7 +32,7 @@ fn one_op_alone_is_left_of_random_programs() {
 }
 
 #[test]
-fn attributes_and_extents_become_plain() {
+fn attributes_and_extents_are_simplified() {
     let program = "netc 1
         weight w0 \"k\" : f32[3,3,4,8] = rand(1, -1.0, 1.0)
         func @main(%x: f32[N,9,9,8], %z: f32[N,4]) -> (%s, %z) {
@@ -55,7 +55,7 @@ fn attributes_and_extents_become_plain() {
 }
 
 #[test]
-fn what_is_needed_in_two_places_stays_in_both() {
+fn both_required_ops_are_kept() {
     let program = "netc 1
         func @main(%x: f32[4]) -> (%e) {
           %a = exp(%x) : f32[4]
@@ -69,7 +69,7 @@ fn what_is_needed_in_two_places_stays_in_both() {
 }
 
 #[test]
-fn a_reduction_that_is_stopped_gives_the_best_so_far() {
+fn a_stopped_reduction_returns_the_best_module_so_far() {
     let (module, mut left) = (with_op("tanh"), 3);
     let reduced = reduce(&module, &Dialects::new(), &mut |m| {
         left -= 1;
@@ -91,7 +91,7 @@ fn only_valid_modules_are_tried() {
 }
 
 #[test]
-fn a_way_around_ops_that_only_go_together_is_found() {
+fn shortcuts_remove_ops_that_only_go_together() {
     let program = "netc 1
         func @main(%x: f32[2,3]) -> (%f) {
           %a = relu(%x) : f32[2,3]

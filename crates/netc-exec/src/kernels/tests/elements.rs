@@ -1,4 +1,4 @@
-//! Elementwise ops, products, reductions, running sums.
+//! Tests of elementwise ops, products, reductions and cumulative sums.
 
 use super::{check, check_error};
 
@@ -13,7 +13,7 @@ fn check_unary(op: &str, x: &[f64], expect: &[f64]) {
     }
 }
 
-/// Functions whose values are not exact: within one unit in the last place of `f32`.
+/// Checks a function whose results are rounded.
 #[track_caller]
 fn check_close(op: &str, x: &[f64], expect: impl Fn(f64) -> f64) {
     for (elem, eps) in
@@ -29,7 +29,7 @@ fn check_close(op: &str, x: &[f64], expect: impl Fn(f64) -> f64) {
 }
 
 #[test]
-fn unary_exact() {
+fn exact_unary_functions() {
     check_unary("neg", &[1.5, -2.0, 0.0, INF], &[-1.5, 2.0, -0.0, -INF]);
     check_unary("abs", &[1.5, -2.0, -0.0, -INF, NAN], &[1.5, 2.0, 0.0, INF, NAN]);
     check_unary("sign", &[1.5, -2.0, 0.0, -0.0, -INF, NAN], &[1.0, -1.0, 0.0, -0.0, -1.0, NAN]);
@@ -49,7 +49,7 @@ fn unary_exact() {
 }
 
 #[test]
-fn unary_close() {
+fn rounded_unary_functions() {
     let x = [-3.0, -1.0, -0.125, 0.25, 0.5, 2.0];
     check_close("exp", &x, f64::exp);
     check_close("expm1", &x, f64::exp_m1);
@@ -67,13 +67,13 @@ fn unary_close() {
 }
 
 #[test]
-fn small_arguments_keep_their_digits() {
+fn small_arguments_keep_their_precision() {
     check("%x: f32[1]", "expm1(%x) : f32[1]", &[&[1e-10]], &[1e-10]);
     check("%x: f32[1]", "log1p(%x) : f32[1]", &[&[1e-10]], &[1e-10]);
 }
 
 #[test]
-fn unary_integers_and_truth() {
+fn unary_functions_of_integers_and_booleans() {
     for (ty, min) in [("i16", f64::from(i16::MIN)), ("i32", f64::from(i32::MIN)), ("i64", i64::MIN as f64)] {
         let op = |name: &str| format!("{name}(%x) : {ty}[3]");
         let params = format!("%x: {ty}[3]");
@@ -98,7 +98,7 @@ const INTS: &[&str] = &["i64", "i32", "i16"];
 const NUMBERS: &[&str] = &["f32", "f64", "f16", "bf16", "i64", "i32", "i16", "u32", "u8"];
 
 #[test]
-fn binary_numbers() {
+fn binary_functions() {
     let (a, b) = (&[7.0, 2.0, 9.0], &[2.0, 2.0, 3.0]);
     check_binary("add", NUMBERS, a, b, &[9.0, 4.0, 12.0]);
     check_binary("sub", NUMBERS, a, b, &[5.0, 0.0, 6.0]);
@@ -114,7 +114,7 @@ fn binary_numbers() {
 }
 
 #[test]
-fn binary_integers() {
+fn binary_functions_of_integers() {
     check_binary("div", INTS, &[7.0, -7.0, 7.0, -7.0], &[2.0, 2.0, -2.0, -2.0], &[3.0, -3.0, -3.0, 3.0]);
     check_binary("div", &["i32"], &[f64::from(i32::MIN)], &[-1.0], &[f64::from(i32::MIN)]);
     check_binary("add", &["i32"], &[f64::from(i32::MAX)], &[1.0], &[f64::from(i32::MIN)]);
@@ -140,7 +140,7 @@ fn binary_integers() {
 }
 
 #[test]
-fn binary_truth() {
+fn binary_functions_of_booleans() {
     let (a, b) = (&[0.0, 0.0, 1.0, 1.0], &[0.0, 1.0, 0.0, 1.0]);
     for op in ["or", "add", "max"] {
         check_binary(op, &["bool"], a, b, &[0.0, 1.0, 1.0, 1.0]);
@@ -287,7 +287,7 @@ fn reductions() {
 }
 
 #[test]
-fn reductions_of_nothing() {
+fn reductions_over_no_elements() {
     for (op, expect) in [("sum", 0.), ("prod", 1.), ("mean", NAN), ("max", -INF), ("min", INF)] {
         check("%x: f32[2,0]", &format!("reduce_{op}(%x) {{axes = [1]}} : f32[2]"), &[&[]], &[expect; 2]);
         check("%x: f32[2,0]", &format!("reduce_{op}(%x) {{axes = [0]}} : f32[0]"), &[&[]], &[]);
@@ -342,7 +342,7 @@ fn narrow_integers_wrap() {
 }
 
 #[test]
-fn running_sums() {
+fn cumulative_sums() {
     for elem in NUMBERS {
         let params = format!("%x: {elem}[2,3]");
         check(

@@ -1,4 +1,4 @@
-//! Kernels, each through a function of one op.
+//! Kernel tests: each runs a function of one op.
 
 mod elements;
 mod moves;
@@ -9,7 +9,7 @@ use netc_ir::{ElemType, Number, Type};
 
 use crate::{ExecError, Plan, Tensor};
 
-/// Runs `op` on parameters `params`, whose types are fixed, and gives its result.
+/// Runs `op` on parameters `params` of fixed types and returns its result.
 pub(super) fn run(params: &str, op: &str, inputs: &[Vec<f64>]) -> Result<Tensor, ExecError> {
     let text = format!("netc 1\nfunc @main({params}) -> (%result) {{ %result = {op} }}");
     let module = netc_ir::parse(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -29,12 +29,12 @@ fn tensor(ty: &Type, values: &[f64]) -> Tensor {
     Tensor::from_numbers(ty.elem, &dims, values.iter().map(|x| number(ty.elem, *x))).unwrap()
 }
 
-/// Integers beyond 2^53 are not needed here.
+/// Converts a test number. Integers beyond 2^53 do not occur.
 fn number(elem: ElemType, x: f64) -> Number {
     if elem.is_float() { Number::Float(x) } else { Number::Int(x as i128) }
 }
 
-/// Checks that the elements of the result are `expect`, rounded to its element type. NaNs are alike.
+/// Checks that the result equals `expect`, rounded to its element type. All NaNs are equal.
 #[track_caller]
 pub(super) fn check(params: &str, op: &str, inputs: &[&[f64]], expect: &[f64]) {
     let inputs: Vec<Vec<f64>> = inputs.iter().map(|x| x.to_vec()).collect();
@@ -62,8 +62,8 @@ pub(super) fn check_error(params: &str, op: &str, inputs: &[&[f64]], expect: &st
     assert!(message.contains(expect), "{message}");
 }
 
-/// Checks a window op on `(7i + 3) mod 11 - 5` and, for a kernel, `(5i + 2) mod 7 - 3`, in every element type that
-/// holds the numbers.
+/// Checks a window op in every element type that holds the numbers. Element `i` of the input is `(7i + 3) mod 11 - 5`,
+/// of the kernel `(5i + 2) mod 7 - 3`.
 #[track_caller]
 pub(super) fn check_window(params: &str, op: &str, expect: &[f64]) {
     for elem in ["f32", "f64", "f16", "bf16", "i64", "i32"] {

@@ -1,11 +1,11 @@
-//! Constants, ops that move elements, sorting, gathering, borders; windows at the edge of what is allowed.
+//! Tests of constants, ops that move elements, `sort`, `gather`, `pad`, and extreme windows.
 
 use super::{check, check_error};
 
 const X: &[f64] = &[1., 2., 3., 4., 5., 6.];
 const ALL: &[&str] = &["f32", "f64", "f16", "bf16", "i64", "i32", "i16", "i8", "u32", "u8"];
 
-/// An op of a 2x3 tensor of every element type.
+/// Checks an op on a 2x3 tensor of every element type.
 #[track_caller]
 fn check_move(op: &str, result: &str, expect: &[f64]) {
     for elem in ALL {
@@ -27,7 +27,7 @@ fn constants() {
 }
 
 #[test]
-fn tensors_without_elements_take_no_time() {
+fn empty_tensors_and_huge_windows_take_no_time() {
     let params = "%x: f32[274877906944,0]";
     for op in [
         "concat(%x, %x) {axis = 1} : f32[274877906944,0]",
@@ -91,13 +91,13 @@ fn gathers() {
         params,
         "gather(%x, %i) {axis = 0} : f32[2,3]",
         &[X, &[0., 2.]],
-        "index 2, at place 1 of the indices, is not in 0..2",
+        "index 2 at position 1 of the indices is out of range, expected 0..2",
     );
-    check_error(params, "gather(%x, %i) {axis = 0} : f32[2,3]", &[X, &[-1., 0.]], "index -1, at place 0");
+    check_error(params, "gather(%x, %i) {axis = 0} : f32[2,3]", &[X, &[-1., 0.]], "index -1 at position 0");
 }
 
 #[test]
-fn borders() {
+fn padding_modes() {
     let pad = |mode: &str, n: usize| format!("pad(%x) {{amounts = [[2, 1]]{mode}}} : f32[{n}]");
     let x: &[&[f64]] = &[&[1., 2., 3.]];
     check("%x: f32[3]", &pad(", value = 9.0", 6), x, &[9., 9., 1., 2., 3., 9.]);

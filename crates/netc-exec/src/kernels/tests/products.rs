@@ -1,5 +1,5 @@
-//! Products and convolutions of every size and way of computing them, against sums written out here. The operands are
-//! small integers, whose sums floats hold exactly.
+//! Tests products and convolutions of every size, and thus every implementation, against naive sums. The operands are
+//! small integers, so that the sums are exact in floats.
 
 use super::run;
 
@@ -7,7 +7,7 @@ fn small_integers(count: usize, seed: usize) -> Vec<f64> {
     (0..count).map(|i| ((i * 7 + i / 5 + seed) % 11) as f64 - 5.0).collect()
 }
 
-/// The product of `batch` pairs of matrices, or with one right-hand side if `shared`.
+/// Checks the products of `batch` pairs of matrices; with `shared`, all have the same right operand.
 fn check_product([batch, m, k, n]: [usize; 4], shared: bool) {
     let rights = if shared { 1 } else { batch };
     let (a, b) = (small_integers(batch * m * k, 1), small_integers(rights * k * n, 4));
@@ -26,8 +26,8 @@ fn check_product([batch, m, k, n]: [usize; 4], shared: bool) {
 }
 
 #[test]
-fn products_of_every_size_are_sums() {
-    // Few elements, one row that several tasks share, its rest, many rows, and more than are written out.
+fn products_of_every_size_match_naive_sums() {
+    // Tiny products, one row split into tasks, odd remainders, several rows, and products in blocks.
     for [m, k, n] in [
         [1, 1, 1],
         [2, 3, 5],
@@ -46,7 +46,7 @@ fn products_of_every_size_are_sums() {
     }
 }
 
-/// A convolution over 5 by 6 places, of which `taps` by 2 and padding, channels last.
+/// Checks a channels-last convolution of a 5x6 image with a `taps`x2 kernel, strides and padding.
 fn check_conv(groups: usize, per_group: usize, width: usize, taps: usize) {
     let (channels, filters) = (groups * per_group, groups * width);
     let ([rows, columns], [below, right]) = ([5, 6], [taps / 2, 1]);
@@ -81,7 +81,7 @@ fn check_conv(groups: usize, per_group: usize, width: usize, taps: usize) {
 }
 
 #[test]
-fn convolutions_of_every_group_are_sums_over_windows() {
+fn grouped_convolutions_match_naive_sums() {
     for width in [1, 2, 3, 4, 6, 8, 16, 24, 32, 40] {
         for [groups, per_group, taps] in [[1, 3, 3], [5, 1, 3], [3, 2, 1], [4, 5, 2], [2, 33, 3]] {
             check_conv(groups, per_group, width, taps);
@@ -90,8 +90,8 @@ fn convolutions_of_every_group_are_sums_over_windows() {
 }
 
 #[test]
-fn large_convolutions_are_computed_in_parts() {
-    // Windows of more elements than the matrix of them may have.
+fn large_convolutions_are_computed_in_chunks() {
+    // The im2col matrix would exceed the maximum size of a chunk.
     let (x, kernel) = (small_integers(1200 * 300 * 2, 5), small_integers(3 * 3 * 2, 6));
     let params = "%x: f32[1,1200,300,2], %w: f32[3,3,2,1]";
     let found = run(params, "conv(%x, %w) {strides = [1, 1]} : f32[1,1198,298,1]", &[x.clone(), kernel.clone()]);
@@ -103,7 +103,7 @@ fn large_convolutions_are_computed_in_parts() {
 }
 
 #[test]
-fn infinite_weights_make_no_number_of_padding() {
+fn infinite_weights_times_padding_are_nan() {
     for (groups, per_group) in [(1, 2), (2, 1), (2, 2)] {
         let channels = groups * per_group;
         let kernel = vec![f64::INFINITY; 2 * per_group * 2];

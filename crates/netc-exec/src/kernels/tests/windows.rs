@@ -1,4 +1,4 @@
-//! Convolutions and poolings against numbers from `jax.lax.conv_general_dilated` and `jax.lax.reduce_window`.
+//! Tests convolution and pooling against results of `jax.lax.conv_general_dilated` and `jax.lax.reduce_window`.
 
 use super::check_window;
 

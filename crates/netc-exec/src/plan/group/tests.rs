@@ -1,4 +1,4 @@
-//! Fused functions: as one step, to the bit what their ops compute one by one, and the same errors.
+//! Tests that a fused function, run as one step, gives the same bits and errors as its ops run one by one.
 
 use netc_data::{Rng, Store};
 use netc_ir::{MAIN, parse, verify};
@@ -7,7 +7,7 @@ use crate::inputs::random_inputs;
 use crate::plan::Plan;
 use crate::{ExecError, Tensor};
 
-/// `@main` with the parameters `params`, which calls `@f` with them, whose ops `body` compute `%y` of the type `ty`.
+/// A program whose `@main` passes its parameters `params` to `@f`. The ops `body` of `@f` compute `%y` of type `ty`.
 fn program(params: &str, body: &str, ty: &str, fused: bool) -> String {
     let names: Vec<&str> = params.split(": ").filter_map(|s| s.split_once('%').map(|(_, name)| name)).collect();
     let arguments = names.iter().map(|n| format!("%{n}")).collect::<Vec<_>>().join(", ");
@@ -24,7 +24,7 @@ fn plan(text: &str) -> Plan {
     Plan::new(&module, module.func_named(MAIN).unwrap(), &Store::open(&module).unwrap()).unwrap()
 }
 
-/// The elements to the bit, with all NaNs alike, or the error.
+/// The bits of the elements, with all NaNs equal, or the error.
 fn outcome(result: Result<Vec<Tensor>, ExecError>) -> String {
     let text = |t: &Tensor| {
         let bits = t.to_f64s().into_iter().map(|x| if x.is_nan() { f64::NAN } else { x }.to_bits());
@@ -39,7 +39,8 @@ fn outcome(result: Result<Vec<Tensor>, ExecError>) -> String {
     }
 }
 
-/// The fused function runs in `steps` steps and gives what it gives when it is not fused, which is returned.
+/// Checks that the fused function runs in `steps` steps and gives the same outcome as without fusing. Returns the
+/// outcome.
 #[track_caller]
 fn check(params: &str, body: &str, ty: &str, steps: usize, batch: u64) -> String {
     let [one, many] = [true, false].map(|fused| program(params, body, ty, fused));
@@ -53,7 +54,7 @@ fn check(params: &str, body: &str, ty: &str, steps: usize, batch: u64) -> String
 }
 
 #[test]
-fn a_product_with_what_follows_is_one_step() {
+fn a_product_and_its_elementwise_ops_are_one_step() {
     let matmul = "%p = matmul(%x, %k) : f32[N,300] %s = add(%p, %b) : f32[N,300] %y = relu(%s) : f32[N,300]";
     check("%x: f32[N,7], %k: f32[7,300], %b: f32[300]", matmul, "f32[N,300]", 1, 9);
     for (layout, x, y, bias) in [
@@ -69,13 +70,13 @@ fn a_product_with_what_follows_is_one_step() {
 }
 
 #[test]
-fn what_there_is_no_kernel_for_is_inlined() {
+fn fused_functions_without_a_kernel_are_inlined() {
     let chain = |elem: &str| format!("%a = neg(%x) : {elem}[3] %y = abs(%a) : {elem}[3]");
     check("%x: f32[3]", &chain("f32"), "f32[3]", 1, 1);
     for elem in ["f16", "bf16", "i32"] {
         check(&format!("%x: {elem}[3]"), &chain(elem), &format!("{elem}[3]"), 3, 1);
     }
-    // One op, another shape, a reduction, a weight, a result that two ops of the caller read.
+    // A single op, a change of shape, a reduction, a constant, and two live outputs.
     check("%x: f32[3]", "%y = neg(%x) : f32[3]", "f32[3]", 2, 1);
     let grows = "%a = neg(%x) : f32[1] %y = add(%a, %b) : f32[3]";
     check("%x: f32[1], %b: f32[3]", grows, "f32[3]", 3, 1);
@@ -87,11 +88,11 @@ fn what_there_is_no_kernel_for_is_inlined() {
         func @main(%x: f32[3]) -> (%a, %y) { %a, %y = call @f(%x) : f32[3], f32[3] }
         func @f(%x: f32[3]) -> (%a, %y) attrs {fused = true} { %a = neg(%x) : f32[3] %y = exp(%a) : f32[3] }";
     assert_eq!(plan(text).num_steps(), 3);
-    assert_eq!(plan(&text.replace("(%a, %y) {", "(%y) {")).num_steps(), 1, "`%a` is not needed");
+    assert_eq!(plan(&text.replace("(%a, %y) {", "(%y) {")).num_steps(), 1, "`%a` is dead");
 }
 
 #[test]
-fn operands_that_may_not_fit_are_checked() {
+fn operands_of_uncertain_type_are_checked() {
     let text = |ty: &str| {
         format!(
             "netc 1\nfunc @main(%x: f32[N]) -> (%y) {{ %y = call @f(%x) : f32[N] }}
@@ -102,7 +103,9 @@ fn operands_that_may_not_fit_are_checked() {
     let checked = plan(&text("f32[2]"));
     assert_eq!(checked.num_steps(), 2);
     let error = outcome(checked.run(&[Tensor::from_f32(&[3], &[0.0; 3]).unwrap()]));
-    assert_eq!(error, "the call of `@f` at unknown place does not fit: input `x` is f32[3], expected f32[2]");
+    let expected =
+        "the call of `@f` at unknown place has operands of the wrong type: input `x` is f32[3], expected f32[2]";
+    assert_eq!(error, expected);
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn errors_name_the_op() {
 }
 
 #[test]
-fn nothing_lives_longer_than_in_steps() {
+fn a_group_needs_no_buffer_for_its_product() {
     let text = "netc 1
         func @main(%x: f32[2,2], %r: f32[2,2]) -> (%z) {
           %y = call @f(%x, %r, %x) : f32[2,2]
@@ -139,7 +142,7 @@ fn nothing_lives_longer_than_in_steps() {
     assert_eq!(dies, [&[0, 1][..], &[2]]);
 }
 
-/// Shapes, with shapes that are repeated to them: short and long, with blocks that begin anywhere.
+/// Shapes, and shapes that broadcast to them: shorter and longer than a block, with block starts anywhere in a period.
 const SHAPES: &[(&str, &[&str])] = &[
     ("[]", &["[]"]),
     ("[5]", &["[]", "[1]", "[5]"]),
@@ -153,7 +156,7 @@ const SHAPES: &[(&str, &[&str])] = &[
 const UNARY: &[&str] = &["relu", "sigmoid", "tanh", "exp", "neg", "erf", "abs", "sqrt", "rsqrt", "log1p", "floor"];
 const BINARY: &[&str] = &["add", "sub", "mul", "div", "max", "min", "pow"];
 
-/// The parameters, the ops and the result type of a function whose ops are a group.
+/// The parameters, ops and result type of a random function that becomes one group.
 fn random_group(rng: &mut Rng) -> (String, String, String) {
     let pick = |rng: &mut Rng, n: usize| rng.below(n as u64) as usize;
     let elem = ["f32", "f64"][pick(rng, 2)];

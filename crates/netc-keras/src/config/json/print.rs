@@ -1,17 +1,17 @@
-//! Attributes as JSON text.
+//! Prints attributes as JSON text.
 
 use std::fmt::Write;
 
 use netc_ir::{Attr, Attrs};
 use serde_json::Value;
 
-/// JSON text in which every character beyond ASCII is escaped, as Python's `json` writes it.
+/// Prints JSON text with every non-ASCII character escaped, as Python's `json` does.
 pub(crate) fn print_ascii(attr: &Attr) -> String {
     let mut out = String::new();
     for c in print(attr).chars() {
         match c.is_ascii() {
             true => out.push(c),
-            // In JSON such characters stand in strings alone.
+            // In JSON, non-ASCII characters occur only in strings.
             false => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
                 let _ = write!(out, "\\u{unit:04x}");
             }),
@@ -20,7 +20,7 @@ pub(crate) fn print_ascii(attr: &Attr) -> String {
     out
 }
 
-/// Writes JSON text as Python's `json.dumps` does.
+/// Prints JSON text with the spacing of Python's `json.dumps`.
 pub(crate) fn print(attr: &Attr) -> String {
     let mut out = String::new();
     write(attr, &mut out);

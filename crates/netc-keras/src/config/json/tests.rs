@@ -1,4 +1,4 @@
-//! Reading JSON, and writing it again.
+//! Tests of reading and printing JSON.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn parse(text: &str) -> Result<Attr, JsonError> {
 }
 
 #[test]
-fn nothing_is_lost() {
+fn printing_restores_the_text() {
     for text in [
         r#"{"a": [1, 1.0, -3, 1e-7, 139808608355600, 18446744073709551616], "b": {"c": null, "d": true}}"#,
         r#"{"x": NaN, "y": [Infinity, -Infinity], "s": "NaN \" Infinity \\", "n": "é"}"#,
@@ -20,7 +20,7 @@ fn nothing_is_lost() {
 }
 
 #[test]
-fn deep_nesting_is_read_or_an_error() {
+fn nesting_is_limited() {
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     for levels in [SHALLOW, SHALLOW + 1, MAX_LEVELS] {
         assert_eq!(print(&parse(&nested(levels)).unwrap()), nested(levels));
@@ -36,7 +36,7 @@ fn deep_nesting_is_read_or_an_error() {
 }
 
 #[test]
-fn invalid_json_is_refused_with_line_and_column() {
+fn invalid_json_is_rejected_with_line_and_column() {
     for wrong in [
         "",
         " ",
@@ -78,13 +78,13 @@ fn invalid_json_is_refused_with_line_and_column() {
 }
 
 #[test]
-fn the_last_value_of_a_repeated_key_counts_as_in_python() {
+fn last_value_of_a_repeated_key_wins() {
     let printed = print(&parse(r#"{"a": 1, "b": 2, "a": 3, "c": 4, "b": {"a": 5}}"#).unwrap());
     assert_eq!(printed, r#"{"a": 3, "b": {"a": 5}, "c": 4}"#);
 }
 
 #[test]
-fn escapes_are_undone() {
+fn escapes_are_decoded() {
     let parsed = parse(r#"{"\u0061\n\"": "\ud83d\ude00 \\ \/"}"#).unwrap();
     assert_eq!(parsed.get("a\n\""), Some(&Attr::str("\u{1f600} \\ /")));
 }
@@ -102,7 +102,7 @@ fn memory_is_at_most_twenty_times_the_text() {
         format!("{{{keys}\"\":0}}"),
     ] {
         let used = |limit: u64| json::parse(&text, &Budget::unlimited().with(Resource::Memory, limit)).is_ok();
-        // While a list grows, as much again is reserved, and not touched.
+        // A growing list reserves up to as much again without touching it.
         let len = text.len() as u64;
         assert!(used(40 * len), "{}", &text[..20]);
         assert!(!used(3 * len), "{}", &text[..20]);

@@ -1,9 +1,8 @@
-//! Links of an HDF5 file that lead to no object of its own: soft and external ones.
+//! Finds the soft and external links of an HDF5 file, which lead to no object of the file.
 //!
-//! `hdf5-pure` fails at them in groups of the old form, and passes over them in those of the new, so that weights would be
-//! missing. This looks at the links of a group and of the groups below it, as the format specification (version 3.0,
-//! sections III.A to III.C, IV.A) lays them out. If it cannot
-//! list the links of a group, the file is refused.
+//! `hdf5-pure` fails at them in old-style groups and skips them in new-style groups, so weights would be missing. This
+//! module lists the links of a group and of the groups below it, following the format specification (version 3.0,
+//! sections III.A to III.C and IV.A). If it cannot list the links of a group, netc rejects the file.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +12,7 @@ use netc_ir::{Budget, Resource};
 use crate::config::path::join;
 use crate::error::{Problem, Result};
 
-/// Types of messages in the header of an object.
+/// Types of messages in an object header.
 const LINK_INFO: u16 = 0x02;
 
 const LINK: u16 = 0x06;
@@ -22,40 +21,40 @@ const CONTINUATION: u16 = 0x10;
 
 const SYMBOL_TABLE: u16 = 0x11;
 
-/// Deeper B-trees than any file has; a cycle of nodes ends here.
+/// The deepest B-tree. Real files have fewer levels; the limit stops at cycles of nodes.
 const MAX_LEVELS: usize = 16;
 
-/// A link that leads to no object of the file.
+/// A soft or external link.
 pub(crate) struct Stray {
     /// The path of the link.
     pub(crate) path: String,
-    /// What it is and where it leads, for a message.
+    /// The kind and target of the link, for a message.
     pub(crate) what: String,
 }
 
-/// The links of a group and of the groups below it.
+/// What the links of a group and of the groups below it lead to.
 pub(crate) enum Links {
-    /// They all lead to objects of the file.
+    /// All lead to objects of the file.
     Own,
-    /// The first that does not.
+    /// The first soft or external link.
     Stray(Stray),
-    /// Those of the group at this path cannot be listed.
+    /// The links of the group at this path cannot be listed.
     Unlisted(String),
 }
 
 impl Links {
-    /// Refuses links that could not be listed: `hdf5-pure` may have passed over some.
+    /// Returns an error if links could not be listed, because `hdf5-pure` may have skipped some.
     pub(crate) fn require_complete(&self, place: &str) -> Result<()> {
         let Self::Unlisted(path) = self else { return Ok(()) };
         let path = join(place, path);
         let place = if path.is_empty() { "/".to_string() } else { path };
-        let note = "the links of this group cannot be listed, so weights may be missing; save the file anew";
+        let note = "the links of this group cannot be listed, so weights may be missing; save the file again";
         Err(Problem::weights(place, note))
     }
 }
 
-/// Looks for a soft or external link in the group at `place`, or in a group below it, but not in the group `skipped`
-/// of the root. Names and paths are charged to `budget`, as parts of a file may be in each other.
+/// Looks for a soft or external link in the group at `place` and the groups below it, except in the root's group
+/// `skipped`. Charges names and paths to `budget`, because parts of a malicious file may overlap.
 pub(crate) fn stray(
     source: &dyn Source,
     budget: &Budget,
@@ -73,7 +72,7 @@ pub(crate) fn stray(
         let Some(Link { target: Target::Object(inner), .. }) = found else { return Links::Unlisted(String::new()) };
         at = inner;
     }
-    // Groups that are still to be looked at.
+    // Groups that remain to be visited.
     let mut open = vec![(String::new(), at)];
     walk.seen.insert(at);
     while let Some((path, at)) = open.pop() {
@@ -99,14 +98,15 @@ pub(crate) fn stray(
     Links::Own
 }
 
+/// The header of a fractal heap.
 struct Heap {
-    /// The number of blocks in a row, the size of a block in the first row, and the size of the largest block with objects.
+    /// The number of blocks in a row, the size of a block in the first row, and the size of the largest direct block.
     width: u64,
     first: u64,
     largest: u64,
-    /// Bytes of an offset.
+    /// Bytes per offset.
     offset_width: usize,
-    /// The block that the others are in, of so many rows; without any, the one block.
+    /// The root block and its number of rows. With no rows it is the only, direct block.
     root: u64,
     rows: u64,
 }
@@ -117,21 +117,21 @@ struct Link {
 }
 
 enum Target {
-    /// The header of an object is there.
+    /// An object of the file, with its header at this address.
     Object(u64),
-    /// Something else, for a message.
+    /// Anything else, described for a message.
     Other(String),
 }
 
 struct Walk<'s> {
     source: &'s dyn Source,
     budget: &'s Budget,
-    /// Bytes of an address, and of a length.
+    /// Bytes per address, and per length.
     offsets: usize,
     lengths: usize,
-    /// The place that addresses count from.
+    /// The base that addresses are relative to.
     base: u64,
-    /// The headers that were looked at.
+    /// The headers visited so far.
     seen: BTreeSet<u64>,
 }
 
@@ -144,7 +144,7 @@ impl Walk<'_> {
         self.source.read_exact_at(self.base.checked_add(at)?, len).ok()
     }
 
-    /// The links of the object whose header is at an address; none if it is no group.
+    /// The links of the object whose header is at `at`. An object other than a group has none.
     fn links(&mut self, at: u64) -> Option<Vec<Link>> {
         let mut links = Vec::new();
         for (kind, body) in self.messages(at)? {
@@ -174,13 +174,13 @@ impl Walk<'_> {
         address == u64::MAX >> (64 - 8 * self.offsets.clamp(1, 8))
     }
 
-    /// The messages of a header of either version, those in its continuations too.
+    /// The messages of a header of version 1 or 2, including its continuations.
     fn messages(&mut self, at: u64) -> Option<Vec<(u16, Vec<u8>)>> {
         let start = self.bytes(at, 16)?;
         let is_new = start.starts_with(b"OHDR");
         let mut messages = Vec::new();
         let mut tracks_order = false;
-        // Stretches of messages, each as far as it was not read.
+        // Blocks of messages that remain to be read: address and length.
         let mut open = if is_new {
             let flags = start[5];
             tracks_order = flags & 4 != 0;
@@ -205,7 +205,7 @@ impl Walk<'_> {
                 if kind == CONTINUATION {
                     let mut body = Fields { bytes: body };
                     let (at, len) = (body.number(self.offsets)?, body.number(self.lengths)?);
-                    // The new ones begin with a signature and end with a checksum.
+                    // A version 2 continuation begins with a signature and ends with a checksum.
                     open.push(if is_new { (at.checked_add(4)?, len.checked_sub(8)?) } else { (at, len) });
                 } else if matches!(kind, LINK_INFO | LINK | SYMBOL_TABLE) {
                     messages.push((kind, body.to_vec()));
@@ -215,7 +215,7 @@ impl Walk<'_> {
         Some(messages)
     }
 
-    /// The links of a group of the old form: a B-tree leads to nodes with the entries, whose names are in a heap.
+    /// The links of an old-style group. A B-tree leads to nodes with the entries; their names are in a heap.
     fn old_links(&mut self, tree: u64, heap: u64, links: &mut Vec<Link>) -> Option<()> {
         let head = self.bytes(heap, 8 + 2 * self.lengths + self.offsets)?;
         let mut fields = Fields { bytes: head.strip_prefix(b"HEAP")? };
@@ -248,7 +248,7 @@ impl Walk<'_> {
                     let (kind, rest) = (fields.number(4)?, fields.take(20)?);
                     let is_soft = kind == 2 || self.is_undefined(header);
                     let target = match is_soft {
-                        // The path's place comes after four reserved bytes.
+                        // The offset of the target path follows four reserved bytes.
                         true => Target::soft(&text(self, Fields { bytes: &rest[4..] }.number(4)?)?),
                         false => Target::Object(header),
                     };
@@ -261,11 +261,11 @@ impl Walk<'_> {
         Some(())
     }
 
-    /// The links of a group that keeps them in a fractal heap: a B-tree lists where they are in it.
+    /// The links of a group that stores them in a fractal heap. A B-tree lists their places in the heap.
     fn dense_links(&mut self, heap: u64, tree: u64, links: &mut Vec<Link>) -> Option<()> {
         let heap = self.heap(heap)?;
         for id in self.records(tree)? {
-            // A hash, then the kind of the object, its offset and its length.
+            // A record has a hash, the kind of the object, its offset and its length.
             let mut id = Fields { bytes: id.get(4..)? };
             if id.take(1)?[0] != 0 {
                 return None;
@@ -294,8 +294,8 @@ impl Walk<'_> {
         (filters == 0 && width > 0 && first > 0).then_some(Heap { width, first, largest, offset_width, root, rows })
     }
 
-    /// The address of what is at an offset in the heap. Blocks of blocks have rows of `width` blocks, each row of twice
-    /// the size of the one before, but the first two are of one size.
+    /// The address of an offset in the heap. An indirect block has rows of `width` blocks. The first two rows have
+    /// blocks of the same size; from then on each row doubles it.
     fn place_in(&mut self, heap: &Heap, mut offset: u64) -> Option<u64> {
         if heap.rows == 0 {
             return heap.root.checked_add(offset);
@@ -323,7 +323,7 @@ impl Walk<'_> {
         None
     }
 
-    /// The records of a B-tree of version 2.
+    /// The records of a version 2 B-tree.
     fn records(&mut self, tree: u64) -> Option<Vec<Vec<u8>>> {
         let head = self.bytes(tree, 18 + self.offsets + self.lengths)?;
         let mut fields = Fields { bytes: head.strip_prefix(b"BTHD")? };
@@ -335,7 +335,7 @@ impl Walk<'_> {
         if size == 0 || depth > MAX_LEVELS {
             return None;
         }
-        // How many records nodes of each level hold at most, and all of those below them, with the bytes of both.
+        // The most records in a node of each level and in its subtree, and the number of bytes that store these counts.
         let width = |n: u64| n.checked_ilog2().map_or(1, |log| log as usize / 8 + 1);
         let most = node.checked_sub(10)? / size as u64;
         let count_width = width(most);
@@ -367,7 +367,7 @@ impl Walk<'_> {
         (records.len() as u64 == total).then_some(records)
     }
 
-    /// The link that a message says.
+    /// Reads a link message.
     fn link(&self, fields: &mut Fields<'_>) -> Option<Link> {
         let flags = fields.take(2)?[1];
         let kind = if flags & 8 == 0 { 0 } else { fields.take(1)?[0] };
@@ -398,7 +398,7 @@ impl Target {
     }
 }
 
-/// Bytes that are taken off from the front.
+/// Bytes that are consumed from the front.
 struct Fields<'b> {
     bytes: &'b [u8],
 }
@@ -410,7 +410,7 @@ impl<'b> Fields<'b> {
         Some(taken)
     }
 
-    /// A number of up to eight bytes, the lowest first.
+    /// Takes a little-endian number of up to eight bytes.
     fn number(&mut self, width: usize) -> Option<u64> {
         let bytes = self.take(width)?;
         (width <= 8).then(|| bytes.iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte)))

@@ -1,9 +1,9 @@
-//! Whole models in HDF5 files, as Keras 2 saves them, and Keras 3 still does.
+//! Reads whole models from HDF5 files, as Keras 2 and 3 save them.
 //!
-//! The attributes `model_config`, `keras_version` and `backend` of the file are the model without its weights. The
-//! group `model_weights` has a group for each layer of the outermost model, whose attribute `weight_names` lists the
-//! weights below it: those that are trained first. Where a list is longer than the 64 KB that an attribute holds, it is
-//! spread over `weight_names0`, `weight_names1` and so on.
+//! The file's attributes `model_config`, `keras_version` and `backend` hold the model without its weights. The group
+//! `model_weights` has a group for each layer of the outermost model. That group's attribute `weight_names` lists the
+//! layer's weights, trainable ones first. An attribute holds at most 64 KB; a longer list is split into
+//! `weight_names0`, `weight_names1` and so on.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::container::hdf5::read::{self, Headers};
 use crate::container::variable::{Variable, WeightLists, WeightTable, Weights};
 use crate::error::{Problem, Result};
 
-/// A model as the file has it.
+/// A model as stored in an HDF5 file.
 pub(crate) struct WholeModel {
     pub(crate) object: Attr,
     pub(crate) keras_version: Option<String>,
@@ -30,9 +30,9 @@ pub(crate) struct WholeModel {
     /// Whether netc wrote the file.
     pub(crate) is_own: bool,
     pub(crate) weights: WeightLists,
-    /// Whether it was compiled: there is the configuration of that, or a group besides that of the weights, the optimizer's.
+    /// Whether the file has training state: a compile configuration, or a group other than that of the weights.
     pub(crate) is_compiled: bool,
-    /// How, where that was asked for.
+    /// The training state, if requested.
     pub(crate) compiled: Option<Compiled>,
 }
 
@@ -41,14 +41,14 @@ pub(crate) const CONFIG: &str = "model_config";
 
 pub(crate) const WEIGHTS: &str = "model_weights";
 
-/// Reads the headers of the file; with `compiled`, how the model was compiled too.
+/// Reads the headers of the file, and the training state if `compiled` is set.
 pub(crate) fn read(file: Arc<dyn ReadAt>, path: &Path, compiled: bool) -> Result<WholeModel> {
     let len = file.num_bytes()?;
     let headers = Headers::open(file, 0, len, &Arc::new(Budget::for_file(len)));
     headers.and_then(|headers| read_headers(headers, path, compiled)).map_err(Problem::in_whole_model)
 }
 
-/// Reads what the root says of the model while its weights are looked up: either takes as long as the other.
+/// Parses the configuration and finds the weights in parallel, because both take about the same time.
 fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<WholeModel> {
     let root = headers.root();
     let attrs = attrs(&root, "/")?;
@@ -63,7 +63,7 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
         false => Ok(WeightLists::new()),
     };
     let (weights, object) = stack::both(weights, || json::parse(&config, &budget).map(declaration::model))?;
-    let object = object.map_err(|source| Problem::Json { member: CONFIG, source })?;
+    let object = object.map_err(|problem| Problem::Json { member: CONFIG, problem })?;
     let weights = weights?;
     let has_state = groups.iter().any(|g| g == OPTIMIZER_WEIGHTS);
     let config = training_config.filter(|_| compiled);
@@ -74,7 +74,7 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
     Ok(WholeModel { object, keras_version, backend, is_own, weights, is_compiled, compiled })
 }
 
-/// How the model was compiled, as `config` says, with the variables of the optimizer, if it has any.
+/// Reads the training state: the compile configuration `config`, and the optimizer's variables if `has_state` is set.
 fn read_compiled(headers: &mut Headers, root: &Group, config: &str, has_state: bool) -> Result<Compiled> {
     let config = json::parse(config, headers.budget());
     let config = config.map_err(|e| Problem::whole(TRAINING_CONFIG, format!("it is not JSON: {e}")))?;
@@ -88,16 +88,16 @@ fn optimizer_weights(headers: &mut Headers, root: &Group) -> Result<Vec<(String,
     take_listed(&mut headers.datasets(&group, OPTIMIZER_WEIGHTS)?, "", names, OPTIMIZER_WEIGHTS)
 }
 
-/// Says how to read the rest of the model.
+/// Adds a hint on how to read the model without the training state.
 fn with_hint(problem: Problem) -> Problem {
     let problem = problem.in_whole_model();
     if let Problem::WholeModel { place, note } = problem {
-        return Problem::whole(place, format!("{note}; --no-optimizer leaves the optimizer's state out"));
+        return Problem::whole(place, format!("{note}; --no-optimizer skips the training state"));
     }
     problem
 }
 
-/// The weights of a file with or without a model: listed by layer, or in groups as in a `.keras` file.
+/// Reads the weights of a file, with or without a model: in lists by layer, or in groups as in a `.keras` file.
 pub(crate) fn read_weights(file: Arc<dyn ReadAt>, path: &Path) -> Result<Weights> {
     let len = file.num_bytes()?;
     let budget = Arc::new(Budget::for_file(len));
@@ -106,8 +106,8 @@ pub(crate) fn read_weights(file: Arc<dyn ReadAt>, path: &Path) -> Result<Weights
     let groups = root.groups().map_err(|e| broken("/", &e))?;
     let attrs = attrs(&root, "/")?;
     if groups.iter().any(|g| g == "_layer_checkpoint_dependencies") {
-        let note =
-            "it names weights as only Keras 2.12 to 2.15 did in `.weights.h5`; save them as `.h5`, or the model whole";
+        let note = "it uses the `.weights.h5` layout of Keras 2.12 to 2.15, which netc does not read; save the weights as `.h5`, or \
+             save the whole model";
         return Err(Problem::whole("/", note));
     }
     if groups.iter().any(|g| g == WEIGHTS) {
@@ -121,39 +121,39 @@ pub(crate) fn read_weights(file: Arc<dyn ReadAt>, path: &Path) -> Result<Weights
     Ok(Weights::of_file(path, WeightTable::Groups(groups)))
 }
 
-/// The lists in `group`, which is at `place`, and their order.
+/// Reads the weight lists in `group`, which is at `place`, and their order.
 fn lists_of(headers: &mut Headers, group: &Group, place: &str, path: &Path) -> Result<Weights> {
     let lists = weights(headers, group, place).map_err(Problem::in_whole_model)?;
     let order = names(&attrs(group, place)?, "layer_names");
     Ok(Weights { order, ..Weights::of_file(path, WeightTable::Lists(lists)) })
 }
 
-/// Groups at the root of files with weights alone: those of Keras 3, and those of the last releases of Keras 2.
+/// Root groups of weights files, written by Keras 3 and by the last releases of Keras 2.
 const OF_WEIGHTS: [&str; 3] = ["layers", "vars", "_layer_checkpoint_dependencies"];
 
-/// Why the file at `path` is no model.
+/// The error for a file at `path` without a model.
 fn no_config(root: &Group, path: &Path) -> Problem {
     let is_weights = root.groups().is_ok_and(|groups| groups.iter().any(|g| OF_WEIGHTS.contains(&g.as_str())))
         || root.attrs().is_ok_and(|attrs| attrs.contains_key("layer_names") || attrs.contains_key("layer_names0"));
     if is_weights {
         let shown = path.display();
         return Problem::NoModel(format!(
-            "it holds weights without a model; give that too: `netc model.json --weights {shown}`"
+            "it holds weights without a model; give the model too: `netc model.json --weights {shown}`"
         ));
     }
-    Problem::NoModel(format!("it is HDF5 without the attribute `{CONFIG}`, which a model that Keras saved has"))
+    Problem::NoModel(format!("it is HDF5 without the attribute `{CONFIG}`, so Keras did not save it as a model"))
 }
 
-/// The weights of a file with a model.
+/// Reads the weights of a file with a model.
 fn weights_in(headers: &mut Headers, root: &Group) -> Result<WeightLists> {
     weights(headers, &root.group(WEIGHTS).map_err(|e| broken(WEIGHTS, &e))?, WEIGHTS)
 }
 
-/// The weights below `group`, which is at `place`.
+/// Reads the weight lists below `group`, which is at `place`.
 fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLists> {
     let of_group = attrs(group, place)?;
     if of_group.get("backend").and_then(AttrValue::as_str) == Some("theano") {
-        let note = "Keras wrote it on theano, whose kernels are mirrored; load it in Keras 2 and save it anew";
+        let note = "Keras saved it with Theano, whose kernels are flipped; load it in Keras 2 and save it again";
         return Err(Problem::whole(place, note));
     }
     let mut datasets = headers.datasets(group, place)?;
@@ -162,7 +162,8 @@ fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLi
     for name in names(&of_group, "layer_names") {
         let place = join(place, &name);
         if let Some(list) = lists.get(&name) {
-            // The first took its weights. Reading its attributes again could take hours.
+            // The layer is listed twice. The first entry took its weights, and reading its attributes again could take
+            // hours.
             if let Some((weight, _)) = list.first() {
                 return Err(not_there(weight, &place));
             }
@@ -175,15 +176,15 @@ fn weights(headers: &mut Headers, group: &Group, place: &str) -> Result<WeightLi
     Ok(lists)
 }
 
-/// The groups of layers. To look a group up by name reads all of its parent's links, so each parent is read once.
+/// The groups of layers. Looking up a group by name reads all links of its parent, so this reads each parent once.
 struct Layers<'g> {
     root: &'g Group,
-    /// The groups in a group, by its path; the path of the root is empty.
+    /// The subgroups of each group read so far, by path. The root has an empty path.
     children: HashMap<String, HashMap<String, Group>>,
 }
 
 impl Layers<'_> {
-    /// The group of a layer. A layer whose name has slashes is a group in groups.
+    /// The group of a layer. Slashes in its name lead to nested groups.
     fn group(&mut self, name: &str) -> Result<Group, hdf5_pure::Error> {
         let mut found = self.root.clone();
         let mut path = String::new();
@@ -193,7 +194,7 @@ impl Layers<'_> {
             }
             match self.children.get(&path).and_then(|groups| groups.get(part)) {
                 Some(group) => found = group.clone(),
-                // The library may read the name otherwise, or says what is wrong.
+                // The library may find it another way, or returns the error.
                 None => return self.root.group(name),
             }
             path = join(&path, part);
@@ -202,7 +203,8 @@ impl Layers<'_> {
     }
 }
 
-/// Takes the weights out of `datasets` that the group at `place` lists, whose path is `group` there.
+/// Takes the listed weights out of `datasets`. `group` is their group's path in `datasets`, `place` its path in the
+/// file.
 fn take_listed(
     datasets: &mut BTreeMap<String, Variable>,
     group: &str,
@@ -217,10 +219,10 @@ fn take_listed(
 }
 
 fn not_there(weight: &str, place: &str) -> Problem {
-    Problem::whole(place, format!("lists the weight `{weight}`, which is not there, or is listed twice"))
+    Problem::whole(place, format!("lists the weight `{weight}`, which is missing or listed twice"))
 }
 
-/// The texts of a list that may be spread over several attributes.
+/// Reads a list of names, which may be split over several attributes.
 fn names(attrs: &HashMap<String, AttrValue>, key: &str) -> Vec<String> {
     let list = |key: &str| attrs.get(key).and_then(AttrValue::as_strings).map(<[String]>::to_vec);
     match list(key) {
@@ -243,7 +245,7 @@ mod tests {
 
     use super::*;
 
-    /// A file whose list of layers is this, in which the layer `q` has attributes of 1 MB.
+    /// The weights of a file with the layer list `names`, in which layer `q` has 1 MB of attributes.
     fn file(names: Vec<String>, weights: &[&str]) -> Result<WeightLists> {
         let mut builder = FileBuilder::new();
         let mut group = builder.create_group(WEIGHTS);
@@ -270,9 +272,9 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_is_listed_often_is_read_once() {
+    fn layer_that_is_listed_often_is_read_once() {
         assert_eq!(file(vec!["q".into(); 60_000], &[]).unwrap().len(), 1);
         let twice = file(vec!["q".into(); 2], &["w"]).map(drop).unwrap_err().to_string();
-        assert!(twice.contains("lists the weight `w`, which is not there, or is listed twice"), "{twice}");
+        assert!(twice.contains("lists the weight `w`, which is missing or listed twice"), "{twice}");
     }
 }

@@ -1,4 +1,4 @@
-//! The weights of a model: every dataset of an HDF5 file, addressed in place.
+//! Reads the weights of a model: finds every dataset of an HDF5 file and where its bytes are.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,18 +16,17 @@ use crate::container::variable::{Bytes, Variable, Variables};
 use crate::error::{Problem, Result};
 use netc_format::stack::MAX_NESTING;
 
-/// Deeper nesting of groups than any model that is read has, with two for a model in a model; a file whose links form a
-/// cycle ends here.
+/// The deepest nesting of groups. Each nested model takes two levels. The limit also stops at links that form a cycle.
 const MAX_DEPTH: usize = 2 * MAX_NESTING + 64;
 
-/// Bytes charged for a dataset in a table, not counting its path.
+/// Bytes to charge for a table entry, in addition to its path.
 const ENTRY: u64 = 128;
 
-/// The bytes of datasets that were never written, in all: they have one value, and are as large as they like where they
-/// are written.
+/// The most bytes of never-written datasets in total. Their size costs nothing here, because they have one fill value,
+/// but every byte is written to the output.
 const MAX_FILLED: u64 = 256 << 20;
 
-/// Reads the headers of the HDF5 file that is `len` bytes from `offset` on, those of the optimizer if `optimizer` is set.
+/// Reads the headers of the HDF5 file in the `len` bytes at `offset`. Includes the optimizer's if `optimizer` is set.
 pub(crate) fn read(
     file: Arc<dyn ReadAt>,
     offset: u64,
@@ -38,32 +37,32 @@ pub(crate) fn read(
     Headers::open(file, offset, len, budget)?.all(optimizer)
 }
 
-/// Reads an HDF5 file that is in memory; so are its weights then.
+/// Reads an HDF5 file from memory. Its weights stay in memory, too.
 pub(crate) fn read_bytes(bytes: Vec<u8>, optimizer: bool, budget: &Arc<Budget>) -> Result<Variables> {
     let bytes: Arc<[u8]> = bytes.into();
     let headers = Headers::of_source(Metered::new(InMemory(bytes.clone()), budget.clone()), budget)?;
     Headers { bytes: Some(bytes), ..headers }.all(optimizer)
 }
 
-/// The headers of a file that is being read.
+/// An HDF5 file that is being read.
 pub(crate) struct Headers {
     h5: hdf5_pure::File,
-    /// The bytes that `h5` reads.
+    /// The source that `h5` reads from.
     source: Metered,
     found: Variables,
     budget: Arc<Budget>,
-    /// How many bytes of datasets may still be filled with one value.
+    /// The remaining bytes of [`MAX_FILLED`].
     filled: u64,
     base: u64,
     end: u64,
-    /// The bytes of a file that is in memory.
+    /// The bytes of a file in memory.
     bytes: Option<Arc<[u8]>>,
-    /// Whether the group of the optimizer is passed over.
+    /// Whether to skip the optimizer's group.
     skips_optimizer: bool,
 }
 
 impl Headers {
-    /// The HDF5 file that is `len` bytes from `offset` on. What is read of it, and held, is charged to `budget`.
+    /// Opens the HDF5 file in the `len` bytes at `offset`. Charges what it reads and holds to `budget`.
     pub(crate) fn open(file: Arc<dyn ReadAt>, offset: u64, len: u64, budget: &Arc<Budget>) -> Result<Self> {
         let headers = Self::of_source(Metered::new(Part::new(file, offset, len), budget.clone()), budget)?;
         Ok(Self { base: offset, end: offset + len, ..headers })
@@ -102,7 +101,7 @@ impl Headers {
         Ok(self.found)
     }
 
-    /// The datasets below `group`, which is at `place`, by path from it.
+    /// The datasets below `group`, by path relative to it; `place` is the group's path.
     pub(crate) fn datasets(&mut self, group: &Group, place: &str) -> Result<BTreeMap<String, Variable>> {
         let links = self.require_own(place)?;
         self.group(group, String::new(), 0).map_err(|problem| problem_below(problem, place))?;
@@ -110,7 +109,7 @@ impl Headers {
         Ok(std::mem::take(&mut self.found.datasets))
     }
 
-    /// Refuses links below the group at `place` that lead to no object of the file.
+    /// Rejects soft and external links below the group at `place`.
     fn require_own(&self, place: &str) -> Result<Links> {
         let skipped = self.skips_optimizer.then_some(compiled::GROUP);
         match links::stray(&self.source, &self.budget, self.h5.superblock(), place, skipped) {
@@ -127,7 +126,7 @@ impl Headers {
         if depth > MAX_DEPTH {
             return Err(Problem::weights(
                 place(),
-                format!("groups nest deeper than {MAX_DEPTH} levels; links that form a cycle do"),
+                format!("groups nest deeper than {MAX_DEPTH} levels, perhaps because of links that form a cycle"),
             ));
         }
         if depth > 0 && path.rsplit('/').next() == Some("vars") {
@@ -159,7 +158,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Charges an object at a path.
+    /// Charges the table entry of an object.
     fn spend(&self, path: &str) -> Result<()> {
         self.charge(path, ENTRY + path.len() as u64)
     }
@@ -186,12 +185,12 @@ impl Headers {
             Layout::Chunked { index, chunk_shape } => {
                 require_known_filters(path, dataset)?;
                 let of_chunk = chunk_shape.iter().try_fold(elem.size(), |n, extent| n.checked_mul(*extent));
-                // To list the chunks of such an index fails where there are any.
+                // With a version 2 B-tree, listing the chunks fails if there are any.
                 let is_unwritten = match (index, self.require_room(path, size).is_err()) {
                     (ChunkIndex::BTreeV2, _) => {
                         if dataset.chunks().is_err() {
-                            let note = "its chunks are listed in a version 2 B-tree, as those of datasets with several \
-                                        unlimited axes are, which netc does not read; write it without `maxshape`";
+                            let note = "its chunks are indexed by a version 2 B-tree (several unlimited axes), which \
+                                        netc does not read; write the dataset without `maxshape`";
                             return Err(Problem::weights(path, note));
                         }
                         true
@@ -210,22 +209,22 @@ impl Headers {
             }
             Layout::Compact { .. } => Bytes::Read(self.in_pieces(&header)?),
             Layout::Virtual | _ => {
-                let note = "it is a virtual dataset, whose numbers are in other files, which netc does not open; write \
-                            them into this one";
+                let note = "it is a virtual dataset, whose data is in other files, which netc does not open; store the \
+                            data in this file";
                 return Err(Problem::weights(path, note));
             }
         };
         Ok(Variable { ty: header.ty, bytes })
     }
 
-    /// A dataset that was never written has its fill value everywhere.
+    /// Reads a never-written dataset: every element has the fill value.
     fn unwritten(&mut self, header: &Header<'_>) -> Result<Literal> {
         let Header { path, dataset, stored, ref ty, size } = *header;
         let (elem, dims) = (stored.elem, dims(ty));
-        let note = || format!("the datasets that were never written are larger than {MAX_FILLED} bytes in all");
+        let note = || format!("the datasets that were never written take more than {MAX_FILLED} bytes in total");
         self.filled = self.filled.checked_sub(size).ok_or_else(|| Problem::weights(path, note()))?;
         self.require_room(path, size / dims.first().copied().unwrap_or(1).max(1))?;
-        // A row is read even of a dataset without elements: numbers in other files are refused then.
+        // Reads a row even of an empty dataset, so that external storage is rejected.
         let row = dataset.read_raw_rows(0, 1).map_err(|e| broken(path, &e))?;
         let mut value = row.get(..elem.size() as usize).unwrap_or_default().to_vec();
         stored.in_order(&mut value);
@@ -246,7 +245,7 @@ impl Headers {
         Ok(Bytes::At { file: 0, offset, len: size })
     }
 
-    /// The bytes themselves, where the file that they are in is in memory.
+    /// Replaces the place of the bytes by the bytes if the file is in memory.
     fn read_out(&mut self, path: &str, place: Bytes, elem: ElemType, ty: &Type) -> Result<Bytes> {
         match (self.bytes.clone(), place) {
             (Some(bytes), Bytes::At { offset, len, .. }) => {
@@ -258,20 +257,20 @@ impl Headers {
         }
     }
 
-    /// Charges bytes held in memory. Several datasets may use the same bytes of the file.
+    /// Charges memory for bytes. Several datasets may use the same bytes of the file.
     fn charge(&self, path: &str, size: u64) -> Result<()> {
         self.budget.charge(Resource::Memory, size).map_err(|exceeded| too_large(path, exceeded))
     }
 
-    /// Refuses what `hdf5-pure` could not hold in memory while it reads a dataset.
+    /// Rejects a dataset if the `size` bytes that `hdf5-pure` allocates to read it exceed the budget.
     fn require_room(&self, path: &str, size: u64) -> Result<()> {
         self.charge(path, size)?;
         self.budget.release(Resource::Memory, size);
         Ok(())
     }
 
-    /// Charges the chunks of a dataset, each of `inflated` bytes as it is read, and refuses those that are longer than the
-    /// file: `hdf5-pure` reserves what the index says.
+    /// Charges `inflated` bytes for each chunk of a dataset. Rejects chunks longer than the file, because `hdf5-pure`
+    /// trusts the sizes in the index when it allocates.
     fn require_chunks(&self, path: &str, dataset: &Dataset, inflated: u64) -> Result<()> {
         let chunks = dataset.chunks().map_err(|e| broken(path, &e))?;
         let all = inflated.saturating_mul(chunks.len() as u64);
@@ -296,7 +295,7 @@ impl Headers {
     }
 }
 
-/// What the header of the dataset at a path says of its elements, which take `size` bytes.
+/// The header of the dataset at `path`; its elements take `size` bytes.
 struct Header<'d> {
     path: &'d str,
     dataset: &'d Dataset,
@@ -305,7 +304,7 @@ struct Header<'d> {
     size: u64,
 }
 
-/// A problem of weights that are below the group at `group`, from which its place counts.
+/// Prefixes the place of a problem with the path of `group`.
 fn problem_below(problem: Problem, group: &str) -> Problem {
     let Problem::Weights { place, note } = problem else { return problem };
     Problem::weights(join(group, place.trim_matches('/')), note)
@@ -315,10 +314,10 @@ fn too_large(path: &str, exceeded: Exceeded) -> Problem {
     Problem::weights(path, format!("its datasets are too large for the size of the file: {exceeded}"))
 }
 
-/// Filters that `hdf5-pure` undoes.
+/// The filters that `hdf5-pure` decodes.
 const FILTERS: [u16; 5] = [1, 2, 3, 6, 32000];
 
-/// Others that have names: see the list of registered filters of the HDF Group.
+/// Names of other filters, from the HDF Group's list of registered filters.
 const NAMED_FILTERS: [(u16, &str); 9] = [
     (4, "szip"),
     (5, "nbit"),
@@ -333,19 +332,19 @@ const NAMED_FILTERS: [(u16, &str); 9] = [
 
 fn require_known_filters(path: &str, dataset: &Dataset) -> Result<()> {
     let Some(filter) = dataset.filters().into_iter().find(|filter| !FILTERS.contains(filter)) else { return Ok(()) };
-    let name = NAMED_FILTERS.iter().find(|(id, _)| *id == filter).map_or("an unknown one", |(_, name)| name);
+    let name = NAMED_FILTERS.iter().find(|(id, _)| *id == filter).map_or("unknown", |(_, name)| name);
     let note = format!(
-        "it is compressed with the HDF5 filter {filter} ({name}), which netc does not read; write it with gzip or \
+        "it is compressed with the HDF5 filter {filter} ({name}), which netc does not support; write it with gzip or \
          without a filter"
     );
     Err(Problem::weights(path, note))
 }
 
-/// Refuses a file that ends before it says so.
+/// Rejects a file that is shorter than its superblock says.
 fn require_whole(h5: &hdf5_pure::File, len: u64) -> Result<()> {
     let end = h5.superblock().eof_address;
     if end > len {
-        return Err(Problem::weights("file", format!("it is cut off: it ends after {len} bytes of {end}")));
+        return Err(Problem::weights("file", format!("it is truncated: it has {len} of {end} bytes")));
     }
     Ok(())
 }
@@ -354,22 +353,22 @@ fn dims(ty: &Type) -> Vec<u64> {
     ty.fixed_dims().unwrap_or_default()
 }
 
-/// The path of what the group at `path` links to by `name`.
+/// The path of the link `name` in the group at `path`.
 fn below(path: &str, name: &str) -> Result<String> {
     let is_one_part = !name.is_empty() && name != "." && !name.contains('/');
     let path = join(path, name);
-    if is_one_part { Ok(path) } else { Err(Problem::weights(path, format!("`{name}` is not the name of a link"))) }
+    if is_one_part { Ok(path) } else { Err(Problem::weights(path, format!("`{name}` is not a valid link name"))) }
 }
 
 pub(crate) fn broken(place: &str, error: &Error) -> Problem {
     if matches!(error, Error::Format(FormatError::UnsupportedExternalStorage)) {
         let note =
-            "its numbers are in other files (external storage), which netc does not open; write them into this one";
+            "its data is in other files (external storage), which netc does not open; store the data in this file";
         return Problem::weights(place, note);
     }
     if let Error::Format(FormatError::InvalidLayoutVersion(version)) = error {
         let note = format!(
-            "its layout has version {version}, and netc reads 3 and 4; write it with `libver=\"v114\"` or without `libver`"
+            "its layout has version {version}, netc reads 3 and 4; write it with `libver=\"v114\"` or without `libver`"
         );
         return Problem::weights(place, note);
     }

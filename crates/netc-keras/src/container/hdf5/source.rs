@@ -1,7 +1,7 @@
-//! The bytes of an HDF5 file: inside another file, read in blocks, or in memory.
+//! Sources of HDF5 bytes: a part of another file, read in blocks, or memory.
 //!
-//! Headers are read in many small pieces, each near to the last: a few blocks save most calls of the system. Every
-//! reader of the file goes through [`Metered`], which bounds how much they read together.
+//! `hdf5-pure` reads headers in many small pieces close to each other; caching a few blocks saves most system calls.
+//! All reads go through [`Metered`], which limits their total.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,15 +12,15 @@ use netc_ir::{Budget, Resource};
 /// Bytes per block.
 const BLOCK: u64 = 4096;
 
-/// Blocks that are kept; with their size they bound the memory that a source takes.
+/// The number of cached blocks. Together with their size it limits the memory of a source.
 const KEPT: usize = 1024;
 
-/// A part of a file as a source of its own.
+/// A part of a file, as a source.
 pub(crate) struct Part {
     file: Arc<dyn ReadAt>,
     offset: u64,
     len: u64,
-    /// Block `i` is kept at `i` modulo [`KEPT`].
+    /// The cache: block `i` is at index `i` modulo [`KEPT`].
     blocks: Mutex<Vec<Option<Block>>>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Part {
 type Block = (u64, Vec<u8>);
 
 impl Part {
-    /// The `len` bytes of `file` from `offset` on.
+    /// The `len` bytes of `file` at `offset`.
     pub(crate) fn new(file: Arc<dyn ReadAt>, offset: u64, len: u64) -> Self {
         Self { file, offset, len, blocks: Mutex::new(vec![None; KEPT]) }
     }
@@ -37,7 +37,7 @@ impl Part {
         self.file.read_exact_at(buf, self.offset + offset).map_err(|e| FormatError::Source(e.to_string()))
     }
 
-    /// Copies what block `index` has from `start` on, and returns how much that is.
+    /// Copies bytes of block `index`, from `start` to its end or the end of `buf`. Returns their number.
     fn copy_block(&self, index: u64, start: usize, buf: &mut [u8]) -> Result<usize, FormatError> {
         let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = &mut blocks[(index % KEPT as u64) as usize];
@@ -76,8 +76,8 @@ impl Source for Part {
     }
 }
 
-/// A source that charges its reads to a budget. Thousands of links may lead to one header, and `hdf5-pure` reads and
-/// keeps the header once per link.
+/// A source that charges its reads to a budget. Thousands of links may lead to the same header, which `hdf5-pure` reads
+/// and stores once per link.
 #[derive(Clone)]
 pub(crate) struct Metered {
     source: Arc<dyn Source + Send + Sync>,
@@ -97,31 +97,32 @@ impl Source for Metered {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), FormatError> {
         let charged = self.budget.charge(Resource::Read, buf.len() as u64);
-        charged
-            .map_err(|exceeded| FormatError::Source(format!("its links lead to one place too often: {exceeded}")))?;
+        charged.map_err(|exceeded| {
+            FormatError::Source(format!("too many of its links lead to the same place: {exceeded}"))
+        })?;
         self.source.read_at(offset, buf)?;
         require_known_array(buf)
     }
 }
 
-/// The header of an extensible array, which lists the chunks of a dataset with one unlimited axis.
+/// The signature of an extensible array header, the chunk index of a dataset with one unlimited axis.
 const ARRAY: &[u8; 4] = b"EAHD";
 
-/// Refuses an extensible array header with sizes that HDF5 never writes. `hdf5-pure` allocates what the header says, up to
-/// 2^255 entries (format specification 3.0, section VII.D).
+/// Rejects an extensible array header with sizes that HDF5 never writes. `hdf5-pure` trusts the header when it
+/// allocates, up to 2^255 entries (format specification 3.0, section VII.D).
 fn require_known_array(read: &[u8]) -> Result<(), FormatError> {
     let Some([_version, _client, _element_size, bits, _in_index, smallest, pointers, _page_bits, ..]) =
         read.strip_prefix(ARRAY)
     else {
         return Ok(());
     };
-    // HDF5 writes 32, 16 and 4. Blocks double after the first few, so these bound their number by a few thousand.
+    // HDF5 writes 32, 16 and 4. Blocks double in size after the first few, so these limits allow a few thousand blocks.
     let is_known = *bits <= 64 && smallest.is_power_of_two() && *pointers <= 16;
-    let note = "the header of an extensible array of chunks has numbers that HDF5 does not write";
+    let note = "the header of its chunk index (an extensible array) has sizes that HDF5 does not write";
     if is_known { Ok(()) } else { Err(FormatError::ChunkedReadError(note.into())) }
 }
 
-/// A file that is in memory.
+/// A file in memory, as a source.
 pub(crate) struct InMemory(pub(crate) Arc<[u8]>);
 
 impl Source for InMemory {
@@ -144,7 +145,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn reads_are_those_of_the_part() {
+    fn reads_stay_within_the_part() {
         let bytes: Vec<u8> = (0..40_000u32).map(|i| (i % 251) as u8).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();

@@ -1,4 +1,4 @@
-//! Element types as HDF5 spells them.
+//! Converts element types from HDF5.
 
 use hdf5_pure::{Datatype, DatatypeByteOrder};
 use netc_ir::ElemType;
@@ -7,12 +7,12 @@ use netc_ir::ElemType;
 #[derive(Clone, Copy)]
 pub(crate) struct Stored {
     pub(crate) elem: ElemType,
-    /// Whether the highest byte of each is the first.
+    /// Whether they are big-endian.
     pub(crate) is_swapped: bool,
 }
 
 impl Stored {
-    /// Puts the bytes of elements into their order.
+    /// Converts the bytes of elements to little-endian.
     pub(crate) fn in_order(self, bytes: &mut [u8]) {
         if self.is_swapped {
             bytes.chunks_exact_mut(self.elem.size() as usize).for_each(<[u8]>::reverse);
@@ -20,8 +20,11 @@ impl Stored {
     }
 }
 
-/// How the elements of a dataset are stored, or what is wrong with them. `marked_bfloat16`: Keras stores bfloat16 as
-/// opaque bytes with an attribute that says so.
+/// How the elements of a dataset are stored. Keras stores bfloat16 as opaque bytes and marks it by an attribute, which
+/// `marked_bfloat16` reports.
+///
+/// # Errors
+/// An unsupported type or byte order.
 pub(crate) fn from_hdf5(ty: &Datatype, marked_bfloat16: bool) -> Result<Stored, String> {
     let order =
         if let Datatype::FloatingPoint { byte_order, .. } | Datatype::FixedPoint { byte_order, size: 2.., .. } = ty {
@@ -33,7 +36,7 @@ pub(crate) fn from_hdf5(ty: &Datatype, marked_bfloat16: bool) -> Result<Stored, 
         None | Some(DatatypeByteOrder::LittleEndian) => false,
         Some(DatatypeByteOrder::BigEndian) => true,
         Some(DatatypeByteOrder::Vax) => {
-            return Err("its numbers have the byte order of the VAX; write them little-endian".into());
+            return Err("its numbers have VAX byte order; write them little-endian".into());
         }
     };
     Ok(Stored { elem: elem_type(ty, marked_bfloat16)?, is_swapped })
@@ -45,7 +48,7 @@ fn elem_type(ty: &Datatype, marked_bfloat16: bool) -> Result<ElemType, String> {
             (2, 5) => Ok(ElemType::F16),
             (4, 8) => Ok(ElemType::F32),
             (8, 11) => Ok(ElemType::F64),
-            _ => Err(format!("floats of {size} bytes with {} exponent bits are not known", layout.exponent_size)),
+            _ => Err(format!("floats of {size} bytes with {} exponent bits are not supported", layout.exponent_size)),
         },
         Datatype::FixedPoint { size, layout, .. } => match (size, layout.signed) {
             (1, true) => Ok(ElemType::I8),
@@ -56,7 +59,7 @@ fn elem_type(ty: &Datatype, marked_bfloat16: bool) -> Result<ElemType, String> {
             (2, false) => Ok(ElemType::U16),
             (4, false) => Ok(ElemType::U32),
             (8, false) => Ok(ElemType::U64),
-            _ => Err(format!("integers of {size} bytes are not known")),
+            _ => Err(format!("integers of {size} bytes are not supported")),
         },
         Datatype::Enumeration { size: 1, .. } => Ok(ElemType::Bool),
         Datatype::Opaque { size: 2, .. } if marked_bfloat16 => Ok(ElemType::BF16),

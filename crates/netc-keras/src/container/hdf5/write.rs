@@ -1,8 +1,8 @@
-//! Writing the weights of a model as an HDF5 file, without holding them.
+//! Writes the weights of a model as an HDF5 file without holding them in memory.
 //!
-//! A [`Tree`] of groups, weights and attributes is laid out first: all headers, with the addresses of the weights, which
-//! follow from their types alone. Then the headers are written, and the bytes of the weights are streamed after them. The
-//! file has the oldest version of every structure (`layout`), which every reader of HDF5 knows, and which h5py writes too.
+//! First it lays out a [`Tree`] of groups, weights and attributes: all headers, with the addresses of the weights,
+//! which follow from their types alone. Then it writes the headers and streams the bytes of the weights after them. The
+//! file uses the oldest version of every structure (`layout`), as h5py does, so that every HDF5 reader can read it.
 
 mod encode;
 mod layout;
@@ -15,10 +15,10 @@ use netc_ir::{Module, Weight, WeightId};
 
 use crate::error::Result;
 
-/// Weights of at least this size are copied from file to file; smaller ones are collected.
+/// The least size of a weight that is streamed on its own. Smaller weights are collected in memory first.
 const STREAMED: u64 = 64 * 1024;
 
-/// What is written: groups with their weights and attributes.
+/// A group to write, with its subgroups, weights and attributes.
 #[derive(Default)]
 pub(crate) struct Tree {
     pub(crate) groups: BTreeMap<String, Tree>,
@@ -28,21 +28,21 @@ pub(crate) struct Tree {
 
 /// The value of an attribute.
 pub(crate) enum Value {
-    /// Text of fixed length, of at most [`MAX_FIXED`] bytes.
+    /// Fixed-length text of at most [`MAX_FIXED`] bytes.
     Fixed(String),
-    /// Text of any length, marked as ASCII: the first releases of Keras 2 read no other.
+    /// Variable-length text marked as ASCII, the only kind that the first releases of Keras 2 read.
     Ascii(String),
-    /// Text of any length.
+    /// Variable-length text in UTF-8.
     Text(String),
-    /// Texts of one length, of at most 64 KB together.
+    /// A list of fixed-length texts of at most 64 KB in total.
     Texts(Vec<String>),
 }
 
-/// The longest names that are written as text of fixed length, in bytes.
+/// The longest name to write as fixed-length text, in bytes.
 const MAX_FIXED: usize = 1024;
 
 impl Tree {
-    /// The group at `path` below this one, made if new.
+    /// The group at `path` below this one, created if needed.
     pub(crate) fn at(&mut self, path: &str) -> &mut Self {
         path.split('/').filter(|p| !p.is_empty()).fold(self, |tree, part| tree.groups.entry(part.into()).or_default())
     }
@@ -53,12 +53,12 @@ impl Tree {
         self.at(above).weights.insert(leaf.into(), weight);
     }
 
-    /// Gives the group a text of any length.
+    /// Sets an attribute to variable-length ASCII text.
     pub(crate) fn set_ascii(&mut self, key: &str, text: &str) {
         self.attrs.insert(key.into(), Value::Ascii(text.into()));
     }
 
-    /// Gives the group the name of a layer.
+    /// Sets the attribute `name`, as Keras does for the groups of layers.
     pub(crate) fn set_name(&mut self, name: &str) {
         let value = match name.len() {
             1..=MAX_FIXED => Value::Fixed(name.into()),
@@ -68,11 +68,11 @@ impl Tree {
     }
 }
 
-/// An HDF5 file without the bytes of its weights.
+/// The layout of an HDF5 file: everything but the bytes of its weights.
 pub(crate) struct Laid {
-    /// What the file begins with.
+    /// All bytes of the file before the weights.
     headers: Vec<u8>,
-    /// The weights whose bytes follow, in order.
+    /// The weights that follow, in order.
     weights: Vec<WeightId>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn lay_out(tree: &Tree, module: &Module) -> Result<Laid> {
 }
 
 impl Laid {
-    /// Writes the file, with the bytes of the weights.
+    /// Writes the whole file, reading the weights from `store`.
     pub(crate) fn write(&self, module: &Module, store: &Store, out: &mut Hashed<'_>) -> Result<()> {
         let is_streamed = |weight: &&Weight| weight.ty.num_bytes().is_some_and(|size| size >= STREAMED);
         let weights = || self.weights.iter().map(|id| &module[*id]);

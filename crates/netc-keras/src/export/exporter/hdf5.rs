@@ -1,5 +1,5 @@
-//! What differs in an HDF5 file, and in a layers-model of TensorFlow.js: weights are listed by outermost layer, and before
-//! Keras 3 calls are lists of tensors.
+//! The exporter's code for HDF5 and TensorFlow.js: it lists weights by outermost layer, and before Keras 3 calls are
+//! lists of tensors.
 
 use std::collections::BTreeMap;
 
@@ -14,27 +14,15 @@ use crate::export::lists::{Entry, WeightList};
 use crate::export::tfjs;
 use crate::legacy::{self, Listed, old_call};
 
-/// Whether a value in the arguments of a call is one that Keras 3 takes, in an HDF5 file alone, for that of an older
-/// encoding of the same name (`_decode_helper` in its `json_utils.py`).
+/// Whether Keras 3 would misread a value in the arguments of a call. In an HDF5 file only, it takes some encodings for
+/// older ones of the same name (`_decode_helper` in its `json_utils.py`).
 pub(super) fn is_misread(tree: &Attr) -> bool {
-    match tree {
-        Attr::Map(map) => {
-            let class = map.get("class_name").and_then(Attr::as_str);
-            matches!(class, Some("__ellipsis__" | "__tuple__" | "__bytes__")) || map.iter().any(|(_, v)| is_misread(v))
-        }
-        Attr::List(items) => items.iter().any(is_misread),
-        Attr::Null
-        | Attr::Bool(_)
-        | Attr::Int(_)
-        | Attr::Float(_)
-        | Attr::Str(_)
-        | Attr::Operand(_)
-        | Attr::NonJson(_) => false,
-    }
+    let class = tree.get("class_name").and_then(Attr::as_str);
+    matches!(class, Some("__ellipsis__" | "__tuple__" | "__bytes__")) || tree.children().any(is_misread)
 }
 
 impl<'m> Exporter<'m> {
-    /// Lists the weights of a layer, and gives the path that the names of its weights begin with.
+    /// Adds the weights of a layer to its list. Returns the path with which the names of its weights begin.
     pub(super) fn list_weights(&mut self, scope: &Scope<'m>, layer: &Layer) -> Result<String> {
         let path = join(&scope.place.group, &layer.name);
         let refuse = |note: &str| {
@@ -42,17 +30,17 @@ impl<'m> Exporter<'m> {
             Problem::NotKeras { place: format!("layer `{path}`"), note }
         };
         if !layer.assets.is_empty() {
-            return Err(refuse("it has assets, which only a .keras file has a place for"));
+            return Err(refuse("it has assets, which only a .keras file can store"));
         }
         if self.is_old()
             && !has_lists(&self.module.attrs)
             && layer.class.starts_with("custom.")
             && legacy::holds_object(&layer.config)
         {
-            return Err(refuse("tf.keras does not find the class of the object in its configuration in an HDF5 file"));
+            return Err(refuse("tf.keras cannot find the class of an object in its configuration in an HDF5 file"));
         }
         if self.holders.contains(&layer.name) {
-            return Err(refuse("it holds another layer of the model, whose weights Keras lists here too"));
+            return Err(refuse("it contains another layer of the model, whose weights Keras lists here too"));
         }
         if scope.place.depth == 0 {
             self.lists.push(WeightList { layer: layer.name.clone(), weights: Vec::new() });
@@ -60,14 +48,14 @@ impl<'m> Exporter<'m> {
         let places: Vec<Name> = layer.weights.iter().map(|(place, _)| place.clone()).collect();
         let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
         let listed = legacy::listing(&layer.class, &config, self.era, &places);
-        let listed = listed.ok_or_else(|| refuse("netc does not know in which order Keras lists its weights"))?;
+        let listed = listed.ok_or_else(|| refuse("netc does not know the order in which Keras lists its weights"))?;
         let suffix = if self.is_old() { ":0" } else { "" };
         let weights: BTreeMap<&Name, &WeightId> = layer.weights.iter().map(|(place, weight)| (place, weight)).collect();
         for Listed { place, name, trained } in listed {
             let Some(weight) = weights.get(&place).copied() else { continue };
             let elem = self.module[*weight].ty.elem;
             if elem == ElemType::BF16 {
-                return Err(refuse("Keras reads no bfloat16 from an HDF5 file"));
+                return Err(refuse("Keras cannot read bfloat16 from an HDF5 file"));
             }
             let name = match self.container {
                 Container::Archive | Container::Hdf5 => format!("{path}/{name}{suffix}"),
@@ -75,7 +63,7 @@ impl<'m> Exporter<'m> {
             };
             if self.container == Container::Tfjs {
                 if tfjs::dtype(elem).is_none() {
-                    return Err(refuse(&format!("TensorFlow.js has no weights of type {elem}")));
+                    return Err(refuse(&format!("TensorFlow.js does not support weights of type {elem}")));
                 }
                 if !self.taken.insert(name.clone()) {
                     let note = "TensorFlow.js finds weights by the names of their layers, and another layer has a";
@@ -84,9 +72,11 @@ impl<'m> Exporter<'m> {
             }
             let trained = match trained {
                 Some(trained) => trained,
-                // Alone in its list a layer has its own order.
+                // A layer alone in its list keeps its own order.
                 None if scope.place.depth == 0 => true,
-                None => return Err(refuse("netc does not know which of its weights are trained, which stand first")),
+                None => {
+                    return Err(refuse("netc does not know which of its weights are trainable, to list them first"));
+                }
             };
             if let Some(list) = self.lists.last_mut() {
                 list.weights.push(Entry { name, weight: *weight, trained });
@@ -95,10 +85,10 @@ impl<'m> Exporter<'m> {
         Ok(path)
     }
 
-    /// Orders the weights of an outermost layer that is a model: those that are trained first.
+    /// Orders the weights of an outermost layer that is a model: trainable ones first.
     ///
-    /// What counts is the order in which the model that is loaded will have them, and only layers know their flags again
-    /// then: but that in Keras 3 a Functional which is frozen as a whole keeps the order of its layers (`Layer.weights`).
+    /// The order must be that of the loaded model, in which only layers have the flag `trainable`. One exception: in
+    /// Keras 3 a Functional that is frozen as a whole keeps the order of its layers (`Layer.weights`).
     pub(super) fn finish_list(&mut self, config: &Attrs, is_functional: bool) {
         let keeps_order = !self.is_old() && is_functional && !legacy::trains(config);
         if let Some(list) = self.lists.last_mut().filter(|_| !keeps_order) {
@@ -106,7 +96,7 @@ impl<'m> Exporter<'m> {
         }
     }
 
-    /// An entry of `inbound_nodes` as before Keras 3: the tensors that are read, each with the arguments that have names.
+    /// An entry of `inbound_nodes` as before Keras 3: the input tensors, each with the keyword arguments.
     pub(super) fn old_node(&self, scope: &Scope<'_>, op: OpId) -> Result<Attr> {
         let (func, op) = (scope.func, &scope.func[op]);
         let tensor = |i: u32| match op.operands.get(i as usize) {
@@ -117,20 +107,20 @@ impl<'m> Exporter<'m> {
         let refuse = |note: &str| Problem::NotKeras { place: format!("the call at {}", op.loc), note: note.into() };
         if self.container == Container::Tfjs && part("kwargs").is_some_and(has_tensors) {
             return Err(refuse(
-                "TensorFlow.js passes over tensors that a call gives a name, as `mask` and `initial_state`",
+                "TensorFlow.js ignores tensors in keyword arguments, such as `mask` and `initial_state`",
             ));
         }
         if self.container == Container::Tfjs && op.kind.attrs().is_some_and(trains) {
-            return Err(refuse("TensorFlow.js does not follow `training` = true in a call"));
+            return Err(refuse("TensorFlow.js ignores `training` = true in a call"));
         }
         let named = part("kwargs").map_or(Attr::Map(Attrs::new()), |kwargs| fill(kwargs, &tensor));
         let (class, call) = (op.kind.name(), op.kind.attrs().cloned().unwrap_or_default());
         let first = call.get("args").and_then(Attr::as_list).and_then(<[Attr]>::first);
         if self.container == Container::Tfjs && !first.is_some_and(is_of_tensors) {
-            return Err(refuse("TensorFlow.js calls a layer with a tensor or a list of tensors"));
+            return Err(refuse("TensorFlow.js can call a layer only with a tensor or a list of tensors"));
         }
         old_call::write(&call, class, &tensor, &named).ok_or_else(|| {
-            refuse("before Keras 3 a call is of one tensor or of a list of them; write the model as .keras")
+            refuse("before Keras 3, a layer takes one tensor or a list of tensors; write the model as .keras")
         })
     }
 }

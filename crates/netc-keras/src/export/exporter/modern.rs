@@ -1,5 +1,5 @@
-//! What differs in the files of models of before Keras 3: declarations and calls are looked at as those of Keras 3, and
-//! losses are layers.
+//! The exporter's code for models from before Keras 3: converts declarations and calls to Keras 3, and keeps losses,
+//! which are layers.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::legacy::tensorflow::NoTwin;
 use crate::legacy::{self, Modern, losses};
 
 impl<'m> Exporter<'m> {
-    /// The declaration of a layer and its call `op` in Keras 3.
+    /// The Keras 3 declaration of a layer and its call `op`.
     pub(super) fn modern_call(&self, scope: &Scope<'m>, id: LayerId, op: OpId) -> Result<Modern<'m>> {
         let (layer, op) = (&self.module[id], &scope.func[op]);
         let operands: Vec<Type> = op.operands.iter().map(|x| scope.func[*x].ty.clone()).collect();
@@ -25,7 +25,7 @@ impl<'m> Exporter<'m> {
         let modern = legacy::modern_call(layer, call, &operands, self.era).map_err(|no| {
             let what = layer.class.strip_prefix("keras.").unwrap_or(&layer.class);
             let note = match no {
-                NoTwin::Operation => format!("`keras.ops` has no operation that computes what `{what}` does"),
+                NoTwin::Operation => format!("`keras.ops` has no operation equivalent to `{what}`"),
                 NoTwin::With(with) if tf::is_operation(what) => {
                     format!("`keras.ops` has no operation for `{what}` with {with}")
                 }
@@ -37,18 +37,18 @@ impl<'m> Exporter<'m> {
         let sequence =
             op.operands.first().filter(|_| self.era == Era::Before3 && gives("initial_state") && !gives("mask"));
         if sequence.is_some_and(|x| unknown::may_carry_mask(self.module, scope.func, *x)) {
-            let note = "it has initial states and a masked input, and Keras 3 drops the mask in such a call";
+            let note = "it has both initial states and a masked input, for which Keras 3 drops the mask";
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
         if self.era == Era::Before3 && self.container == Container::Archive && has_values_of_their_own(&modern) {
-            let note = "Keras 3 with JAX fails on attention whose `value_dim` differs from its `key_dim`; write the model \
-                        as .h5";
+            let note = "Keras 3 with JAX fails on attention whose `value_dim` differs from its `key_dim`; write the \
+                        model as .h5";
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
         Ok(modern)
     }
 
-    /// The declaration of a layer in an archive: it must fit all calls of the layer.
+    /// The declaration of a layer in an archive, which must fit all its calls.
     pub(super) fn modern(&self, scope: &Scope<'m>, id: LayerId) -> Result<Cow<'m, Layer>> {
         if !tf::is_operation(&self.module[id].class) {
             return Ok(self.declaration(id));
@@ -65,7 +65,7 @@ impl<'m> Exporter<'m> {
         Ok(found.unwrap_or_else(|| self.declaration(id)))
     }
 
-    /// The calls that no output needs and that the file has: those that losses and metrics need.
+    /// The calls that the file keeps although no output needs them: those that losses and metrics need.
     pub(super) fn calls_beside(&self, func: &Func) -> Vec<OpId> {
         match (self.container, self.era) {
             (Container::Hdf5, Era::Before3) => calls_beside(func, &losses::calls(self.module, func)),
@@ -73,15 +73,15 @@ impl<'m> Exporter<'m> {
         }
     }
 
-    /// Whether the function is written as a Sequential model, which in Keras 3 holds only layers.
+    /// Whether to write the function as a Sequential model, which in Keras 3 contains only layers.
     pub(super) fn is_chain(&self, func: &Func) -> bool {
         let has_operations = || func.layers().iter().any(|id| tf::is_operation(&self.module[*id].class));
         is_chain(self.module, func) && (self.is_old() || !has_operations())
     }
 }
 
-/// Whether it is a `MultiHeadAttention` with values of another size than its keys, which Keras 3 leaves to a function of the
-/// backend: where it needs the scores, it multiplies itself.
+/// Whether this is a `MultiHeadAttention` whose value size differs from its key size, and that Keras 3 computes with
+/// the backend's attention function. It does not use that function if it needs the scores.
 fn has_values_of_their_own(modern: &Modern<'_>) -> bool {
     let says = |key: &str| modern.layer.config.get("config").and_then(|c| c.get(key)).filter(|value| !value.is_null());
     let other = says("value_dim").is_some_and(|values| Some(values) != says("key_dim"));

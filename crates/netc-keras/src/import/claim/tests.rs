@@ -1,4 +1,4 @@
-//! Lists of weights, and who they belong to.
+//! Tests of how weights in lists are assigned to layers.
 
 use netc_ir::{ElemType, Literal, Type};
 
@@ -18,7 +18,7 @@ fn list(names: &[&str]) -> Vec<(String, Variable)> {
 }
 
 #[test]
-fn a_wrapper_owns_the_weights_of_the_model_in_it() {
+fn wrapper_owns_the_weights_of_its_model() {
     let dense = |name: &str| format!(r#"{{"class_name": "Dense", "config": {{"name": "{name}"}}}}"#);
     let chain = format!(r#"{{"class_name": "Sequential", "config": {{"name": "s", "layers": [{}]}}}}"#, dense("a"));
     let mid = format!(r#"{{"class_name": "TimeDistributed", "config": {{"name": "mid", "layer": {chain}}}}}"#);
@@ -29,7 +29,7 @@ fn a_wrapper_owns_the_weights_of_the_model_in_it() {
 }
 
 #[test]
-fn given_lists_go_to_layers_with_weights_in_order() {
+fn separate_lists_go_to_layers_with_weights_in_order() {
     let layer = |class: &str, name: &str| format!(r#"{{"class_name": "{class}", "config": {{"name": "{name}"}}}}"#);
     let layers = [layer("Dense", "dense"), layer("ReLU", "relu"), layer("Dense", "dense_1")].join(", ");
     let config = model(&format!(r#"{{"layers": [{layers}]}}"#));
@@ -45,7 +45,7 @@ fn given_lists_go_to_layers_with_weights_in_order() {
 }
 
 #[test]
-fn each_layer_of_a_model_takes_its_weights_out_of_the_list_at_once() {
+fn layers_claim_their_weights_from_a_long_list_in_any_order() {
     let n = 20_000;
     let layer = |i: usize| {
         let config = Attrs::new().with("name", &*format!("d{i}"));

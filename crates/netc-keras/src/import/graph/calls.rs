@@ -1,4 +1,4 @@
-//! The calls of a graph: which each reads, and in which order they run.
+//! The calls of a graph, their operands and their order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, hash_map};
@@ -11,29 +11,29 @@ use crate::config::path::join;
 use crate::error::{Problem, Result};
 use crate::import::graph::{Entry, EntryKind, Graph, counts_from_one};
 
-/// The number of a call in a graph. The calls of an entry have numbers in a row. An input counts as one call.
+/// The number of a call in a graph. The calls of an entry have consecutive numbers. An input counts as one call.
 pub(super) type Node = usize;
 
-/// The result `.1` of the call `.0`.
+/// Result `.1` of call `.0`.
 pub(super) type Tensor = (Node, usize);
 
-/// More results than any layer has; bounds what a hostile index makes netc allocate.
+/// The most results of a call. Limits what a malicious index makes netc allocate.
 const MAX_RESULTS: usize = 1 << 10;
 
-/// More results that nobody reads than the layers of a model have; bounds the same for many calls.
+/// The most unread results of all calls. Limits the same for many calls together.
 const MAX_UNREAD: usize = 1 << 17;
 
-/// The calls of a graph with the tensors that each reads, found by the names of their layers.
+/// The calls of a graph with their operands, resolved by the names of their layers.
 pub(super) struct Calls<'g> {
     graph: &'g Graph,
     index: HashMap<&'g str, usize, RandomState>,
     /// The first call of each entry.
     first: Vec<Node>,
-    /// Which entry each call is of.
+    /// The entry of each call.
     entries: Vec<u32>,
-    /// The tensors that calls read, one call after the other.
+    /// The operands of all calls, one call after the other.
     operands: Vec<Tensor>,
-    /// Where those of each call end.
+    /// The end of each call's operands in `operands`.
     ends: Vec<usize>,
 }
 
@@ -68,17 +68,17 @@ impl<'g> Calls<'g> {
         self.entries.len()
     }
 
-    /// The entry that the call is of.
+    /// The entry of the call.
     pub(super) fn entry(&self, node: Node) -> &'g Entry {
         &self.graph.entries[self.entries[node] as usize]
     }
 
-    /// Which of the calls of its entry this is.
+    /// The index of the call among the calls of its entry.
     pub(super) fn number(&self, node: Node) -> usize {
         node - self.first[self.entries[node] as usize]
     }
 
-    /// The call, if it is not an input.
+    /// The call, unless the node is an input.
     pub(super) fn call(&self, node: Node) -> Option<&'g Call> {
         let entry = self.entry(node);
         match entry.kind {
@@ -87,7 +87,7 @@ impl<'g> Calls<'g> {
         }
     }
 
-    /// The tensors that the call reads.
+    /// The operands of the call.
     pub(super) fn operands(&self, node: Node) -> &[Tensor] {
         let start = node.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.operands[start..self.ends[node]]
@@ -112,7 +112,7 @@ impl<'g> Calls<'g> {
         }
     }
 
-    /// An output of the model, whose call is counted as [`counts_from_one`] says.
+    /// Resolves an output of the model, whose calls may be numbered from 1 (see [`counts_from_one`]).
     pub(super) fn output(&self, module: &Module, output: &TensorRef) -> Result<Tensor> {
         let entry = self.index.get(&*output.layer).map(|i| &self.graph.entries[*i]);
         if !entry.is_some_and(|e| counts_from_one(module, e)) {
@@ -132,10 +132,10 @@ impl<'g> Calls<'g> {
         )
     }
 
-    /// The calls in an order in which each reads only results of earlier ones, as near to the file's as that allows.
+    /// The calls in a topological order that stays close to the file's order.
     pub(super) fn order(&self) -> Result<Vec<Node>> {
-        // Each call waits for those that it reads, and for the one before it of the same layer: calls of a layer are
-        // counted in the file's order, in which Keras made them.
+        // Each call waits for its operands and for the previous call of the same layer, because a layer's calls are
+        // numbered in the file's order.
         let before = |node: Node| node.checked_sub(1).filter(|_| self.number(node) > 0);
         let sources = |node: Node| {
             let read = self.operands(node).iter().map(|(source, _)| *source).filter(|source| !self.is_input(*source));
@@ -173,25 +173,26 @@ impl<'g> Calls<'g> {
         match waiting.iter().position(|n| *n > 0) {
             Some(node) => {
                 let path = join(&self.graph.path, &self.entry(node).name);
-                Err(Problem::config(path, "the layer depends on its own result: the graph has a cycle"))
+                Err(Problem::config(path, "the layer depends on its own result; the graph has a cycle"))
             }
             None => Ok(order),
         }
     }
 }
 
-/// What those who read the results of calls say of them.
+/// What the readers of each result record about it.
 pub(super) struct Links {
-    /// The type that some reader records for a tensor. Shapes alone are those that a reader was built for.
+    /// The type that a reader records for a tensor. A shape with the element type `Any` is one that a reader was built
+    /// for.
     recorded: HashMap<Tensor, Recorded, RandomState>,
     /// Tensors whose readers were built for different ranks.
     contradicted: BTreeSet<Tensor>,
-    /// How many results of each call are referred to.
+    /// The number of results of each call that readers refer to.
     arity: Vec<usize>,
 }
 
 impl Links {
-    /// The links of the calls, of whose results the model returns some.
+    /// Collects the readers of all results: the calls, and the model's outputs with the types that the file records.
     pub(super) fn of(calls: &Calls<'_>, module: &Module, outputs: &[(Tensor, Option<&Recorded>)]) -> Result<Self> {
         let arity = vec![0; calls.len()];
         let mut links = Self { recorded: HashMap::default(), contradicted: BTreeSet::new(), arity };
@@ -215,13 +216,14 @@ impl Links {
         let read: usize = links.arity.iter().sum();
         if read > calls.operands.len() + outputs.len() + MAX_UNREAD {
             let place = if calls.graph.path.is_empty() { "the graph" } else { &calls.graph.path };
-            let note = format!("refers to results by such numbers that more than {MAX_UNREAD} others are never read");
+            let note =
+                format!("refers to results by indices so large that more than {MAX_UNREAD} results are never used");
             return Err(Problem::config(place, note));
         }
         Ok(links)
     }
 
-    /// How many results of the call are referred to.
+    /// The number of results of the call that readers refer to.
     pub(super) fn arity(&self, node: Node) -> usize {
         self.arity[node]
     }
@@ -231,8 +233,8 @@ impl Links {
         self.recorded.get(&tensor)
     }
 
-    /// Takes note of a reader and what it records. The type in a call is certain; a shape that a reader was built for is
-    /// not, and counts where all readers say the same.
+    /// Adds a reader and the type that it records. A type recorded in a call is certain. A shape that a reader was
+    /// built for is not, and counts only where all readers agree.
     fn add(&mut self, tensor: Tensor, recorded: Option<Recorded>) {
         let (node, i) = tensor;
         self.arity[node] = self.arity[node].max(i + 1);
@@ -263,7 +265,7 @@ impl Links {
     }
 }
 
-/// The shape of the tensor that a model declares as its input `i`; Keras casts what it is given.
+/// The shape that a nested model declares for its input `i`. The element type stays open, because Keras casts inputs.
 fn declared_input(func: &Func, i: usize) -> Option<Recorded> {
     let dims = func[func.params.get(i)?.value].ty.dims.as_ref()?;
     let mut extents: Vec<Option<u64>> = dims.iter().map(Dim::known).collect();
@@ -273,7 +275,7 @@ fn declared_input(func: &Func, i: usize) -> Option<Recorded> {
     Some((ElemType::Any, extents))
 }
 
-/// The shape that a layer was built for, with the batch left open: what was there then need not be what comes.
+/// The shape that a layer was built for, with an open batch, which may differ between calls.
 fn built_shape(object: &Attrs) -> Option<Vec<Option<u64>>> {
     let mut shape = extents(object.get("build_config")?.get("input_shape")?.as_list()?)?;
     if let Some(batch) = shape.first_mut() {

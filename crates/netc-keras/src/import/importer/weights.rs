@@ -1,4 +1,4 @@
-//! The weights of the layers that are declared.
+//! Declares the weights of layers.
 
 use netc_format::Note;
 use netc_ir::{Attr, Attrs, FileId, Name, Weight, WeightData, WeightId};
@@ -9,33 +9,34 @@ use crate::container::variable::{Bytes, Variable, WeightTable};
 use crate::error::{Problem, Result};
 use crate::import::importer::{Importer, Place};
 
-/// The most shared weights in a model. Keeps a small file from making many.
+/// The most shared weights in a model. Stops a small file from creating many.
 const MAX_SHARED: usize = 1 << 20;
 
 impl Importer<'_> {
-    /// The layer's group in the weights file: that which is called as its folder of assets, or in a list by layers that of
-    /// the outermost layer it is in.
+    /// The layer's weight group, named like its assets folder. For weights in lists, the outermost layer that contains
+    /// it.
     pub(super) fn group(&mut self, folder: &str, place: &Place, name: &str) -> Result<String> {
         if let WeightTable::Lists(_) = &self.weights {
             return Ok(if place.group.is_empty() { name.into() } else { place.group.clone() });
         }
         match self.weights.owner(folder) {
-            // Keras loads weights by their places and does not compare names, which it numbers anew in each session.
+            // Keras loads weights by position and does not compare names, because each session numbers them
+            // differently.
             Some(other) if other != name && self.given => {
                 let path = join(&place.path, name);
-                let note = format!("`{path}` takes the weights of `{other}`, which has its place in that file");
+                let note = format!("`{path}` takes the weights of `{other}`, which has the same position in that file");
                 self.notes.push(Note::new("weights-by-place", note));
                 Ok(folder.into())
             }
             Some(other) if other != name => {
-                let note = format!("it belongs to layer `{name}` by its place, but says that it is `{other}`'s");
+                let note = format!("by its position it belongs to layer `{name}`, but it names `{other}` as its layer");
                 Err(Problem::weights(folder, note))
             }
             Some(_) | None => Ok(folder.into()),
         }
     }
 
-    /// Declares the weights of the layer at `path`, whose bytes are in `files`.
+    /// Declares the weights of the layer at `path`. `files` are the files that the variables refer to.
     pub(super) fn declare_weights(
         &mut self,
         claimed: Vec<(Name, Variable)>,
@@ -47,7 +48,7 @@ impl Importer<'_> {
             let data = match variable.bytes {
                 Bytes::At { file, offset, len } => WeightData::File { file: files[file], offset, len },
                 Bytes::Read(literal) if !literal.is_well_formed() => {
-                    return Err(Problem::weights(join(path, &place), "it holds truth values other than 0 and 1"));
+                    return Err(Problem::weights(join(path, &place), "it holds booleans other than 0 and 1"));
                 }
                 Bytes::Read(literal) => WeightData::Inline(literal),
             };
@@ -57,9 +58,9 @@ impl Importer<'_> {
         Ok(declared)
     }
 
-    /// The weights of a layer, which are those that it has in another model if the archive gives it none in this one: Keras
-    /// writes them once, where it comes upon the layer first. Lists of weights have them at each layer, and the numbers of
-    /// objects in such files are not unique.
+    /// The weights of a layer. If an archive has none for it here, takes those of the same layer in another model,
+    /// because Keras writes them once, where it reaches the layer first. Lists repeat the weights for every layer, and
+    /// the object numbers in those files are not unique.
     pub(super) fn shared_weights(
         &mut self,
         object: &Attrs,

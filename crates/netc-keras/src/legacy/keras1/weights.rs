@@ -1,4 +1,4 @@
-//! The weights of Keras 1, as those of Keras 2.
+//! Converts Keras 1 weights to Keras 2.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use netc_ir::{Attr, Budget, Literal, Resource, Type};
 use crate::container::variable::{Bytes, MAX_WEIGHT_NAME, Variable, WeightLists};
 use crate::error::{Problem, Result};
 
-/// The cells with gates, whose weights are `W_`, `U_` and `b_` with the names of these, in the order of Keras 2.
+/// The cells with gates, in the Keras 2 order of gates. Keras 1 names their weights `W_i`, `U_i`, `b_i` and so on.
 const CELLS: &[(&str, &[&str])] =
     &[("LSTM", &["i", "f", "c", "o"]), ("ConvLSTM2D", &["i", "f", "c", "o"]), ("GRU", &["z", "r", "h"])];
 
-/// The weights in the lists of a file of Keras 1, for the layers of the model `object` as Keras 2 declares it: named after
-/// their layers, and the gates of a cell in one.
+/// Converts the weight lists of a Keras 1 file, for the layers of the model `object` as converted to Keras 2. Names
+/// weights after their layers and joins the gates of each cell.
 pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &dyn ReadAt) -> Result<WeightLists> {
     let mut layers = Layers::default();
     layers.add_all(object, None, None);
@@ -25,7 +25,7 @@ pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &dyn ReadAt) -> R
         let list = list.into_iter().map(|weight| weight.shaped(&mut reader)).collect::<Result<Vec<_>, _>>()?;
         new.insert(group, list.into_iter().map(|w| (format!("{}/{}", w.layer, w.part), w.variable)).collect());
     }
-    // A Sequential model in a Sequential one was written as the layers in it.
+    // Keras 1 writes a Sequential model inside another one as its layers.
     for (model, inner) in &layers.models {
         if !new.contains_key(model) {
             let found: Vec<_> = inner.iter().filter_map(|layer| new.remove(layer)).flatten().collect();
@@ -38,15 +38,15 @@ pub(crate) fn weights(object: &Attr, lists: WeightLists, file: &dyn ReadAt) -> R
 /// The layers of a model.
 #[derive(Default)]
 struct Layers {
-    /// By the name that weights begin with: the layer whose they are in Keras 2, and the class that made them.
+    /// By the prefix of weight names: the layer that owns the weights in Keras 2, and the class that created them.
     by_prefix: BTreeMap<String, (String, String)>,
-    /// The outermost layers that are models, with the layers in them.
+    /// The outermost layers that are models, with their inner layers.
     models: Vec<(String, Vec<String>)>,
 }
 
 impl Layers {
-    /// Adds the layers in the object of a model, which are in the outermost layer `model` if they are in one, and whose
-    /// weights are those of `owner` if a wrapper has the model.
+    /// Adds the layers in the object of a model. `model` is the outermost model that contains them, if any; `owner` is
+    /// the wrapper that owns their weights, if any.
     fn add_all(&mut self, object: &Attr, model: Option<usize>, owner: Option<&str>) {
         let layers = object.get("config").and_then(|c| c.get("layers")).and_then(Attr::as_list).unwrap_or_default();
         layers.iter().for_each(|layer| self.add(layer, model, owner));
@@ -72,7 +72,7 @@ impl Layers {
         match config.and_then(|c| c.get("layer")) {
             Some(inner) => self.add(inner, model, Some(owner)),
             None => {
-                // A Bidirectional has its layer twice.
+                // A Bidirectional applies its layer in two directions.
                 for prefix in ["", "forward_", "backward_"] {
                     let entry = (owner.to_string(), text(layer.get("class_name")));
                     self.by_prefix.insert(format!("{prefix}{name}"), entry);
@@ -81,7 +81,7 @@ impl Layers {
         }
     }
 
-    /// The weight `name` of the list `group`: of the layer that its name begins with, or else of that of the list.
+    /// The weight `name` of the list `group`. Its layer is the one that its name begins with, or else the list's.
     fn own(&self, group: &str, name: &str, variable: Variable) -> Weight {
         let name = name.strip_suffix(":0").unwrap_or(name);
         let of = |prefix: &str| Some((prefix.len(), self.by_prefix.get(prefix)?));
@@ -96,19 +96,19 @@ impl Layers {
     }
 }
 
-/// A weight with the layer that it is of.
+/// A weight with its layer.
 struct Weight {
-    /// What its name begins with.
+    /// The prefix of its name.
     prefix: String,
     layer: String,
     class: String,
-    /// Its name in the layer, as `W_i`.
+    /// Its name in the layer, such as `W_i`.
     part: String,
     variable: Variable,
 }
 
 impl Weight {
-    /// The weight with its axes as in Keras 2.
+    /// The weight with its axes in Keras 2 order.
     fn shaped(self, reader: &mut Reader<'_>) -> Result<Self> {
         let dims = self.variable.ty.fixed_dims().unwrap_or_default();
         let variable = match (&*self.class, &*self.part, &dims[..]) {
@@ -121,7 +121,7 @@ impl Weight {
                 Variable { ty: Type::fixed(self.variable.ty.elem, &dims), bytes }
             }
             ("Conv1D", "W", [_, _, _, _]) => {
-                let note = "its kernel has the axes of before Keras 1.2; load it in Keras 2 and save it anew";
+                let note = "its kernel has the axis order used before Keras 1.2; load it in Keras 2 and save it again";
                 return Err(Problem::whole(self.layer, note));
             }
             ("Conv2DTranspose", "W", [rows, columns, given, made]) => {
@@ -135,11 +135,11 @@ impl Weight {
     }
 }
 
-/// The bytes of matrices of `rows` by `columns` elements, one after the other, each transposed.
+/// Transposes each of several consecutive matrices of `rows` by `columns` elements. Returns their bytes.
 fn swapped(matrices: &Literal, rows: usize, columns: usize) -> Vec<u8> {
     let size = matrices.elem.size() as usize;
     let mut swapped = Vec::with_capacity(matrices.bytes.len());
-    // Without elements there is nothing to divide.
+    // Empty matrices have no bytes to split.
     let Some(matrix) = rows.checked_mul(columns).and_then(|n| n.checked_mul(size)).filter(|n| *n > 0) else {
         return swapped;
     };
@@ -154,14 +154,14 @@ fn swapped(matrices: &Literal, rows: usize, columns: usize) -> Vec<u8> {
     swapped
 }
 
-/// The names of the gates of the cell whose the weight is, if it is of a gate.
+/// The names of all gates of the weight's cell, if the weight belongs to a gate.
 fn gates(weight: &Weight) -> Option<&'static [&'static str]> {
     let (kind, gate) = weight.part.split_once('_')?;
     let (_, gates) = CELLS.iter().find(|(class, _)| *class == weight.class)?;
     (["W", "U", "b"].contains(&kind) && gates.contains(&gate)).then_some(*gates)
 }
 
-/// The weights with those of the gates of a cell side by side, where the first of them was.
+/// Joins the gate weights of each cell, at the position of the first one.
 fn joined_gates(list: Vec<Weight>, reader: &mut Reader<'_>) -> Result<Vec<Weight>> {
     let mut cells: BTreeMap<String, Vec<Weight>> = BTreeMap::new();
     let mut order: Vec<Result<Weight, (String, &[&str])>> = Vec::new();
@@ -195,26 +195,30 @@ fn joined_gates(list: Vec<Weight>, reader: &mut Reader<'_>) -> Result<Vec<Weight
     Ok(joined)
 }
 
-/// The weights of one kind of a cell, one for each of its gates, as one: side by side along their last axis.
+/// Concatenates the weights of one kind (`W`, `U` or `b`) of a cell's gates along the last axis.
 fn of_gates(kind: &str, gates: &[&str], cell: &[Weight], reader: &mut Reader<'_>) -> Result<Weight> {
     let part = |gate: &&str| cell.iter().find(|weight| weight.part == format!("{kind}_{gate}"));
     let parts: Option<Vec<&Weight>> = gates.iter().map(part).collect();
     let problem = |note: String| Problem::whole("model_weights", note);
     let parts = parts.filter(|parts| !parts.is_empty());
-    let parts = parts.ok_or_else(|| problem(format!("a cell has no `{kind}` for each of its gates")))?;
+    let parts = parts.ok_or_else(|| problem(format!("a cell lacks the weight `{kind}` of a gate")))?;
     let weight = parts[0];
     let read = parts.iter().map(|part| reader.read(&part.variable)).collect::<Result<Vec<Literal>, _>>()?;
     let first = &read[0];
     if read.iter().any(|part| part.dims != first.dims || part.elem != first.elem) {
-        return Err(problem(format!("the gates of `{}` have `{kind}` of different shapes", weight.prefix)));
+        return Err(problem(format!(
+            "the weights `{kind}` of the gates of `{}` differ in shape or type",
+            weight.prefix
+        )));
     }
     let mut dims = first.dims.clone();
     let joined = dims.last_mut().and_then(|last| {
         *last = last.checked_mul(read.len() as u64)?;
         Some(*last)
     });
-    let wide = joined.ok_or_else(|| problem(format!("the gates of `{}` have `{kind}` of no width", weight.prefix)))?;
-    // Without elements there are no rows.
+    let wide = joined
+        .ok_or_else(|| problem(format!("the weights `{kind}` of the gates of `{}` cannot be joined", weight.prefix)))?;
+    // Empty weights have no rows.
     let width = (wide / read.len() as u64).saturating_mul(first.elem.size()) as usize;
     let rows = first.bytes.len().checked_div(width).unwrap_or(0);
     let row = |row: usize| read.iter().flat_map(move |part| &part.bytes[row * width..(row + 1) * width]);
@@ -236,7 +240,7 @@ fn literal(of: &Literal, dims: Vec<u64>, bytes: Vec<u8>) -> Variable {
 /// Reads weights into memory.
 struct Reader<'f> {
     file: &'f dyn ReadAt,
-    /// Several weights may be the same bytes of the file.
+    /// Needed because several weights may refer to the same bytes of the file.
     budget: Budget,
 }
 
@@ -272,10 +276,10 @@ mod tests {
         Variable { ty: Type::fixed(ElemType::U8, dims), bytes: Bytes::Read(literal) }
     }
 
-    /// A name, extents and bytes.
+    /// A name, the extents and the bytes.
     type Converted = (String, Vec<u64>, Vec<u8>);
 
-    /// What becomes of the weights of one list.
+    /// The converted weights of one list.
     fn converted(layers: &str, group: &str, list: Vec<(&str, Variable)>) -> Result<Vec<Converted>, String> {
         let list = list.into_iter().map(|(name, variable)| (name.to_string(), variable)).collect();
         let file = tempfile::tempfile().unwrap();
@@ -298,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn gates_stand_side_by_side() {
+    fn gates_are_joined_along_the_last_axis() {
         let list = cell();
         let found =
             converted(GRU, "g", list.iter().map(|(name, i)| (name.as_str(), variable(&[2, 1], &[*i; 2]))).collect());
@@ -308,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes_without_elements_take_no_time_and_none_overflows() {
+    fn huge_empty_shapes_are_fast_and_do_not_overflow() {
         for dims in [[1 << 63, 0], [0, 1 << 63], [0, 0]] {
             let cell = cell();
             let list = cell.iter().map(|(name, _)| (name.as_str(), variable(&dims, &[]))).collect();
@@ -320,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_in_wrappers_are_those_of_the_layer_inside() {
+    fn weights_in_wrappers_are_converted_by_the_inner_class() {
         let chain = r#"{"class_name": "Sequential", "config": {"name": "s", "layers": [
             {"class_name": "Conv2DTranspose", "config": {"name": "d"}}]}}"#;
         let each = format!(r#"{{"class_name": "TimeDistributed", "config": {{"name": "d", "layer": {chain}}}}}"#);

@@ -1,4 +1,4 @@
-//! Which operation of `keras.ops` an operation of TensorFlow is, and where its arguments go.
+//! The table of TensorFlow operations with an equivalent in `keras.ops`, and how their arguments map.
 
 use netc_ir::{Attr, Attrs, ElemType, Type};
 
@@ -13,7 +13,7 @@ const fn twin(
     Twin { of, module, class, more: None, map }
 }
 
-/// One that computes the same the other way too, where its arguments after the first are called `more`.
+/// An entry that also maps back to TensorFlow. `more` are the names of the TensorFlow arguments after the first.
 const fn both(
     of: &'static str,
     (module, class): (&'static str, &'static str),
@@ -31,9 +31,9 @@ const fn nn(class: &'static str) -> (&'static str, &'static str) {
     ("nn", class)
 }
 
-/// The operations with an equivalent. All others are refused by name.
+/// The operations with an equivalent. netc rejects all others by name.
 pub(super) const ALL: &[Twin] = &[
-    // Of two tensors, element by element.
+    // Two tensors, elementwise.
     both("__operators__.add", numpy("Add"), &["y"], two),
     twin("math.add", numpy("Add"), two),
     both("math.subtract", numpy("Subtract"), &["y"], two),
@@ -66,7 +66,7 @@ pub(super) const ALL: &[Twin] = &[
         m.first()?;
         m.also("bias")
     }),
-    // Of one tensor, element by element.
+    // One tensor, elementwise.
     both("math.negative", numpy("Negative"), &[], one),
     both("math.abs", numpy("Absolute"), &[], one),
     twin("math.sign", numpy("Sign"), one),
@@ -138,7 +138,7 @@ pub(super) const ALL: &[Twin] = &[
         m.first()?;
         m.key_of("axis", "axis", integer)?;
         m.config.set("order", Attr::Int(2));
-        // TensorFlow bounds the square of the norm from below, Keras the norm.
+        // TensorFlow applies the lower bound to the squared norm, Keras to the norm.
         m.key_or("epsilon", "epsilon", |a| Some(a.as_f64()?.sqrt().into()), 1e-6)
     }),
     // Reductions.
@@ -205,7 +205,7 @@ pub(super) const ALL: &[Twin] = &[
     twin("compat.v1.pad", numpy("Pad"), pad),
     twin("nn.depth_to_space", nn("DepthToSpace"), blocks),
     twin("nn.space_to_depth", nn("SpaceToDepth"), blocks),
-    // Several tensors out of one, and one out of several.
+    // Splitting and joining tensors.
     twin("concat", numpy("Concatenate"), |m| {
         m.list()?;
         m.key_of("axis", "axis", integer)
@@ -225,10 +225,10 @@ pub(super) const ALL: &[Twin] = &[
         m.key("num", "num", integer)?;
         m.key_or("axis", "axis", integer, 0)
     }),
-    // Elements by their place.
+    // Indexing.
     twin("__operators__.getitem", numpy("GetItem"), |m| {
         m.first()?;
-        // `None` is an index too, and an argument that is null is not there.
+        // `None` is a valid index, but a null argument counts as missing.
         let spec = m.take("slice_spec").unwrap_or(&Attr::Null);
         m.args.push(key(spec).ok_or_else(|| format!("the index {}", shown(spec)))?);
         Ok(())
@@ -237,7 +237,7 @@ pub(super) const ALL: &[Twin] = &[
     twin("compat.v1.gather", numpy("Take"), gather),
     twin("one_hot", nn("OneHot"), |m| {
         m.first()?;
-        // Their type is that of the result.
+        // The arguments have the type of the result.
         m.only("on_value", Attr::Null)?;
         m.only("off_value", Attr::Null)?;
         m.key_of("depth", "num_classes", integer)?;
@@ -260,7 +260,7 @@ fn two(m: &mut Mapping<'_>) -> Mapped {
     m.also("y")
 }
 
-/// With integers TensorFlow computes doubles, or integers, where Keras computes `float32`.
+/// Requires floats. For integers, TensorFlow returns `float64` or integers, Keras `float32`.
 fn two_floats(m: &mut Mapping<'_>) -> Mapped {
     m.only_floats()?;
     two(m)
@@ -277,7 +277,7 @@ fn reduce(m: &mut Mapping<'_>) -> Mapped {
     m.key("keepdims", "keepdims", flag)
 }
 
-/// Sums of smaller integers have a wider type in Keras.
+/// Requires a type for which Keras returns the same type; it widens sums of smaller integers.
 fn sum(m: &mut Mapping<'_>) -> Mapped {
     m.only_types(keeps_sums)?;
     reduce(m)
@@ -287,14 +287,14 @@ fn keeps_sums(elem: ElemType) -> bool {
     elem.is_float() || matches!(elem, ElemType::I32 | ElemType::I64)
 }
 
-/// Places count as `int32` in Keras, whatever the call says.
+/// Keras returns `int32` indices, whatever the call requests.
 fn arg_extreme(m: &mut Mapping<'_>) -> Mapped {
     m.first()?;
     m.ignore(&["output_type"]);
     m.key_or("axis", "axis", integer, 0)
 }
 
-/// Keras's `Matmul` has no transpose flags; `Einsum` says the same.
+/// Uses `Einsum` if a transpose flag is set, because Keras's `Matmul` has none.
 fn matmul(m: &mut Mapping<'_>) -> Mapped {
     for name in ["adjoint_a", "adjoint_b", "a_is_sparse", "b_is_sparse"] {
         m.only(name, false)?;
@@ -336,7 +336,7 @@ fn pad(m: &mut Mapping<'_>) -> Mapped {
     m.key_of("paddings", "pad_width", |a| a.as_list()?.iter().map(integers).collect::<Option<_>>().map(Attr::List))?;
     m.key_or("mode", "mode", |a| Some(a.as_str()?.to_lowercase().as_str().into()), "constant")?;
     let value = m.take("constant_values").filter(|value| value.as_f64() != Some(0.0));
-    // TensorFlow passes over it in the other modes, and Keras refuses it.
+    // In the other modes TensorFlow ignores the argument, and Keras rejects it.
     let fills = m.config.get("mode").and_then(Attr::as_str) == Some("constant");
     if let Some(value) = value.filter(|_| fills) {
         m.args.push(number(value).ok_or_else(|| format!("`constant_values` = {}", shown(value)))?);
@@ -356,7 +356,7 @@ fn gather(m: &mut Mapping<'_>) -> Mapped {
     m.ignore(&["validate_indices"]);
     m.first()?;
     let indices = m.require("indices")?;
-    // What is out of bounds is an error in TensorFlow, and counts from the end in Keras.
+    // A negative index is an error in TensorFlow, but counts from the end in Keras.
     let is_constant = indices.as_list().is_some() && is_of_numbers(indices);
     let indices = if is_constant { array(indices, "int32") } else { m.tensor(indices)? };
     m.args.push(indices);
@@ -392,7 +392,7 @@ fn dtype(a: &Attr) -> Option<Attr> {
     a.as_str().filter(|name| elem_type(name).is_some()).map(Attr::from)
 }
 
-/// A number of parts; or the extents of all parts, for which Keras has the places where they begin, without the first.
+/// A number of parts, or the sizes of all parts, for which Keras takes their start indices except the first.
 fn sections(a: &Attr) -> Option<Attr> {
     let Some(extents) = a.as_list() else { return integer(a) };
     let mut at: i64 = 0;
@@ -402,11 +402,11 @@ fn sections(a: &Attr) -> Option<Attr> {
         places.push(Attr::from(at));
     }
     extents.last()?.as_int().filter(|n| *n >= 0)?;
-    // Keras takes an empty list for one of floats.
+    // Keras would read an empty list as a list of floats.
     Some(if places.is_empty() { Attr::Int(1) } else { Attr::List(places) })
 }
 
-/// The subscript of a slice: one index, or one for each of several axes.
+/// A subscript: one index, or one per axis.
 fn key(a: &Attr) -> Option<Attr> {
     match a.as_list() {
         Some(items) => items.iter().map(index).collect::<Option<_>>().map(Attr::List),

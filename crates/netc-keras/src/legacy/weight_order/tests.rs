@@ -1,4 +1,4 @@
-//! The lists of HDF5 files.
+//! Tests of the weight lists in HDF5 files.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn places_of(text: &str) -> Vec<Name> {
 }
 
 #[test]
-fn listed_weights_are_read_back_to_their_places() {
+fn listed_weights_return_to_their_places() {
     let none = Attrs::new();
     let in_turn = Attrs::new().with("layer", layer("GRU"));
     let gated = Attrs::new().with("use_gate", true);
@@ -43,7 +43,7 @@ fn listed_weights_are_read_back_to_their_places() {
 }
 
 #[test]
-fn trained_weights_come_first_as_the_configuration_says() {
+fn trainable_weights_come_first() {
     let trained = |class: &str, config: &Attrs| {
         let listed = listing(class, config, Era::Keras3, &places_of("vars/0 vars/1 vars/2")).unwrap();
         listed.into_iter().map(|l| (l.name, l.trained)).collect::<Vec<_>>()
@@ -61,7 +61,7 @@ fn trained_weights_come_first_as_the_configuration_says() {
 }
 
 #[test]
-fn in_keras_3_the_flags_of_the_innermost_layers_count() {
+fn flags_of_the_innermost_layers_count_in_keras_3() {
     let frozen = Attrs::new().with("trainable", false);
     let trained = |class: &str, config: &Attrs, places: &str, era| {
         listing(class, config, era, &places_of(places))
@@ -82,7 +82,7 @@ fn in_keras_3_the_flags_of_the_innermost_layers_count() {
 }
 
 #[test]
-fn weights_that_keras_would_not_make_are_not_listed() {
+fn weights_that_keras_would_not_create_are_not_listed() {
     let three = places_of("vars/0 vars/1 vars/2");
     assert_eq!(listing("keras.Dense", &Attrs::new(), Era::Keras3, &three), None);
     let low_rank = Attrs::new().with("lora_rank", 2);
@@ -90,13 +90,13 @@ fn weights_that_keras_would_not_make_are_not_listed() {
 }
 
 #[test]
-fn random_state_is_left_out_and_unknown_places_are_not_guessed() {
+fn random_state_is_omitted_and_unknown_places_are_not_guessed() {
     let dropout = listing("keras.Dropout", &Attrs::new(), Era::Keras3, &places_of("seed_generator/vars/0"));
     assert_eq!(dropout, Some(Vec::new()));
     assert_eq!(listing("custom.Block", &Attrs::new(), Era::Keras3, &places_of("conv/vars/0")), None);
 }
 
-/// The places of weights with these names, and after `|` those that they have besides.
+/// The places of weights with these names, and after `|` their second places.
 fn places_in(class: &str, config: &Attrs, era: Era, names: &[&str]) -> String {
     let found = places(&format!("keras.{class}"), config, era, names);
     let twice = found.twice.into_iter().map(|(place, first)| format!(" | {place} is {first}"));
@@ -104,8 +104,8 @@ fn places_in(class: &str, config: &Attrs, era: Era, names: &[&str]) -> String {
 }
 
 #[test]
-fn weights_have_the_places_that_keras_3_gives_them() {
-    // The names as tf_keras writes them, the places as Keras 3 saves the same layers.
+fn places_match_those_of_keras_3() {
+    // The names are those of tf_keras, the places those that Keras 3 saves for the same layers.
     let layer = |class: &str| Attrs::new().with("layer", Attr::Map(Attrs::new().with("class_name", class)));
     let none = Attrs::new();
     let of = |class: &str, config: &Attrs, names: &[&str]| places_in(class, config, Era::Before3, names);
@@ -122,7 +122,7 @@ fn weights_have_the_places_that_keras_3_gives_them() {
     );
 }
 
-/// Only the configurations of layers have `trainable`.
+/// A layer's object. `trainable` in its configuration marks it as a layer.
 fn object(class: &str, config: Attrs) -> Attr {
     let config = config.with("trainable", true);
     Attr::Map(Attrs::new().with("class_name", class).with("config", config))
@@ -134,7 +134,7 @@ fn list(objects: impl IntoIterator<Item = Attr>) -> Attr {
 
 #[test]
 fn cells_have_groups_named_after_their_classes() {
-    // The order that tf.keras 2.15 lists, and the groups that it and Keras 3.15 write.
+    // The order is that of tf.keras 2.15, the groups are those of tf.keras 2.15 and Keras 3.15.
     let no_bias = Attrs::new().with("use_bias", false);
     let cells = [object("LSTMCell", Attrs::new()), object("LSTMCell", no_bias), object("GRUCell", Attrs::new())];
     let stacked = object("StackedRNNCells", Attrs::new().with("cells", list(cells)));
@@ -148,14 +148,14 @@ fn cells_have_groups_named_after_their_classes() {
 }
 
 #[test]
-fn the_kernel_of_spectral_normalization_has_two_places() {
+fn kernel_of_spectral_normalization_has_two_places() {
     let config = Attrs::new().with("layer", object("Dense", Attrs::new()));
     let frozen = config.clone().with("trainable", false);
     let twice = " | vars/0 is layer/vars/0";
     for era in [Era::Before3, Era::Keras3] {
         let of = |config: &Attrs| places_in("SpectralNormalization", config, era, &["w"; 3]);
         assert_eq!(of(&config), format!("layer/vars/0 layer/vars/1 vars/1{twice}"));
-        // As both Keras list it: what is frozen comes in the order in which it was made.
+        // Both Keras versions list frozen weights in creation order.
         assert_eq!(of(&frozen), format!("layer/vars/0 vars/1 layer/vars/1{twice}"));
     }
     let all = places_of("vars/0 vars/1 layer/vars/0 layer/vars/1");
@@ -164,7 +164,7 @@ fn the_kernel_of_spectral_normalization_has_two_places() {
 }
 
 #[test]
-fn a_wrapped_model_lists_trainable_weights_first() {
+fn wrapped_model_lists_trainable_weights_first() {
     let layers = ["Dense", "BatchNormalization", "Dropout", "Dense"].map(|class| object(class, Attrs::new()));
     let model = object("Sequential", Attrs::new().with("layers", list(layers)));
     let config = Attrs::new().with("layer", model);
@@ -187,7 +187,7 @@ fn unknown_layers_get_the_remaining_weights() {
 }
 
 #[test]
-fn weights_of_layers_in_a_custom_layer_are_not_its_own() {
+fn weights_of_inner_layers_of_a_custom_layer_are_numbered() {
     let named = Attrs::new().with("name", "mid");
     let of = |config: &Attrs, era, name: &str| places("custom.Twice", config, era, &[name]).of_listed.join(" ");
     assert_eq!(of(&named, Era::Keras3, "outer/mid/kernel"), "vars/0");
@@ -198,7 +198,7 @@ fn weights_of_layers_in_a_custom_layer_are_not_its_own() {
     assert_eq!(of(&declared, Era::Keras3, "mid/kernel"), "vars/0");
     let listed = listing("custom.Twice", &named, Era::Keras3, &places_of("listed/0 listed/1")).unwrap();
     assert_eq!(listed.iter().map(|l| &*l.place).collect::<Vec<_>>(), ["listed/0", "listed/1"]);
-    // As they are after they were written and read again.
+    // They keep their places when they are written and read again.
     for listed in listed {
         for era in [Era::Before3, Era::Keras3] {
             assert_eq!(of(&named, era, &format!("mid/{}:0", listed.name)), "listed/0");
@@ -207,7 +207,7 @@ fn weights_of_layers_in_a_custom_layer_are_not_its_own() {
 }
 
 #[test]
-fn quantised_and_lora_weights_are_identified_by_name() {
+fn quantized_and_lora_weights_are_identified_by_name() {
     let of =
         |key: &str, names: &[&str]| places("keras.Dense", &Attrs::new().with(key, 2), Era::Keras3, names).of_listed;
     assert_eq!(of("quantization_config", &["d/bias", "d/kernel", "d/kernel_scale"]).join(" "), "vars/1 vars/0 vars/2");

@@ -1,4 +1,4 @@
-//! Functions of all elements along axes, whose results sum to 1.
+//! Softmax and related functions, which look at all elements along some axes.
 
 use netc_dialect::LowerError;
 use netc_ir::{Compare, CoreOp, ElemType, Literal, Reduce, Unary, ValueId};
@@ -7,7 +7,7 @@ use crate::lower::activation::{axes_arg, only_floats};
 use crate::lower::call::Call;
 use crate::lower::result::Result;
 
-/// `x` less its largest element along `axes`, so that its exponential does not overflow.
+/// `x` minus its largest element along `axes`, so that its exponential does not overflow.
 fn shifted(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64]) -> Result<ValueId> {
     let largest = c.reduce(Reduce::Max, x, axes, true)?;
     c.sub(x, largest)
@@ -36,7 +36,7 @@ pub(crate) fn softmax_layer(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let (dims, mask_dims) = (c.dims(x)?, c.dims(keep)?);
     let mut pairs = mask_dims.iter().rev().zip(dims.iter().rev());
     if mask_dims.len() > dims.len() || !pairs.all(|(m, d)| fits(m.known(), d.known())) {
-        return Err(LowerError::Operands(format!("the mask is {}, which is not for {}", c.ty(keep), c.ty(x))));
+        return Err(LowerError::Operands(format!("the mask is {}, which does not match {}", c.ty(keep), c.ty(x))));
     }
     masked_softmax(c, x, keep, |c, x| axes_arg(c, x, softmax))
 }
@@ -48,7 +48,7 @@ pub(crate) fn masked_softmax(
     keep: ValueId,
     softmax: impl FnOnce(&mut Call<'_, '_>, ValueId) -> Result<ValueId>,
 ) -> Result<ValueId> {
-    // The smallest number that is safe to add.
+    // The large negative number that Keras uses for this type.
     let low = if c.elem(x) == ElemType::F16 { -3e4 } else { -1e9 };
     let x = c.select(keep, x, low)?;
     let y = softmax(c, x)?;
@@ -70,7 +70,7 @@ pub(crate) fn sparsemax(c: &mut Call<'_, '_>, x: ValueId, axis: usize) -> Result
     let support = c.compare(Compare::Gt, margin, 0.0)?;
     let member = c.b.cast(support, c.elem(x))?;
     let size = c.reduce(Reduce::Sum, member, &[at], true)?;
-    // Keras sums the running sums of the support, where the literature has its last one. So does this.
+    // Keras adds up the running sums of the support, although the literature takes the last one.
     let inside = c.select(support, sums, 0.0)?;
     let sum = c.reduce(Reduce::Sum, inside, &[at], true)?;
     let excess = c.sub(sum, 1.0)?;

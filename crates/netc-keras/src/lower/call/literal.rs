@@ -14,7 +14,7 @@ pub(crate) fn literal(key: &str, attr: &Attr) -> Result<Literal> {
             let config = attr.get("config");
             let name = config.and_then(|c| c.get("dtype")).and_then(Attr::as_str);
             let elem = name.and_then(dtype).ok_or_else(wrong)?;
-            // JAX has no 64-bit types unless asked.
+            // JAX has no 64-bit types by default.
             let elem = match elem {
                 ElemType::F64 => ElemType::F32,
                 ElemType::I64 => ElemType::I32,
@@ -39,7 +39,7 @@ pub(crate) fn literal(key: &str, attr: &Attr) -> Result<Literal> {
     }
 }
 
-/// Numbers become `elem`, or what Python makes of them.
+/// Reads numbers as `elem`, or as the type that Python gives them if there is no `elem`.
 fn read(attr: &Attr, elem: Option<ElemType>) -> Option<Literal> {
     let mut dims = Vec::new();
     let mut first = attr;

@@ -1,8 +1,8 @@
 //! Masks as Keras passes them: attached to tensors, or as arguments of calls.
 //!
-//! The rules are those of `Layer.__call__`. A layer with an argument `mask` whose call gives none gets what is attached
-//! to its tensors, if all tensors are in one argument. Behind it, a layer that supports masking attaches what it was
-//! given, or else what is attached to its first argument, to its result.
+//! The rules are those of `Layer.__call__`. If a layer takes an argument `mask` and the call does not pass one, it
+//! receives the masks attached to its inputs, provided that all tensors are in one argument. A layer that supports
+//! masking attaches the mask that was passed explicitly to its result, or else the mask attached to its first argument.
 
 use std::collections::BTreeMap;
 
@@ -15,20 +15,20 @@ use crate::config::order::run_order;
 use crate::lower::call::Call;
 use crate::lower::result::{Result, bad};
 
-/// What a layer attaches to its results.
+/// Which masks a layer attaches to its results.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attaches {
-    /// What its lowering says; nothing where that says nothing.
+    /// Those that its lowering attaches, if any.
     Own,
-    /// The mask that it is given. The number is the position of its argument `mask`, where it has one.
+    /// The mask of its input. The number is the position of its argument `mask`, if it has one.
     Given(Option<usize>),
 }
 
-/// Layers whose masks Keras 2 treats otherwise, or may.
+/// Layers whose masks Keras 2 treats differently, or may treat differently.
 const UNLIKE_KERAS_2: &[&str] =
     &["GroupNormalization", "Normalization", "Rescaling", "Softmax", "TimeDistributed", "UnitNormalization"];
 
-/// Layers of several tensors whose lowering knows what Keras 2 does with their masks.
+/// Layers of several inputs whose lowering implements the mask rules of Keras 2.
 const KNOWN_IN_KERAS_2: &[&str] = &[
     "Add",
     "AdditiveAttention",
@@ -42,18 +42,18 @@ const KNOWN_IN_KERAS_2: &[&str] = &[
     "Subtract",
 ];
 
-/// The first Keras 2 whose `MultiHeadAttention` reads the masks of its tensors.
+/// The first version of Keras 2 whose `MultiHeadAttention` reads the masks of its inputs.
 const ATTENTION_READS_MASKS: (u32, u32) = (2, 10);
 
-/// What gives a tensor of its own in Keras where its lowering gives the one that it was called with.
+/// Classes that return a new tensor in Keras, although their lowering returns the operand. The mask is lost.
 const MAKES_A_TENSOR: &[&str] =
     &["AugMix", "Copy", "CutMix", "MixUp", "RandAugment", "UpSampling1D", "UpSampling2D", "UpSampling3D"];
 
-/// The names of first arguments.
+/// The names that layers give their first argument.
 const FIRST: &[&str] = &["inputs", "x", "data", "sequence", "sequences", "query"];
 
 impl<'a> Call<'a, '_> {
-    /// The first argument of the call. Where nothing is written, all operands are in it.
+    /// The first argument of the call; `None` if the call records no arguments, so that it holds all operands.
     fn first(&self) -> Option<&'a Attr> {
         FIRST.iter().find_map(|name| self.arg(0, name))
     }
@@ -64,12 +64,12 @@ impl<'a> Call<'a, '_> {
         self.masks.get(usize::try_from(*i).ok()?).copied().flatten()
     }
 
-    /// The mask attached to the tensor that is the argument at `position`, or called `name`.
+    /// The mask attached to the argument at `position` or with the keyword `name`.
     pub(crate) fn attached_to(&self, position: usize, name: &str) -> Option<ValueId> {
         self.attached(self.arg(position, name)?)
     }
 
-    /// The masks attached to the tensors of the first argument, in their order.
+    /// The masks attached to the tensors of the first argument, in order.
     pub(crate) fn attached_to_first(&self) -> Vec<Option<ValueId>> {
         match self.first() {
             Some(Attr::List(items)) => items.iter().map(|item| self.attached(item)).collect(),
@@ -78,7 +78,7 @@ impl<'a> Call<'a, '_> {
         }
     }
 
-    /// The tensor that the call gives as `name`.
+    /// The mask that the call passes as the argument `name`.
     pub(crate) fn given_mask(&mut self, position: usize, name: &str) -> Result<Option<ValueId>> {
         match self.arg(position, name) {
             None => Ok(None),
@@ -87,7 +87,7 @@ impl<'a> Call<'a, '_> {
         }
     }
 
-    /// The argument `mask`, of a layer of one tensor, as the layer gets it.
+    /// The mask that a layer of one input receives: the argument `mask`, or else the mask attached to the input.
     pub(crate) fn mask(&mut self, position: usize) -> Result<Option<ValueId>> {
         match self.given_mask(position, "mask")? {
             Some(mask) => Ok(Some(mask)),
@@ -96,23 +96,18 @@ impl<'a> Call<'a, '_> {
         }
     }
 
-    /// The argument `mask`, of a layer of a list of tensors, as the layer gets it.
+    /// The masks that a layer of a list of inputs receives: the argument `mask`, or else the masks attached to the
+    /// inputs.
     pub(crate) fn masks_of_list(&mut self, position: usize) -> Result<Vec<Option<ValueId>>> {
         match self.arg(position, "mask") {
             None if self.arguments_with_tensors() > 1 => Ok(Vec::new()),
             None => Ok(self.attached_to_first()),
             Some(Attr::List(items)) => items
                 .iter()
-                .map(|item| match item {
-                    Attr::Null => Ok(None),
-                    Attr::Operand(i) => self.operand(*i).map(Some),
-                    Attr::Bool(_)
-                    | Attr::Int(_)
-                    | Attr::Float(_)
-                    | Attr::Str(_)
-                    | Attr::List(_)
-                    | Attr::Map(_)
-                    | Attr::NonJson(_) => Err(bad("mask", Some(item), "a tensor")),
+                .map(|item| match item.as_operand() {
+                    Some(i) => self.operand(i).map(Some),
+                    None if item.is_null() => Ok(None),
+                    None => Err(bad("mask", Some(item), "a tensor")),
                 })
                 .collect(),
             other => Err(self.unsupported(format!("the argument `mask` = {}", found(other)))),
@@ -134,7 +129,7 @@ impl<'a> Call<'a, '_> {
         self.attached[i] = mask;
     }
 
-    /// What is attached to `results` by `rule`.
+    /// The masks attached to `results` under `rule`.
     pub(crate) fn attachments(&mut self, rule: Attaches, results: &[ValueId]) -> Result<Vec<Option<ValueId>>> {
         match rule {
             Attaches::Own => Ok(self.own_attachments(results)),
@@ -146,23 +141,15 @@ impl<'a> Call<'a, '_> {
         }
     }
 
-    /// Takes the masks off the tensors of arguments.
+    /// Removes the masks of the tensors that the call passes as `arguments`.
     pub(crate) fn unmask(&mut self, arguments: &[(usize, &str)]) {
-        let operands = arguments.iter().filter_map(|(position, name)| match self.arg(*position, name)? {
-            Attr::Operand(i) => usize::try_from(*i).ok(),
-            Attr::Null
-            | Attr::Bool(_)
-            | Attr::Int(_)
-            | Attr::Float(_)
-            | Attr::Str(_)
-            | Attr::List(_)
-            | Attr::Map(_)
-            | Attr::NonJson(_) => None,
+        let operands = arguments.iter().filter_map(|(position, name)| {
+            self.arg(*position, name)?.as_operand().and_then(|i| usize::try_from(i).ok())
         });
         self.unmasked = operands.collect();
     }
 
-    /// What its lowering says, and where a result is a tensor that the call was given, what is attached to that.
+    /// The masks that the lowering attached. A result that is one of the operands keeps the mask of the operand.
     fn own_attachments(&mut self, results: &[ValueId]) -> Vec<Option<ValueId>> {
         let mut own = std::mem::take(&mut self.attached);
         let class = self.class();
@@ -177,7 +164,7 @@ impl<'a> Call<'a, '_> {
         own
     }
 
-    /// Refuses masks of which the lowering does not know what Keras 2 does with them.
+    /// Rejects masks unless the lowering implements what Keras 2 does with them.
     pub(crate) fn has_masks_known_in_keras_2(&self) -> Result<()> {
         if self.masks.iter().all(Option::is_none) {
             return Ok(());
@@ -191,7 +178,7 @@ impl<'a> Call<'a, '_> {
         if is_known { Ok(()) } else { Err(self.unsupported("a mask in a model of Keras 2")) }
     }
 
-    /// True where both are, or where the only one is.
+    /// The conjunction of `a` and `b`; `b` if there is no `a`.
     pub(crate) fn both(&mut self, a: Option<ValueId>, b: ValueId) -> Result<ValueId> {
         match a {
             Some(a) => Ok(self.b.binary(Binary::And, a, b)?),
@@ -199,21 +186,21 @@ impl<'a> Call<'a, '_> {
         }
     }
 
-    /// A mask as truth values with an axis of extent 1 before axis `at`.
+    /// `mask` as booleans, with a new axis of extent 1 before axis `at`.
     pub(crate) fn mask_along(&mut self, mask: ValueId, at: usize) -> Result<ValueId> {
         let mask = self.truth(mask)?;
         self.expand(mask, at)
     }
 }
 
-/// Whether `MultiHeadAttention` reads the masks of its tensors in the Keras that the module is of.
+/// Whether `MultiHeadAttention` reads the masks of its inputs in the version of Keras that saved `module`.
 pub(crate) fn reads_masks_in_keras_2(module: &Module) -> bool {
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
     (numbers.next(), numbers.next()) >= (Some(ATTENTION_READS_MASKS.0), Some(ATTENTION_READS_MASKS.1))
 }
 
-/// Whether a layer that is applied in `module` makes masks, or a call gives one.
+/// Whether a layer that `module` applies makes masks, or a call passes one.
 pub(crate) fn makes_masks(module: &Module) -> bool {
     module.funcs.iter().flat_map(Func::ops).any(|(_, op)| match &op.kind {
         OpKind::Source(op) => gives_mask(op) || op.layer.is_some_and(|id| makes_mask(&module[id])),
@@ -221,7 +208,8 @@ pub(crate) fn makes_masks(module: &Module) -> bool {
     })
 }
 
-/// Whether the call of a layer gives a mask, which the layer may attach, or asks for scores, to which theirs is attached.
+/// Whether a call passes a mask, which the layer may attach to its result, or asks for attention scores, which carry
+/// one.
 fn gives_mask(op: &SourceOp) -> bool {
     let kwarg = |name: &str| op.attrs.get("kwargs").and_then(|k| k.get(name));
     let args = op.attrs.get("args").and_then(Attr::as_list).unwrap_or_default();
@@ -233,14 +221,16 @@ fn gives_mask(op: &SourceOp) -> bool {
     }
 }
 
-/// The order in which Keras runs the ops: `MultiHeadAttention` takes masks off the tensors that it reads.
+/// The order in which Keras runs the ops; `None` if masks do not depend on it.
+///
+/// The order matters where `MultiHeadAttention` removes the masks of the tensors that it reads.
 pub(crate) fn order(func: &Func) -> Option<Vec<OpId>> {
     let takes = |op: &Op| op.kind.name() == "keras.MultiHeadAttention" || matches!(op.kind, OpKind::Call(_));
     if !func.ops().any(|(_, op)| takes(op)) {
         return None;
     }
     let mut at: BTreeMap<OpId, usize> = run_order(func).into_iter().enumerate().map(|(i, op)| (op, i)).collect();
-    // What no output needs, Keras does not run: it comes last.
+    // Keras does not run ops that no output needs: they come last.
     let all: Vec<OpId> = func.op_ids().collect();
     all.iter().enumerate().for_each(|(i, op)| {
         at.entry(*op).or_insert(all.len() + i);

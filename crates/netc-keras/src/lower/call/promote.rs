@@ -1,11 +1,11 @@
-//! The type promotion of Keras, which is that of JAX.
+//! Type promotion in Keras, which follows JAX.
 
 use netc_ir::{ElemType, Literal, Number, ValueId};
 
 use crate::lower::call::Call;
 use crate::lower::result::Result;
 
-/// An argument of an operation. Python's numbers have no type of their own.
+/// An argument of an operation. Python numbers are weakly typed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Arg {
     /// A tensor.
@@ -16,19 +16,19 @@ pub(crate) enum Arg {
     Float(f64),
 }
 
-/// A type in the lattice of promotion.
+/// A type in JAX's promotion lattice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// That of a tensor.
+    /// The element type of a tensor.
     Elem(ElemType),
-    /// That of a Python integer.
+    /// The type of a Python integer.
     WeakInt,
-    /// That of a Python float.
+    /// The type of a Python float.
     WeakFloat,
 }
 
 impl Kind {
-    /// The type of a tensor of that kind.
+    /// The element type of a tensor of this kind.
     fn elem(self) -> ElemType {
         match self {
             Self::Elem(elem) => elem,
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// The least type of the lattice that both convert to.
+/// The least type of the lattice that both `a` and `b` convert to.
 pub(crate) fn join(a: Kind, b: Kind) -> Kind {
     use Kind::{Elem, WeakFloat, WeakInt};
     match (a, b) {
@@ -61,7 +61,7 @@ pub(crate) fn join(a: Kind, b: Kind) -> Kind {
 }
 
 fn wider_float(x: ElemType, y: ElemType) -> ElemType {
-    // Two different halves have no common half.
+    // `f16` and `bf16` meet in `f32`.
     if x.size() == y.size() { ElemType::F32 } else { if x.size() > y.size() { x } else { y } }
 }
 
@@ -123,26 +123,26 @@ impl Call<'_, '_> {
         }
     }
 
-    /// `args` in the least type that all of them, and `more`, convert to.
+    /// Converts `args` to the common type of all of them and of `more`.
     pub(crate) fn promote(&mut self, args: &[Arg], more: &[Kind]) -> Result<Vec<ValueId>> {
         let kinds = args.iter().map(|a| self.kind(*a)).chain(more.iter().copied());
         let elem = kinds.reduce(join).map_or(ElemType::F32, Kind::elem);
         args.iter().map(|a| self.convert(*a, elem)).collect()
     }
 
-    /// Two arguments in the least type that both convert to.
+    /// Converts `a` and `b` to the common type of both and of `more`.
     pub(crate) fn promote2(&mut self, a: Arg, b: Arg, more: &[Kind]) -> Result<(ValueId, ValueId)> {
         let elem = more.iter().copied().fold(join(self.kind(a), self.kind(b)), join).elem();
         Ok((self.convert(a, elem)?, self.convert(b, elem)?))
     }
 
-    /// `x` in a floating-point type: that of a Python float if it has none.
+    /// `x` as a float: `f32` unless it is a float already.
     pub(crate) fn inexact(&mut self, x: ValueId) -> Result<ValueId> {
         let elem = join(Kind::Elem(self.elem(x)), Kind::WeakFloat).elem();
         Ok(self.b.cast(x, elem)?)
     }
 
-    /// `x` in a type of at least the precision of `f32`, for sums and statistics.
+    /// `x` in at least the precision of `f32`, for sums and statistics.
     pub(crate) fn at_least_f32(&mut self, x: ValueId) -> Result<ValueId> {
         let elem = join(Kind::Elem(self.elem(x)), Kind::Elem(ElemType::F32)).elem();
         Ok(self.b.cast(x, elem)?)

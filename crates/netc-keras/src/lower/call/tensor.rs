@@ -1,4 +1,4 @@
-//! Steps that many lowerings share.
+//! Building blocks that many lowerings share.
 
 use netc_dialect::LowerError;
 use netc_ir::{Binary, Compare, CoreOp, Dim, ElemType, Layout, Literal, PadMode, Reduce, SliceAxis, Unary, ValueId};
@@ -6,7 +6,7 @@ use netc_ir::{Binary, Compare, CoreOp, Dim, ElemType, Layout, Literal, PadMode, 
 use crate::lower::call::Call;
 use crate::lower::result::Result;
 
-/// A tensor, or a scalar of the type of the other operand.
+/// A tensor, or a scalar that takes the type of the other operand.
 #[derive(Clone, Copy)]
 pub(crate) enum Term {
     Value(ValueId),
@@ -60,11 +60,11 @@ impl Call<'_, '_> {
         })
     }
 
-    /// A scalar of the type of `x`, which must be able to hold it.
+    /// `value` as a scalar of the type of `x`. A fraction is unsupported if `x` is not a float.
     fn scalar_like(&mut self, x: ValueId, value: f64) -> Result<ValueId> {
         let elem = self.elem(x);
         if value.fract() != 0.0 && (elem == ElemType::Bool || elem.is_int()) {
-            return Err(self.unsupported(format!("elements of type {elem}, and {value:?},")));
+            return Err(self.unsupported(format!("elements of type {elem} and the constant {value:?}")));
         }
         Ok(self.b.scalar_like(x, value)?)
     }
@@ -74,7 +74,7 @@ impl Call<'_, '_> {
         Ok(self.b.compare(f, a, b)?)
     }
 
-    /// Elements of `a` where `condition`, else of `b`.
+    /// `a` where `condition` is true, else `b`.
     pub(crate) fn select(&mut self, condition: ValueId, a: impl Into<Term>, b: impl Into<Term>) -> Result<ValueId> {
         let (a, b) = self.terms(a.into(), b.into())?;
         Ok(self.b.select(condition, a, b)?)
@@ -100,7 +100,7 @@ impl Call<'_, '_> {
         Ok(self.b.reduce(kind, x, axes.to_vec(), keep)?)
     }
 
-    /// The mean: halves are summed in `f32`, integers give floats.
+    /// The mean. Half-precision floats are summed in `f32`; integers give floats.
     pub(crate) fn mean(&mut self, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
         let narrow = self.elem(x);
         let wide = self.at_least_f32(x)?;
@@ -108,7 +108,7 @@ impl Call<'_, '_> {
         if narrow.is_float() { Ok(self.b.cast(y, narrow)?) } else { Ok(y) }
     }
 
-    /// The sum or product: halves are summed in `f32`, small integers in 32 bits.
+    /// The sum or product. Half-precision floats are accumulated in `f32`, small integers in 32 bits.
     pub(crate) fn total(&mut self, kind: Reduce, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
         let narrow = self.elem(x);
         let (inside, outside) = match narrow {
@@ -152,14 +152,14 @@ impl Call<'_, '_> {
         Ok(self.b.transpose(x, perm.iter().map(|i| *i as u64).collect())?)
     }
 
-    /// With an axis of extent 1 before axis `at`.
+    /// `x` with a new axis of extent 1 before axis `at`.
     pub(crate) fn expand(&mut self, x: ValueId, at: usize) -> Result<ValueId> {
         let mut dims = self.dims(x)?;
         dims.insert(at.min(dims.len()), Dim::Known(1));
         self.reshape(x, dims)
     }
 
-    /// Without the axis `at`, whose extent must be 1.
+    /// `x` without axis `at`, whose extent must be 1.
     pub(crate) fn squeeze(&mut self, x: ValueId, at: usize) -> Result<ValueId> {
         let mut dims = self.dims(x)?;
         if at < dims.len() {
@@ -176,12 +176,14 @@ impl Call<'_, '_> {
         let mut dims = vec![Dim::Known(1); rank];
         match (self.dims(v)?.as_slice(), dims.get_mut(axis)) {
             ([extent], Some(dim)) => *dim = extent.clone(),
-            _ => return Err(LowerError::Operands(format!("{} is not a vector along axis {axis}", self.ty(v)))),
+            _ => {
+                return Err(LowerError::Operands(format!("expected a vector along axis {axis}, found {}", self.ty(v))));
+            }
         }
         self.reshape(v, dims)
     }
 
-    /// Every element `n` times in a row along `axis`.
+    /// `x` with each element repeated `n` times along `axis`.
     pub(crate) fn repeat(&mut self, x: ValueId, axis: usize, n: u64) -> Result<ValueId> {
         if n == 1 {
             return Ok(x);
@@ -206,14 +208,14 @@ impl Call<'_, '_> {
         Ok(self.b.slice(x, axes)?)
     }
 
-    /// Without the first `low` and the last `high` elements along `axis`.
+    /// `x` without the first `low` and the last `high` elements along `axis`.
     pub(crate) fn trim(&mut self, x: ValueId, axis: usize, low: u64, high: u64) -> Result<ValueId> {
         let end = self.dims(x)?.get(axis).and_then(Dim::known).map(|n| n.saturating_sub(high));
         if high == 0 || end.is_some() {
             let end = end.filter(|_| high > 0);
             return self.slice(x, axis, SliceAxis { start: low, end, step: 1 });
         }
-        // A slice cannot count from an end that is not known: the end becomes the start.
+        // A slice cannot count from an unknown end: reverse the axis and cut its start.
         let x = self.slice(x, axis, SliceAxis { start: low, ..SliceAxis::ALL })?;
         let x = self.reverse(x, axis)?;
         let x = self.slice(x, axis, SliceAxis { start: high, ..SliceAxis::ALL })?;
@@ -224,13 +226,13 @@ impl Call<'_, '_> {
         Ok(self.b.core(CoreOp::Reverse(vec![axis as u64]), &[x])?)
     }
 
-    /// Spatial `pairs` with nothing for batch and channels.
+    /// Pads the spatial axes with zeros; `pairs` holds the numbers before and after.
     pub(crate) fn pad_zero(&mut self, x: ValueId, layout: Layout, pairs: &[(u64, u64)]) -> Result<ValueId> {
         let amounts = spatial(layout, pairs, (0, 0));
         Ok(self.b.pad(x, amounts, PadMode::Constant, 0.0)?)
     }
 
-    /// `0, 1, ...` up to `n`, without storing them.
+    /// `0, 1, ..., n - 1`, computed instead of stored.
     pub(crate) fn iota(&mut self, elem: ElemType, n: u64) -> Result<ValueId> {
         let ones = self.b.constant(Literal::splat(elem, &[n], 1.0))?;
         let counted = self.b.core(CoreOp::CumSum(0), &[ones])?;

@@ -1,4 +1,4 @@
-//! Pooling to a given number of windows, which may overlap.
+//! Adaptive pooling: a given number of windows, which may overlap.
 
 use netc_dialect::LowerError;
 use netc_ir::{ElemType, Literal, Number, Padding, Pool, ValueId, Window};
@@ -8,15 +8,15 @@ use crate::lower::entry::{Entry, one};
 use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
-    one("AdaptiveAveragePooling1D", |c| pool(c, Pool::Avg, 1), "The means of as many windows as asked for."),
-    one("AdaptiveAveragePooling2D", |c| pool(c, Pool::Avg, 2), "The means of as many windows as asked for."),
-    one("AdaptiveAveragePooling3D", |c| pool(c, Pool::Avg, 3), "The means of as many windows as asked for."),
-    one("AdaptiveMaxPooling1D", |c| pool(c, Pool::Max, 1), "The largest elements of as many windows as asked for."),
-    one("AdaptiveMaxPooling2D", |c| pool(c, Pool::Max, 2), "The largest elements of as many windows as asked for."),
-    one("AdaptiveMaxPooling3D", |c| pool(c, Pool::Max, 3), "The largest elements of as many windows as asked for."),
+    one("AdaptiveAveragePooling1D", |c| pool(c, Pool::Avg, 1), "The mean of each of `output_size` windows."),
+    one("AdaptiveAveragePooling2D", |c| pool(c, Pool::Avg, 2), "The mean of each of `output_size` windows."),
+    one("AdaptiveAveragePooling3D", |c| pool(c, Pool::Avg, 3), "The mean of each of `output_size` windows."),
+    one("AdaptiveMaxPooling1D", |c| pool(c, Pool::Max, 1), "The largest element of each of `output_size` windows."),
+    one("AdaptiveMaxPooling2D", |c| pool(c, Pool::Max, 2), "The largest element of each of `output_size` windows."),
+    one("AdaptiveMaxPooling3D", |c| pool(c, Pool::Max, 3), "The largest element of each of `output_size` windows."),
 ];
 
-/// More windows than any image has; bounds the constants on hostile configurations.
+/// Limit on the windows along an axis. Bounds the constants that a hostile configuration can ask for.
 const MAX_WINDOWS: u64 = 1 << 16;
 
 fn pool(c: &mut Call<'_, '_>, kind: Pool, n: usize) -> Result<ValueId> {
@@ -40,8 +40,9 @@ fn pool(c: &mut Call<'_, '_>, kind: Pool, n: usize) -> Result<ValueId> {
     Ok(x)
 }
 
-/// Along one of `n` spatial axes windows have one of two lengths. All windows of both are computed, and those that are
-/// asked for gathered.
+/// Pools along one of `n` spatial axes.
+///
+/// Windows have one of two lengths. All windows of both lengths are computed, and the wanted ones gathered.
 fn along(c: &mut Call<'_, '_>, x: ValueId, kind: Pool, (axis, n): (usize, usize), windows: u64) -> Result<ValueId> {
     let layout = c.layout()?;
     let at = netc_ir::infer::first_spatial(layout) + axis;

@@ -8,23 +8,23 @@ use crate::lower::entry::{Entry, one};
 use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
-    one("MaxPooling1D", |c| pool(c, Pool::Max, 1), "The largest element of windows over one spatial axis."),
-    one("MaxPooling2D", |c| pool(c, Pool::Max, 2), "The largest element of windows over two spatial axes."),
-    one("MaxPooling3D", |c| pool(c, Pool::Max, 3), "The largest element of windows over three spatial axes."),
+    one("MaxPooling1D", |c| pool(c, Pool::Max, 1), "The largest element of each window over one spatial axis."),
+    one("MaxPooling2D", |c| pool(c, Pool::Max, 2), "The largest element of each window over two spatial axes."),
+    one("MaxPooling3D", |c| pool(c, Pool::Max, 3), "The largest element of each window over three spatial axes."),
     one(
         "AveragePooling1D",
         |c| pool(c, Pool::Avg, 1),
-        "The mean of windows over one spatial axis; padding does not count.",
+        "The mean of each window over one spatial axis; padding does not count.",
     ),
     one(
         "AveragePooling2D",
         |c| pool(c, Pool::Avg, 2),
-        "The mean of windows over two spatial axes; padding does not count.",
+        "The mean of each window over two spatial axes; padding does not count.",
     ),
     one(
         "AveragePooling3D",
         |c| pool(c, Pool::Avg, 3),
-        "The mean of windows over three spatial axes; padding does not count.",
+        "The mean of each window over three spatial axes; padding does not count.",
     ),
     one("GlobalMaxPooling1D", |c| global(c, Reduce::Max, 1), "The largest element of each channel."),
     one("GlobalMaxPooling2D", |c| global(c, Reduce::Max, 2), "The largest element of each channel."),
@@ -35,8 +35,8 @@ pub(crate) const LAYERS: &[Entry] = &[
 ];
 
 pub(crate) const OPS: &[Entry] = &[
-    one("MaxPool", |c| pool_op(c, Pool::Max), "The largest element of windows."),
-    one("AveragePool", |c| pool_op(c, Pool::Avg), "The mean of windows; padding does not count."),
+    one("MaxPool", |c| pool_op(c, Pool::Max), "The largest element of each window."),
+    one("AveragePool", |c| pool_op(c, Pool::Avg), "The mean of each window; padding does not count."),
 ];
 
 fn pool(c: &mut Call<'_, '_>, kind: Pool, n: usize) -> Result<ValueId> {
@@ -86,7 +86,7 @@ fn global(c: &mut Call<'_, '_>, kind: Reduce, n: u64) -> Result<ValueId> {
     if kind == Reduce::Mean { c.mean(x, &axes, keep) } else { c.reduce(kind, x, &axes, keep) }
 }
 
-/// The mean over `axis`, which holds steps, of those that the mask keeps.
+/// The mean along `axis` of the steps that the mask keeps.
 fn masked_mean(c: &mut Call<'_, '_>, x: ValueId, mask: ValueId, axis: u64, keep: bool) -> Result<ValueId> {
     let keeps = c.mask_along(mask, if axis == 1 { 2 } else { 1 })?;
     let x = c.select(keeps, x, 0.0)?;

@@ -1,7 +1,7 @@
-//! Images of another size.
+//! Image resizing.
 //!
-//! Along each axis the result is a product with a matrix of weights, computed as `jax.image.resize` computes it; the
-//! matrix is a part of the program, so that extents may be open.
+//! Along each axis the result is a product with a matrix of interpolation weights, computed as `jax.image.resize` does.
+//! The program computes the matrix, so extents may be symbolic.
 
 use netc_dialect::LowerError;
 use netc_ir::{Compare, CoreOp, Dim, ElemType, Literal, PadMode, Reduce, SliceAxis, Unary, ValueId};
@@ -15,20 +15,20 @@ use crate::lower::reshape::image;
 use crate::lower::result::Result;
 
 pub(crate) const LAYERS: &[Entry] = &[
-    one("UpSampling2D", up_sampling, "Images several times as large along both spatial axes."),
-    one("Resizing", resizing, "Images of another size."),
-    one("CenterCrop", center_crop, "The middle of images, which are resized where they are too small."),
+    one("UpSampling2D", up_sampling, "Images enlarged by a whole factor along each spatial axis."),
+    one("Resizing", resizing, "Images resized to a given height and width."),
+    one("CenterCrop", center_crop, "The middle of each image; images that are too small are resized."),
 ];
 
-pub(crate) const OPS: &[Entry] = &[one("Resize", resize_op, "Images of another size.")];
+pub(crate) const OPS: &[Entry] = &[one("Resize", resize_op, "Images resized to a given height and width.")];
 
-/// How elements between elements are found.
+/// The interpolation method.
 #[derive(Clone, Copy, PartialEq)]
 enum Method {
     Nearest,
     Linear,
     Cubic,
-    /// With its radius.
+    /// With this radius.
     Lanczos(f64),
 }
 
@@ -40,7 +40,7 @@ const METHODS: &[(&str, Method)] = &[
     ("lanczos5", Method::Lanczos(5.0)),
 ];
 
-/// The method at `interpolation`, which all layers write.
+/// The method at `interpolation`; all layers write the key.
 fn method(c: &Call<'_, '_>) -> Result<Method> {
     let names: Vec<&'static str> = METHODS.iter().map(|(name, _)| *name).collect();
     let name = c.one_of("interpolation", &names)?;
@@ -86,7 +86,7 @@ fn resize_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     resized(c, x, [height, width])
 }
 
-/// The first of the spatial axes. An image alone has no examples in a batch.
+/// The first spatial axis of a batch of images. A single image, without a batch axis, is unsupported.
 fn first_axis(c: &Call<'_, '_>, x: ValueId) -> Result<usize> {
     if c.rank(x)? != 4 {
         return Err(c.unsupported(format!("images of type {}", c.ty(x))));
@@ -94,7 +94,7 @@ fn first_axis(c: &Call<'_, '_>, x: ValueId) -> Result<usize> {
     Ok(netc_ir::infer::first_spatial(c.layout()?))
 }
 
-/// Integers are rounded to integers.
+/// `x` resized to the height and width `to`. For integer images the result is rounded to integers.
 fn resized(c: &mut Call<'_, '_>, x: ValueId, to: [u64; 2]) -> Result<ValueId> {
     let (method, antialias) = (method(c)?, c.flag("antialias", false)?);
     let elem = c.elem(x);
@@ -104,13 +104,13 @@ fn resized(c: &mut Call<'_, '_>, x: ValueId, to: [u64; 2]) -> Result<ValueId> {
         return both_axes(c, x, first, to, (method, antialias));
     }
     if Era::of(&c.b.module().attrs) == Era::Before3 {
-        // Keras 2 leaves them floats.
+        // Keras 2 returns floats.
         return Err(c.unsupported(format!("elements of type {elem}")));
     }
     if method == Method::Nearest {
         return both_axes(c, x, first, to, (method, antialias));
     }
-    // The bounds of larger integers are no numbers of type `f32`.
+    // `f32` cannot represent the bounds of larger integers.
     let (low, high) = match elem {
         ElemType::U8 => (0.0, 255.0),
         ElemType::I8 => (-128.0, 127.0),
@@ -142,12 +142,12 @@ fn both_axes(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2], how: 
     resample(c, y, first + 1, Dim::Known(to[1]), how)
 }
 
-/// With the borders cut off or filled that give it the aspect ratio of the result, where the configuration says so.
+/// `x` cropped or padded to the aspect ratio of `to`, if the configuration says so.
 fn framed(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> Result<ValueId> {
     let (crop, pad) = (c.flag("crop_to_aspect_ratio", false)?, c.flag("pad_to_aspect_ratio", false)?);
     match (crop, pad) {
         (false, false) => Ok(x),
-        (true, true) => Err(c.bad("pad_to_aspect_ratio", "false, as `crop_to_aspect_ratio` is true")),
+        (true, true) => Err(c.bad("pad_to_aspect_ratio", "false, because `crop_to_aspect_ratio` is true")),
         (true, false) => cropped(c, x, first, to),
         (false, true) => padded(c, x, first, to),
     }
@@ -163,14 +163,14 @@ fn cropped(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> Resu
 fn padded(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> Result<ValueId> {
     c.one_of("fill_mode", &["constant"])?;
     if c.elem(x) != ElemType::F32 {
-        return Err(c.unsupported(format!("`pad_to_aspect_ratio` of elements of type {}", c.elem(x))));
+        return Err(c.unsupported(format!("`pad_to_aspect_ratio` and elements of type {}", c.elem(x))));
     }
     let from = [c.extent(x, first)?, c.extent(x, first + 1)?];
     let wanted = ratio(from, to);
     let value = c.float_or("fill_value", 0.0)?;
     let [high, wide] = [0, 1].map(|i| wanted[i].saturating_sub(from[i]) / 2);
     let mut amounts = vec![(0, 0); c.rank(x)?];
-    // Keras fills one axis at most.
+    // Keras pads one axis at most.
     let (axis, amount) = if high > 0 { (first, high) } else { (first + 1, wide) };
     if let Some(slot) = amounts.get_mut(axis) {
         *slot = (amount, amount);
@@ -178,7 +178,7 @@ fn padded(c: &mut Call<'_, '_>, x: ValueId, first: usize, to: [u64; 2]) -> Resul
     if amount == 0 { Ok(x) } else { Ok(c.b.pad(x, amounts, PadMode::Constant, value)?) }
 }
 
-/// The height that the width asks for, and the width that the height asks for, in the aspect ratio of `to`.
+/// The height that fits the width, and the width that fits the height, at the aspect ratio of `to`.
 fn ratio([height, width]: [u64; 2], to: [u64; 2]) -> [u64; 2] {
     let scaled = |n: u64, times: u64, by: u64| {
         let wide = u128::from(n) * u128::from(times) / u128::from(by.max(1));
@@ -187,7 +187,7 @@ fn ratio([height, width]: [u64; 2], to: [u64; 2]) -> [u64; 2] {
     [scaled(width, to[0], to[1]), scaled(height, to[1], to[0])]
 }
 
-/// `n` elements from the middle of an axis that has as many.
+/// The middle `n` elements of an axis, which has at least as many.
 fn middle(c: &mut Call<'_, '_>, x: ValueId, axis: usize, n: u64) -> Result<ValueId> {
     let extent = c.extent(x, axis)?;
     let start = extent.saturating_sub(n) / 2;
@@ -207,7 +207,7 @@ fn center_crop(c: &mut Call<'_, '_>) -> Result<ValueId> {
     both_axes(c, x, first, to, (Method::Linear, false))
 }
 
-/// `x` with `to` elements along `axis`.
+/// `x` resampled to `to` elements along `axis`.
 fn resample(
     c: &mut Call<'_, '_>,
     x: ValueId,
@@ -233,7 +233,7 @@ fn resample(
     einsum(c, &format!("{letters},{along}z->{}", letters.replace(along, "z")), x, weights)
 }
 
-/// The place of the element that each element of the result is.
+/// For each element of the result, the index of the nearest element of the operand.
 fn nearest(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> Result<ValueId> {
     let (from, all) = (number(c, from)?, number(c, to)?);
     let place = count_up(c, to)?;
@@ -244,7 +244,7 @@ fn nearest(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> Result<ValueId> {
     Ok(c.b.cast(place, ElemType::I32)?)
 }
 
-/// How much each element of the operand, a row, counts in each of the result, a column.
+/// The weight of each element of the operand (the row) in each element of the result (the column).
 fn weights(c: &mut Call<'_, '_>, from: &Dim, to: &Dim, method: Method, antialias: bool) -> Result<ValueId> {
     let scale = scale(c, from, to)?;
     let inverse = c.div(1.0, scale)?;
@@ -268,12 +268,12 @@ fn weights(c: &mut Call<'_, '_>, from: &Dim, to: &Dim, method: Method, antialias
         Method::Cubic => cubic(c, apart)?,
         Method::Lanczos(radius) => lanczos(c, apart, radius)?,
     };
-    // At the ends some of the weights are missing.
+    // At the ends some weights are cut off, so the sum is not 1.
     let total = c.reduce(Reduce::Sum, weights, &[0], true)?;
     c.div(weights, total)
 }
 
-/// The convolution of Keys with -0.5.
+/// The cubic convolution kernel of Keys with `a = -0.5`.
 fn cubic(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let near = horner(c, x, &[1.5, -2.5, 0.0, 1.0])?;
     let far = horner(c, x, &[-0.5, 2.5, -4.0, 2.0])?;
@@ -283,7 +283,7 @@ fn cubic(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     c.select(is_out, 0.0, y)
 }
 
-/// The polynomial with these coefficients, the highest first.
+/// Evaluates the polynomial with these coefficients, the highest degree first.
 fn horner(c: &mut Call<'_, '_>, x: ValueId, coefficients: &[f64]) -> Result<ValueId> {
     let [first, rest @ .., last] = coefficients else { return Ok(x) };
     let mut y = c.mul(x, *first)?;
@@ -313,7 +313,7 @@ fn lanczos(c: &mut Call<'_, '_>, x: ValueId, radius: f64) -> Result<ValueId> {
     c.select(is_out, 0.0, y)
 }
 
-/// How many times as many elements `to` are as `from`.
+/// The ratio of `to` to `from`, as a scalar.
 fn scale(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> Result<ValueId> {
     let times = match (from.known(), to.known(), to.exact_div(from)) {
         (Some(m), Some(n), _) => Some(n as f64 / m as f64),
@@ -329,7 +329,7 @@ fn scale(c: &mut Call<'_, '_>, from: &Dim, to: &Dim) -> Result<ValueId> {
     }
 }
 
-/// An extent as a number.
+/// An extent as a scalar of type `f32`.
 fn number(c: &mut Call<'_, '_>, dim: &Dim) -> Result<ValueId> {
     if let Some(n) = dim.known() {
         return Ok(c.b.constant(Literal::splat(ElemType::F32, &[], n as f64))?);
@@ -338,7 +338,7 @@ fn number(c: &mut Call<'_, '_>, dim: &Dim) -> Result<ValueId> {
     c.reduce(Reduce::Sum, ones, &[0], false)
 }
 
-/// `0, 1, ...` below an extent.
+/// `0, 1, ...` up to an extent, which is excluded.
 fn count_up(c: &mut Call<'_, '_>, dim: &Dim) -> Result<ValueId> {
     if let Some(n) = dim.known() {
         return c.iota(ElemType::F32, n);

@@ -1,4 +1,4 @@
-//! Transposed convolutions: convolutions over elements with zeros between them.
+//! Transposed convolutions, as convolutions of a tensor with zeros between its elements.
 
 use netc_dialect::LowerError;
 use netc_ir::{CoreOp, Dim, PadMode, Padding, SliceAxis, ValueId, Window};
@@ -24,7 +24,7 @@ fn layer(c: &mut Call<'_, '_>, n: usize) -> Result<ValueId> {
     bias_and_activation(c, y, "vars/1", n)
 }
 
-/// Keras's kernel has the shape `spatial..., filters, channels`, and moves mirrored.
+/// The Keras kernel has the shape `spatial..., filters, channels`, and is applied mirrored.
 fn transposed(c: &mut Call<'_, '_>, x: ValueId, kernel: ValueId, n: usize) -> Result<ValueId> {
     for (what, value) in [("tensor", x), ("kernel", kernel)] {
         if c.rank(value)? != n + 2 {
@@ -65,12 +65,12 @@ fn borders(c: &Call<'_, '_>, kernel: ValueId, strides: &[u64], dilations: &[u64]
         let reach = size.checked_sub(1).and_then(|n| n.checked_mul(*dilation));
         reach
             .and_then(|reach| border(reach, *stride, same, more))
-            .ok_or_else(|| c.unsupported(format!("a kernel of type {} with such a border", c.ty(kernel))))
+            .ok_or_else(|| c.unsupported(format!("this padding for a kernel of type {}", c.ty(kernel))))
     };
     strides.iter().zip(dilations).enumerate().map(|(axis, pair)| border(axis, pair)).collect()
 }
 
-/// For a kernel that reaches over `reach` elements behind the first.
+/// The border for a kernel that covers `reach` elements after its first; `None` on overflow.
 fn border(reach: u64, stride: u64, same: bool, more: Option<u64>) -> Option<(u64, u64)> {
     let size = reach.checked_add(1)?;
     if !same {
@@ -85,7 +85,7 @@ fn border(reach: u64, stride: u64, same: bool, more: Option<u64>) -> Option<(u64
     Some((before, both - before))
 }
 
-/// `strides - 1` zeros before each element along each axis.
+/// Inserts `strides - 1` zeros before each element along each axis.
 fn spread(c: &mut Call<'_, '_>, x: ValueId, strides: &[u64]) -> Result<ValueId> {
     if strides.iter().all(|s| *s == 1) {
         return Ok(x);

@@ -5,7 +5,7 @@ use netc_ir::{Dim, ValueId};
 use crate::lower::call::Call;
 use crate::lower::result::Result;
 
-/// An index of an equation; those that `...` stands for are numbered from the last.
+/// An index of an equation. The axes of `...` are numbered from the last.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Index {
     Letter(char),
@@ -14,7 +14,7 @@ enum Index {
 
 /// `equation` over `a` and `b`: `"ab,bc->ac"` is the matrix product.
 ///
-/// Each index is one of batch (in all three), summed (in both factors only), or free (in one factor and the result).
+/// Each index is a batch index (in all three), summed (in both factors only) or free (in one factor and the result).
 pub(crate) fn einsum(c: &mut Call<'_, '_>, equation: &str, a: ValueId, b: ValueId) -> Result<ValueId> {
     let unsupported = c.unsupported(format!("the equation \"{}\"", equation.chars().take(60).collect::<String>()));
     let Some([ia, ib, out]) = parse(equation, c.rank(a)?, c.rank(b)?) else { return Err(unsupported) };
@@ -33,7 +33,7 @@ pub(crate) fn einsum(c: &mut Call<'_, '_>, equation: &str, a: ValueId, b: ValueI
     let (x, [batch_a, row_dims, _]) = matrix(c, a, &ia, [&batch, &rows, &summed])?;
     let (y, [batch_b, _, column_dims]) = matrix(c, b, &ib, [&batch, &summed, &columns])?;
     let product = c.b.matmul(x, y)?;
-    // A factor whose batch extent is 1 is repeated.
+    // A batch extent of 1 is broadcast.
     let batch_dims = batch_a.iter().zip(&batch_b).map(|(p, q)| if p.is(1) { q } else { p });
     let dims = batch_dims.chain(&row_dims).chain(&column_dims).cloned().collect();
     let product = c.reshape(product, dims)?;
@@ -42,14 +42,14 @@ pub(crate) fn einsum(c: &mut Call<'_, '_>, equation: &str, a: ValueId, b: ValueI
     c.transpose(product, &perm)
 }
 
-/// Which axes of the first factor are summed, and which of them each axis of the result is, if any.
+/// The summed axes of the first factor, and for each axis of the result its axis in the first factor, if any.
 pub(crate) fn axes_of_first(equation: &str, rank_a: usize, rank_b: usize) -> Option<(Vec<usize>, Vec<Option<usize>>)> {
     let [a, _, out] = parse(equation, rank_a, rank_b)?;
     let summed = (0..a.len()).filter(|axis| !out.contains(&a[*axis])).collect();
     Some((summed, out.iter().map(|index| a.iter().position(|of_a| of_a == index)).collect()))
 }
 
-/// `x` with its axes in the order of `groups`, and each of the last two groups as one axis. With it, the extents of
+/// `x` with its axes in the order of `groups`, each of the last two groups merged into one axis; and the extents of
 /// each group.
 fn matrix(
     c: &mut Call<'_, '_>,
@@ -78,7 +78,7 @@ fn parse(equation: &str, rank_a: usize, rank_b: usize) -> Option<[Vec<Index>; 3]
     Some([indices(a, hidden_a)?, indices(b, hidden_b)?, indices(out, hidden_a.max(hidden_b))?])
 }
 
-/// The indices of one tensor, where `...` stands for `hidden` axes; `None` if an index stands twice.
+/// The indices of one tensor, in which `...` stands for `hidden` axes; `None` if an index is repeated.
 fn indices(text: &str, hidden: usize) -> Option<Vec<Index>> {
     let letters = |part: &str| {
         let each = part.chars().map(|l| l.is_alphabetic().then_some(Index::Letter(l)));

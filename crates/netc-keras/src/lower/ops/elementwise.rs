@@ -1,4 +1,4 @@
-//! Operations that work element by element.
+//! Elementwise operations.
 
 use netc_ir::{Binary, Compare, ElemType, Unary, ValueId};
 
@@ -26,11 +26,11 @@ pub(crate) const OPS: &[Entry] = &[
     one("GreaterEqual", |c| compare(c, Compare::Ge), "Whether `x1 >= x2`."),
     one("LogicalAnd", |c| logical(c, Binary::And), "Whether both are true."),
     one("LogicalOr", |c| logical(c, Binary::Or), "Whether either is true."),
-    one("LogicalXor", logical_xor, "Whether one is true."),
+    one("LogicalXor", logical_xor, "Whether exactly one is true."),
     one("LogicalNot", logical_not, "Whether `x` is false."),
     one("Where", select, "`x1` where `condition`, else `x2`."),
     one("Clip", clip, "`x` between `x_min` and `x_max`."),
-    one("Cast", cast, "`x` in another type."),
+    one("Cast", cast, "`x` converted to another type."),
     one("Negative", |c| same(c, Unary::Neg), "`-x`."),
     one("Absolute", absolute, "The magnitude."),
     one("Abs", absolute, "The magnitude."),
@@ -61,9 +61,9 @@ pub(crate) const OPS: &[Entry] = &[
     one("Erf", |c| float(c, Unary::Erf), "The Gauss error function."),
     one("Floor", |c| float(c, Unary::Floor), "The largest integer not above `x`."),
     one("Ceil", |c| float(c, Unary::Ceil), "The smallest integer not below `x`."),
-    one("Trunc", trunc, "`x` without its fraction."),
+    one("Trunc", trunc, "`x` without its fractional part."),
     one("Round", round, "The nearest integer, ties to even."),
-    one("Isnan", is_nan, "Whether `x` is not a number."),
+    one("Isnan", is_nan, "Whether `x` is NaN."),
     one("Isfinite", |c| float_arg(c).and_then(|x| is_finite(c, x)), "Whether `x` is finite."),
     one("Isinf", |c| float_arg(c).and_then(|x| is_infinite(c, x)), "Whether `x` is infinite."),
     one("ZerosLike", |c| filled(c, 0.0), "Zeros of the shape of `x`."),
@@ -130,7 +130,7 @@ fn select(c: &mut Call<'_, '_>) -> Result<ValueId> {
     c.select(condition, a, b)
 }
 
-/// A missing bound bounds nothing.
+/// A missing bound has no effect.
 fn clip(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "x")?;
     if c.elem(x) == ElemType::Bool {
@@ -158,7 +158,7 @@ fn same(c: &mut Call<'_, '_>, f: Unary) -> Result<ValueId> {
     c.unary(f, x)
 }
 
-/// `f` in the type of `x`, or in `f32` where that has no fractions.
+/// `f` in the type of `x`, or in `f32` if `x` is not a float.
 fn float(c: &mut Call<'_, '_>, f: Unary) -> Result<ValueId> {
     let x = float_arg(c)?;
     c.unary(f, x)

@@ -11,15 +11,15 @@ use crate::lower::result::{Result, bad};
 
 pub(crate) const OPS: &[Entry] = &[
     one("GetItem", get_item, "`x[key]`: slices, indices, new axes and an ellipsis."),
-    one("Take", take, "Slices along `axis`, chosen by indices."),
-    one("Slice", slice_op, "A part of a given shape, from a given place."),
+    one("Take", take, "Slices along `axis` selected by index."),
+    one("Slice", slice_op, "A slice of a given shape from a given start."),
 ];
 
-/// One item of a key in brackets.
+/// One item of an index expression.
 enum Item {
     /// `start:stop:step`
     Slice(Option<i64>, Option<i64>, i64),
-    /// A number, which drops the axis.
+    /// An integer, which removes the axis.
     At(i64),
     /// `None`, which adds an axis.
     NewAxis,
@@ -33,7 +33,7 @@ fn get_item(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let items = items(c, key)?;
     let named = items.iter().filter(|i| matches!(i, Item::Slice(..) | Item::At(_))).count();
     let Some(hidden) = c.rank(x)?.checked_sub(named) else {
-        return Err(LowerError::Operands(format!("a key of {named} axes does not fit {}", c.ty(x))));
+        return Err(LowerError::Operands(format!("the key indexes {named} axes, but the tensor is {}", c.ty(x))));
     };
     let mut axis = 0;
     let mut ellipses = 0;
@@ -99,7 +99,7 @@ fn row(c: &mut Call<'_, '_>, x: ValueId, axis: usize, i: i64) -> Result<ValueId>
         (Ok(i), _) => c.slice(x, axis, at(i)),
         (Err(_), Some(n)) => match n.checked_sub(i.unsigned_abs()) {
             Some(i) => c.slice(x, axis, at(i)),
-            None => Err(LowerError::Operands(format!("index {i} of axis {axis} of {}", c.ty(x)))),
+            None => Err(LowerError::Operands(format!("index {i} is out of range for axis {axis} of {}", c.ty(x)))),
         },
         (Err(_), None) => {
             let x = c.reverse(x, axis)?;
@@ -116,13 +116,13 @@ fn part(
     (start, stop, step): (Option<i64>, Option<i64>, i64),
 ) -> Result<ValueId> {
     if step == 0 {
-        return Err(LowerError::Operands("a slice with step 0".into()));
+        return Err(LowerError::Operands("the step of a slice must not be 0".into()));
     }
     let stride = step.unsigned_abs();
     let Some(n) = c.dims(x)?.get(axis).and_then(Dim::known) else {
         return open_part(c, x, axis, (start, stop, step));
     };
-    // In the order of the walk, both bounds are distances from where it starts.
+    // Both bounds are distances from where the walk starts: the first element, or the last one for a negative step.
     let clamp = |i: i64| if i < 0 { n.saturating_sub(i.unsigned_abs()) } else { i.unsigned_abs().min(n) };
     if step > 0 {
         let (start, end) = (start.map_or(0, clamp), stop.map_or(n, clamp));
@@ -141,7 +141,7 @@ fn part(
     c.slice(x, axis, SliceAxis { start, end: Some(end.max(start)), step: stride })
 }
 
-/// A slice of an axis whose extent is not a number: what can be said without it.
+/// A slice of an axis of unknown extent, where the result does not depend on the extent.
 fn open_part(
     c: &mut Call<'_, '_>,
     x: ValueId,
@@ -172,7 +172,7 @@ fn open_part(
     }
 }
 
-/// Without an axis, from all elements in a row. Negative indices count from the end.
+/// Without an axis, from the flattened tensor. Negative indices count from the end.
 fn take(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "x")?;
     if !c.has("axis") {
@@ -182,7 +182,7 @@ fn take(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let axis = c.axis("axis", c.rank(x)?, 0)?;
     match c.value(1, "indices")? {
         Arg::Int(i) => {
-            let i = i64::try_from(i).map_err(|_| LowerError::Operands(format!("index {i}")))?;
+            let i = i64::try_from(i).map_err(|_| LowerError::Operands(format!("index {i} is out of range")))?;
             let x = row(c, x, axis, i)?;
             c.squeeze(x, axis)
         }
@@ -227,7 +227,7 @@ fn slice_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let shape = ints(c.get("shape")).ok_or_else(|| c.bad("shape", &expected))?;
     let starts = ints(starts).ok_or_else(|| bad("start_indices", starts, &expected))?;
     for (axis, (start, n)) in starts.into_iter().zip(shape).enumerate() {
-        // A start that is too late is moved, so that the part fits.
+        // A start that is too large is moved so that the slice fits.
         let extent = c.dims(x)?.get(axis).and_then(Dim::known);
         let start = extent.map_or(start, |e| start.min(e.saturating_sub(n)));
         x = c.slice(x, axis, SliceAxis { start, end: Some(start.saturating_add(n)), step: 1 })?;

@@ -1,4 +1,4 @@
-//! Operations that compare with places along axes, or move elements by places.
+//! Operations on the positions of elements.
 
 use netc_dialect::LowerError;
 use netc_ir::{Binary, Compare, Dim, ElemType, Reduce, SliceAxis, Unary, ValueId};
@@ -8,18 +8,18 @@ use crate::lower::entry::{Entry, one};
 use crate::lower::result::{self, Result};
 
 pub(crate) const OPS: &[Entry] = &[
-    one("Argmax", |c| arg_extreme(c, Reduce::Max), "The place of the first largest element along `axis`."),
-    one("Argmin", |c| arg_extreme(c, Reduce::Min), "The place of the first smallest element along `axis`."),
-    one("Tril", |c| triangle(c, Compare::Ge), "The matrices below a diagonal, 0 elsewhere."),
-    one("Triu", |c| triangle(c, Compare::Le), "The matrices above a diagonal, 0 elsewhere."),
-    one("Roll", roll, "The elements along `axis` moved on, the last ones to the start."),
-    one("Fliplr", |c| flipped(c, 1), "The elements along the second axis in the opposite order."),
-    one("Flipud", |c| flipped(c, 0), "The elements along the first axis in the opposite order."),
-    one("DepthToSpace", depth_to_space, "Blocks of pixels out of channels."),
-    one("SpaceToDepth", space_to_depth, "Channels out of blocks of pixels."),
+    one("Argmax", |c| arg_extreme(c, Reduce::Max), "The index of the first largest element along `axis`."),
+    one("Argmin", |c| arg_extreme(c, Reduce::Min), "The index of the first smallest element along `axis`."),
+    one("Tril", |c| triangle(c, Compare::Ge), "The lower triangle of matrices, 0 elsewhere."),
+    one("Triu", |c| triangle(c, Compare::Le), "The upper triangle of matrices, 0 elsewhere."),
+    one("Roll", roll, "The elements along `axis` shifted cyclically."),
+    one("Fliplr", |c| flipped(c, 1), "The elements along the second axis reversed."),
+    one("Flipud", |c| flipped(c, 0), "The elements along the first axis reversed."),
+    one("DepthToSpace", depth_to_space, "Channels rearranged into blocks of pixels."),
+    one("SpaceToDepth", space_to_depth, "Blocks of pixels rearranged into channels."),
 ];
 
-/// Without an axis, among all elements in a row.
+/// Without an axis, the index into the flattened tensor.
 fn arg_extreme(c: &mut Call<'_, '_>, kind: Reduce) -> Result<ValueId> {
     let keep = c.flag("keepdims", false)?;
     let mut x = c.tensor(0, "x")?;
@@ -37,7 +37,7 @@ fn arg_extreme(c: &mut Call<'_, '_>, kind: Reduce) -> Result<ValueId> {
         return Err(c.unsupported(format!("a tensor of type {}", c.ty(x))));
     }
     if c.elem(x).is_float() {
-        // For Keras, -0 is less than 0.
+        // Keras orders -0 before 0.
         x = c.at_least_f32(x)?;
         let zero = c.compare(Compare::Eq, x, 0.0)?;
         let inverse = c.div(1.0, x)?;
@@ -47,7 +47,7 @@ fn arg_extreme(c: &mut Call<'_, '_>, kind: Reduce) -> Result<ValueId> {
     }
     let extreme = c.reduce(kind, x, &[axis as u64], true)?;
     let found = c.compare(Compare::Eq, x, extreme)?;
-    // What is no number comes first.
+    // NaN counts as the extreme.
     let odd = c.compare(Compare::Ne, x, x)?;
     let found = c.b.binary(Binary::Or, found, odd)?;
     let places = c.iota(ElemType::I32, n)?;
@@ -94,12 +94,16 @@ fn roll(c: &mut Call<'_, '_>) -> Result<ValueId> {
 fn flipped(c: &mut Call<'_, '_>, axis: usize) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     if c.rank(x)? <= axis {
-        return Err(LowerError::Operands(format!("`{}` of {}", c.class(), c.ty(x))));
+        return Err(LowerError::Operands(format!(
+            "`{}` needs a tensor with axis {axis}, found {}",
+            c.class(),
+            c.ty(x)
+        )));
     }
     c.reverse(x, axis)
 }
 
-/// Whether channels come last, the extents of batch, height, width and channels, and the length of a block.
+/// Whether channels come last; the extents of batch, height, width and channels; the block size.
 fn blocks(c: &Call<'_, '_>, x: ValueId) -> result::Result<(bool, [Dim; 4], Dim)> {
     let block = Dim::Known(c.count("block_size")?);
     let last = c.one_of("data_format", &["channels_last", "channels_first"])? == "channels_last";
@@ -114,7 +118,7 @@ fn depth_to_space(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let (last, [n, h, w, d], b) = blocks(c, x)?;
     let Some(d) = d.exact_div(&b.times(&b)) else {
-        return Err(c.bad("block_size", &format!("a number whose square divides {d} channels")));
+        return Err(c.bad("block_size", &format!("a number whose square divides the {d} channels")));
     };
     let (high, wide) = (h.times(&b), w.times(&b));
     let (apart, perm, together) = if last {
@@ -131,7 +135,7 @@ fn space_to_depth(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let (last, [n, h, w, d], b) = blocks(c, x)?;
     let (Some(h), Some(w)) = (h.exact_div(&b), w.exact_div(&b)) else {
-        return Err(c.unsupported(format!("blocks of {b} of images of type {}", c.ty(x))));
+        return Err(c.unsupported(format!("blocks of {b} by {b} in images of type {}", c.ty(x))));
     };
     let deep = d.times(&b).times(&b);
     let (apart, perm, together) = if last {
@@ -144,7 +148,7 @@ fn space_to_depth(c: &mut Call<'_, '_>) -> Result<ValueId> {
     c.reshape(y, together)
 }
 
-/// Whether `x` is neither infinite nor no number, for which no difference from itself is a number.
+/// Whether `x` is neither infinite nor NaN: only then is `x - x` a number.
 pub(crate) fn is_finite(c: &mut Call<'_, '_>, x: ValueId) -> Result<ValueId> {
     let apart = c.sub(x, x)?;
     c.compare(Compare::Eq, apart, apart)

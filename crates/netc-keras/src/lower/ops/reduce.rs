@@ -26,11 +26,11 @@ pub(crate) const OPS: &[Entry] = &[
         |c| reduced(c, |c, x, axes, keep| logical(c, Reduce::Min, x, axes, keep)),
         "Whether all elements over `axis` are true.",
     ),
-    one("CountNonzero", count_nonzero, "How many elements over `axis` are not zero."),
+    one("CountNonzero", count_nonzero, "The number of nonzero elements over `axis`."),
     one("Logsumexp", |c| reduced(c, log_sum_exp), "The logarithm of the sum of exponentials over `axis`."),
 ];
 
-/// Applies `f` to the argument, the axes and whether they stay.
+/// Applies `f` to the argument, the axes and `keepdims`.
 fn reduced(
     c: &mut Call<'_, '_>,
     f: fn(&mut Call<'_, '_>, ValueId, &[u64], bool) -> Result<ValueId>,
@@ -40,7 +40,7 @@ fn reduced(
     f(c, x, &axes, keep)
 }
 
-/// Without an axis, all axes.
+/// The axes to reduce, by default all, and `keepdims`.
 fn axes_and_keep(c: &Call<'_, '_>, x: ValueId) -> Result<(Vec<u64>, bool)> {
     let rank = c.rank(x)?;
     let axes = c.axes("axis", rank)?.unwrap_or_else(|| (0..rank as u64).collect());
@@ -65,7 +65,7 @@ fn extreme(c: &mut Call<'_, '_>, kind: Reduce) -> Result<ValueId> {
     if c.elem(x) == ElemType::Bool { logical(c, kind, x, &axes, keep) } else { c.reduce(kind, x, &axes, keep) }
 }
 
-/// The variance in the type of a float of `x`, computed in at least `f32`.
+/// The variance, computed in at least `f32`; the result has the float type of `x`.
 fn variance(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
     let wide = c.at_least_f32(x)?;
     let mean = c.reduce(Reduce::Mean, wide, axes, true)?;
@@ -81,7 +81,7 @@ fn deviation(c: &mut Call<'_, '_>, x: ValueId, axes: &[u64], keep: bool) -> Resu
     c.unary(Unary::Sqrt, y)
 }
 
-/// Truth values as numbers, reduced.
+/// Reduces booleans: the maximum is "any", the minimum "all".
 pub(crate) fn logical(c: &mut Call<'_, '_>, kind: Reduce, x: ValueId, axes: &[u64], keep: bool) -> Result<ValueId> {
     let x = c.truth(x)?;
     let number = c.b.cast(x, ElemType::I32)?;

@@ -10,28 +10,28 @@ use crate::lower::reshape::target_shape;
 use crate::lower::result::Result;
 
 pub(crate) const OPS: &[Entry] = &[
-    one("Reshape", reshape, "The same elements under another shape."),
-    one("Ravel", ravel, "All axes as one."),
-    one("Transpose", transpose, "The axes in another order, by default the opposite."),
-    one("Moveaxis", move_axis, "One axis at another place."),
+    one("Reshape", reshape, "The same elements in another shape."),
+    one("Ravel", ravel, "`x` flattened to one axis."),
+    one("Transpose", transpose, "The axes permuted, by default reversed."),
+    one("Moveaxis", move_axis, "One axis moved to another position."),
     one("Swapaxes", swap_axes, "Two axes exchanged."),
-    one("ExpandDims", expand_dims, "With new axes of extent 1."),
-    one("Squeeze", squeeze, "Without axes of extent 1."),
-    one("BroadcastTo", broadcast_to, "Repeated along axes of extent 1."),
-    one("Concatenate", concatenate, "Tensors one after the other along `axis`."),
-    one("Stack", stack, "Tensors along a new axis."),
-    many("Split", split, "Parts along `axis`."),
-    many("Unstack", unstack, "Every element along `axis` apart."),
-    one("Flip", flip, "The elements along `axis` in the opposite order."),
-    one("Pad", pad, "With a border."),
-    one("Repeat", repeat, "Every element several times in a row."),
-    one("Tile", tile, "The tensor several times in a row."),
+    one("ExpandDims", expand_dims, "`x` with new axes of extent 1."),
+    one("Squeeze", squeeze, "`x` without axes of extent 1."),
+    one("BroadcastTo", broadcast_to, "`x` repeated along axes of extent 1."),
+    one("Concatenate", concatenate, "Tensors concatenated along `axis`."),
+    one("Stack", stack, "Tensors stacked along a new axis."),
+    many("Split", split, "`x` in parts along `axis`."),
+    many("Unstack", unstack, "The slices of `x` along `axis`, each as a tensor."),
+    one("Flip", flip, "The elements along `axis` reversed."),
+    one("Pad", pad, "`x` with padding around it."),
+    one("Repeat", repeat, "Each element repeated several times."),
+    one("Tile", tile, "The whole tensor repeated several times."),
     one("Sort", sort, "The elements along `axis` in ascending order."),
     one("Cumsum", cumsum, "Running sums along `axis`."),
-    one("OneHot", one_hot, "1 at the place that the index names along a new axis, 0 elsewhere."),
+    one("OneHot", one_hot, "1 at the index along a new axis, 0 elsewhere."),
 ];
 
-/// More parts than any model splits a tensor into; bounds the output on hostile configurations.
+/// Limit on the parts of a tensor. Bounds the output that a hostile configuration can ask for.
 const MAX_PARTS: u64 = 1 << 16;
 
 fn reshape(c: &mut Call<'_, '_>) -> Result<ValueId> {
@@ -58,7 +58,7 @@ fn transpose(c: &mut Call<'_, '_>) -> Result<ValueId> {
         sorted.sort_unstable();
         sorted.into_iter().eq(0..rank)
     });
-    c.transpose(x, &perm.ok_or_else(|| c.bad("axes", &format!("{rank} axes in some order")))?)
+    c.transpose(x, &perm.ok_or_else(|| c.bad("axes", &format!("a permutation of {rank} axes")))?)
 }
 
 fn move_axis(c: &mut Call<'_, '_>) -> Result<ValueId> {
@@ -83,11 +83,11 @@ fn swap_axes(c: &mut Call<'_, '_>) -> Result<ValueId> {
 
 fn expand_dims(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mut x = c.tensor(0, "x")?;
-    let axis = c.get("axis").ok_or_else(|| c.bad("axis", "an axis, or several"))?;
+    let axis = c.get("axis").ok_or_else(|| c.bad("axis", "an axis or a list of axes"))?;
     let new = axis.as_list().map_or(1, <[Attr]>::len);
-    // The axes are counted in the result, so the ascending order puts each at its place.
+    // Axes refer to the result, so inserting them in ascending order is correct.
     let axes = normal_axes(axis, c.rank(x)? + new);
-    for axis in axes.ok_or_else(|| c.bad("axis", "different axes of the result"))? {
+    for axis in axes.ok_or_else(|| c.bad("axis", "distinct axes of the result"))? {
         x = c.expand(x, usize::try_from(axis).unwrap_or(usize::MAX))?;
     }
     Ok(x)
@@ -112,12 +112,14 @@ fn broadcast_to(c: &mut Call<'_, '_>) -> Result<ValueId> {
     Ok(c.b.broadcast(x, shape.ok_or_else(|| c.bad("shape", "a list of extents"))?)?)
 }
 
-/// The tensors in the first argument, in one type.
+/// The tensors in the first argument, promoted to one type, and their rank.
 fn parts(c: &mut Call<'_, '_>) -> Result<(Vec<ValueId>, usize)> {
     let name = if c.arg(0, "xs").is_some() { "xs" } else { "x" };
     let values = c.values(0, name)?;
     let parts = c.promote(&values, &[])?;
-    let Some(first) = parts.first() else { return Err(LowerError::Operands(format!("`{}` of no tensors", c.class()))) };
+    let Some(first) = parts.first() else {
+        return Err(LowerError::Operands(format!("`{}` takes at least one tensor, found none", c.class())));
+    };
     let rank = c.rank(*first)?;
     Ok((parts, rank))
 }
@@ -135,7 +137,7 @@ fn stack(c: &mut Call<'_, '_>) -> Result<ValueId> {
     Ok(c.b.concat(&rows, axis as u64)?)
 }
 
-/// A number of equal parts, or the places of the cuts.
+/// Splits into a number of equal parts, or at a list of indices.
 fn split(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let key = "indices_or_sections";
     let x = c.tensor(0, "x")?;
@@ -146,7 +148,7 @@ fn split(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
             let place = |a: &Attr| {
                 a.as_int().map(|i| if i < 0 { n.saturating_sub(i.unsigned_abs()) } else { i.unsigned_abs() })
             };
-            // Keras gives a negative extent to what is cut behind the end, and refuses it.
+            // Keras gives a part past the end a negative extent, and rejects it.
             let places = places.iter().map(|a| place(a).filter(|p| *p <= n)).collect::<Option<Vec<_>>>();
             places.ok_or_else(|| c.bad(key, &format!("a list of integers up to {n}")))?
         }
@@ -193,7 +195,7 @@ fn flip(c: &mut Call<'_, '_>) -> Result<ValueId> {
 fn pad(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let rank = c.rank(x)?;
-    // One pair stands for every axis.
+    // A single pair applies to every axis.
     let amounts = match c.get("pad_width").and_then(Attr::as_list) {
         Some([Attr::List(_)]) | Some([Attr::Int(_), Attr::Int(_)]) => {
             c.pairs("pad_width", 1)?.into_iter().cycle().take(rank).collect()
@@ -204,12 +206,12 @@ fn pad(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let mode = PadMode::parse(mode).ok_or_else(|| c.unsupported_key("mode"))?;
     let value = match c.arg(1, "constant_values") {
         None => 0.0,
-        Some(value) => value.as_f64().ok_or_else(|| c.unsupported("a border that is not a number"))?,
+        Some(value) => value.as_f64().ok_or_else(|| c.unsupported("a padding value that is not a number"))?,
     };
     Ok(c.b.pad(x, amounts, mode, value)?)
 }
 
-/// Without an axis, all elements in a row.
+/// Without an axis, repeats the elements of the flattened tensor.
 fn repeat(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.tensor(0, "x")?;
     let times = match c.get("repeats").map(Attr::as_list) {
@@ -253,7 +255,7 @@ fn sort(c: &mut Call<'_, '_>) -> Result<ValueId> {
     Ok(c.b.core(CoreOp::Sort { axis, descending: false }, &[x])?)
 }
 
-/// Without an axis, all elements in a row.
+/// Without an axis, sums over the flattened tensor.
 fn cumsum(c: &mut Call<'_, '_>) -> Result<ValueId> {
     if c.has("dtype") {
         return Err(c.unsupported_key("dtype"));
@@ -283,7 +285,7 @@ fn one_hot(c: &mut Call<'_, '_>) -> Result<ValueId> {
     hot(c, x, axis, c.count("num_classes")?, elem)
 }
 
-/// 1 at the place of the index along the new axis `axis`, 0 elsewhere.
+/// One-hot vectors with `classes` elements along the new axis `axis`.
 pub(crate) fn hot(c: &mut Call<'_, '_>, x: ValueId, axis: usize, classes: u64, elem: ElemType) -> Result<ValueId> {
     let classes = c.iota(c.elem(x), classes)?;
     let classes = c.along(classes, axis, c.rank(x)? + 1)?;

@@ -1,4 +1,4 @@
-//! Convolutional recurrent layers, step after step, as [recurrent ones](super) are.
+//! Convolutional recurrent layers, unrolled as [recurrent layers](super) are.
 
 use netc_ir::{Dim, ElemType, Padding, SliceAxis, Type, ValueId, Window};
 
@@ -10,9 +10,9 @@ use crate::lower::result::Result;
 use crate::lower::rnn::{MAX_STEPS, Sequence, each_step, results, sequence, stateless, step_at, zeros};
 
 pub(crate) const LAYERS: &[Entry] = &[
-    many("ConvLSTM1D", |c| conv_lstm(c, 1), "Steps of a long short-term memory of lines."),
-    many("ConvLSTM2D", |c| conv_lstm(c, 2), "Steps of a long short-term memory of images."),
-    many("ConvLSTM3D", |c| conv_lstm(c, 3), "Steps of a long short-term memory of volumes."),
+    many("ConvLSTM1D", |c| conv_lstm(c, 1), "A convolutional long short-term memory over one spatial axis."),
+    many("ConvLSTM2D", |c| conv_lstm(c, 2), "A convolutional long short-term memory over two spatial axes."),
+    many("ConvLSTM3D", |c| conv_lstm(c, 3), "A convolutional long short-term memory over three spatial axes."),
 ];
 
 fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Result<Vec<ValueId>> {
@@ -36,7 +36,9 @@ fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Result<Vec<ValueId>> {
             let error = match (stateless, steps) {
                 (Err(error), _) => error,
                 (Ok(()), Some(_)) => c.unsupported("a mask"),
-                (Ok(()), None) => c.unsupported(format!("a sequence of {length} steps (1 to {MAX_STEPS} are)")),
+                (Ok(()), None) => {
+                    c.unsupported(format!("a sequence of {length} steps (the limits are 1 and {MAX_STEPS})"))
+                }
             };
             return Err(error.giving(result_types(c, c.elem(x), dims_of_state, length)?));
         }
@@ -58,7 +60,7 @@ fn conv_lstm(c: &mut Call<'_, '_>, n: usize) -> Result<Vec<ValueId>> {
     results(c, &outputs, states.concat())
 }
 
-/// The result types of the layer whose states have these extents.
+/// The result types of a layer whose states have the extents `state`.
 fn result_types(c: &Call<'_, '_>, elem: ElemType, state: Vec<Dim>, length: &Dim) -> Result<Vec<Type>> {
     let mut sequence = state.clone();
     sequence.insert(1, length.clone());
@@ -71,7 +73,7 @@ fn result_types(c: &Call<'_, '_>, elem: ElemType, state: Vec<Dim>, length: &Dim)
     Ok(types)
 }
 
-/// What all steps read, of all gates, with the bias: steps count as examples.
+/// The convolution of the input for all gates and steps at once, with the bias. The batch axis holds the steps.
 fn projected(c: &mut Call<'_, '_>, x: ValueId, window: Window, axis: usize) -> Result<ValueId> {
     let kernel = c.weight("cell/vars/0", "the kernel")?;
     let dims = c.dims(x)?;

@@ -1,17 +1,13 @@
 //! What the dialect answers about declarations, calls and models.
 
-use netc_dialect::Dialects;
 use netc_ir::{CallOp, Func, Layer, Module, Name, OpKind, print};
 
-use crate::lower::dialect::KerasDialect;
+use crate::lower::tests::dialects;
 
-fn dialects() -> Dialects {
-    let mut dialects = Dialects::new();
-    dialects.push(KerasDialect);
-    dialects
-}
+/// The start of a program whose layer `l0` is a Keras input.
+const INPUT: &str = "netc 1\nlayer l0 \"x\" : keras.InputLayer {}\n";
 
-/// A layer of the class with the configuration.
+/// A layer of the class `class` with this configuration.
 fn declared(class: &str, config: &str) -> Layer {
     let text = format!("netc 1\nlayer l0 \"own\" : {class} {{{config}}}");
     netc_ir::parse(&text).unwrap().layers.remove(0)
@@ -35,16 +31,17 @@ fn operations_are_not_layers() {
 }
 
 #[test]
-fn only_a_sequential_model_leaves_its_inputs_out() {
+fn only_sequential_models_omit_their_inputs() {
     for (class, expected) in [("Functional", true), ("Sequential", false)] {
-        let text = format!("netc 1\nfunc @main(%x: f32[2]) -> (%x) attrs {{class = \"{class}\"}} {{}}");
-        assert_eq!(dialects().counts_inputs(netc_ir::parse(&text).unwrap().main().unwrap()), expected, "{class}");
+        let text = format!("{INPUT}func @main(%x: f32[2] l0) -> (%x) attrs {{class = \"{class}\"}} {{}}");
+        let module = netc_ir::parse(&text).unwrap();
+        assert_eq!(dialects().counts_inputs(&module, module.main().unwrap()), expected, "{class}");
     }
-    assert!(dialects().counts_inputs(&Func::default()));
+    assert!(dialects().counts_inputs(&Module::new(), &Func::default()));
 }
 
 #[test]
-fn libraries_know_operations_of_tensorflow_by_their_whole_names() {
+fn tensorflow_operations_keep_their_full_names() {
     let dialects = dialects();
     assert_eq!(
         ["tf.math.digamma", "keras.ops.Add", "custom.Scale"].map(|name| dialects.class(name)),
@@ -61,7 +58,7 @@ fn settings_are_the_configuration() {
 }
 
 #[test]
-fn a_new_name_is_written_wherever_the_declaration_has_the_old_one() {
+fn renaming_updates_every_occurrence_of_the_name() {
     for (before, after) in [
         (
             "config = {name = \"own\", units = 2}, name = \"own\"",
@@ -78,7 +75,7 @@ fn a_new_name_is_written_wherever_the_declaration_has_the_old_one() {
 }
 
 #[test]
-fn layers_inside_are_found_by_their_names() {
+fn inner_layers_are_found_by_name() {
     let config =
         r#"config = {name = "own", layer = {config = {name = "in"}}, cells = [{name = "first"}]}, name = "own""#;
     let layer = declared("keras.RNN", config);
@@ -88,7 +85,7 @@ fn layers_inside_are_found_by_their_names() {
 }
 
 #[test]
-fn layers_inside_are_frozen_with_the_layer_and_no_key_is_added() {
+fn freezing_includes_inner_layers_and_adds_no_key() {
     for (to, before, after) in [
         (false, "config = {trainable = true, units = 2}", "config = {trainable = false, units = 2}"),
         (true, "config = {trainable = false}", "config = {trainable = true}"),
@@ -107,7 +104,7 @@ fn layers_inside_are_frozen_with_the_layer_and_no_key_is_added() {
 }
 
 #[test]
-fn the_configuration_says_whether_a_layer_is_trained() {
+fn trainability_is_read_from_the_configuration() {
     for (config, expected) in [
         ("config = {trainable = true}", Some(true)),
         ("config = {trainable = false}", Some(false)),
@@ -119,7 +116,7 @@ fn the_configuration_says_whether_a_layer_is_trained() {
 }
 
 #[test]
-fn a_frozen_model_is_unfrozen_and_others_stay() {
+fn unfreeze_changes_only_frozen_models() {
     for (before, after) in [
         (
             "object = {config = {trainable = false, name = \"m\"}}",
@@ -128,15 +125,15 @@ fn a_frozen_model_is_unfrozen_and_others_stay() {
         ("object = {config = {name = \"m\"}}", "object = {config = {name = \"m\"}}"),
         ("config = {trainable = false}", "config = {trainable = false}"),
     ] {
-        let text = format!("netc 1\n\nfunc @main(%x: f32[2]) -> (%x) attrs {{{before}}} {{\n}}\n");
+        let text = format!("{INPUT}\nfunc @main(%x: f32[2] l0) -> (%x) attrs {{{before}}} {{\n}}\n");
         let mut module = netc_ir::parse(&text).unwrap();
-        dialects().unfreeze(&mut module.funcs[0].attrs);
+        module.funcs[0].attrs = dialects().unfrozen(&module, &module.funcs[0]);
         assert_eq!(print(&module), text.replace(before, after));
     }
 }
 
 #[test]
-fn a_call_gives_masks_and_plain_arguments_by_name() {
+fn calls_tell_masks_from_plain_arguments() {
     for (attrs, masks, plain) in [
         ("{args = [$0], kwargs = {mask = $1, training = false}}", &[1][..], &["training"][..]),
         ("{args = [[$0, $1]], kwargs = {mask = [$2, null, $1]}}", &[2, 1], &[]),
@@ -152,7 +149,7 @@ fn a_call_gives_masks_and_plain_arguments_by_name() {
         assert_eq!(dialects().mask_operands(source), masks, "{attrs}");
         let call = CallOp { callee: module.func_named("main").unwrap(), layer: None, attrs: source.attrs.clone() };
         assert_eq!(
-            dialects().plain_arguments(&call),
+            dialects().plain_arguments(&module, &call),
             plain.iter().map(|p| Name::from(*p)).collect::<Vec<_>>(),
             "{attrs}"
         );

@@ -1,10 +1,10 @@
-//! What layers mean.
+//! Lowerings of layers.
 
-use netc_dialect::{Dialect, Dialects, LayerLibrary, OpContext, Purpose};
+use netc_dialect::{Dialect, Dialects, OpContext, Purpose};
 use netc_ir::{Builder, OpKind, ValueId};
 
 use crate::lower::dialect::KerasDialect;
-use crate::lower::tests::{Case, F32, IMAGE, KERNEL, check, check_error, check_ops, layer};
+use crate::lower::tests::{Case, F32, IMAGE, KERNEL, check, check_error, check_ops, dialects, layer};
 
 #[test]
 fn convolutions() {
@@ -62,7 +62,7 @@ fn depthwise_and_separable_convolutions() {
 }
 
 #[test]
-fn weights_of_another_size_than_the_configuration_says_are_refused() {
+fn weights_must_match_the_configuration() {
     for (class, key, kernel, x) in [
         ("Dense", "units", "f32[4,2]", "f32[N,4]"),
         ("Embedding", "input_dim", "f32[4,2]", "i32[N,4]"),
@@ -78,7 +78,7 @@ fn weights_of_another_size_than_the_configuration_says_are_refused() {
         let fits = if matches!(key, "kernel_size" | "input_dim") { 4 } else { 2 };
         assert!(layer(&class, &config(fits), &weights, &[x]).lower().is_ok(), "{class} {key}");
         let refused = layer(&class, &config(3), &weights, &[x]).lower().unwrap_err().to_string();
-        assert!(refused.contains(&format!("not for `{key}` = [3")), "{class} {key}: {refused}");
+        assert!(refused.contains(&format!("which does not match `{key}` = [3")), "{class} {key}: {refused}");
     }
 }
 
@@ -97,7 +97,7 @@ fn mixed_precision_casts_inputs_and_weights() {
 }
 
 #[test]
-fn quantised_layers_round_what_they_read() {
+fn quantised_layers_round_their_inputs() {
     let policy = |mode: &str| {
         format!(
             "dtype = {{class_name = \"QuantizedDTypePolicy\", config = {{mode = \"{mode}\", source_name = \"float32\"}}}}, use_bias = false"
@@ -127,7 +127,7 @@ fn quantised_layers_round_what_they_read() {
          %17 = mul(%2, %8)
          %18 = div(%16, %17)",
     );
-    // A sum of more products than single precision holds.
+    // A sum of more products than is exact in single precision.
     let long = [("vars/0", "i8[1025,2]"), ("vars/1", "f32[2]")];
     let text = policy("int8");
     let (_, ops) = layer("keras.Dense", &text, &long, &["f32[N,1025]"]).lower().unwrap();
@@ -176,7 +176,7 @@ fn pooling() {
 }
 
 #[test]
-fn batch_normalization_rounds_as_keras() {
+fn batch_normalization_rounds_like_keras() {
     let weights = [("vars/0", "f32[3]"), ("vars/1", "f32[3]"), ("vars/2", "f32[3]"), ("vars/3", "f32[3]")];
     let config = format!("{F32}, axis = -1, epsilon = 0.001, center = true, scale = true");
     check_ops(
@@ -217,7 +217,7 @@ fn normalizations() {
     check(layer("keras.GroupNormalization", "groups = -1, axis = 1", &six, &["f32[N,6,9,9]"]), "f32[N,6,9,9]");
     check_error(
         layer("keras.GroupNormalization", "groups = 4, axis = -1", &six, &["f32[N,9,9,6]"]),
-        "`groups` is 4, expected a divisor of 6 channels, or -1",
+        "`groups` is 4, expected a divisor of the 6 channels, or -1",
     );
     check(layer("keras.RMSNormalization", "axis = -1", &two, IMAGE), "f32[N,9,9,3]");
     check(layer("keras.UnitNormalization", "axis = [1, 2]", &[], IMAGE), "f32[N,9,9,3]");
@@ -259,7 +259,7 @@ fn activations_by_name_and_by_object() {
     let custom = "activation = {module = \"mine\", class_name = \"function\", config = \"relu\", registered_name = \"mine>relu\"}";
     check_error(
         layer("keras.Activation", custom, &[], &["f32[N,4]"]),
-        "`Activation` with the activation an object of class \"function\" is not supported",
+        "`Activation` with an object of class \"function\" as its activation is not supported",
     );
     check_ops(
         layer("keras.ReLU", "max_value = 6.0, negative_slope = 0.0, threshold = 0.0", &[], &["f32[N,4]"]),
@@ -268,7 +268,7 @@ fn activations_by_name_and_by_object() {
     check(layer("keras.ReLU", "max_value = 6, negative_slope = 0.1, threshold = 1.0", &[], &["f32[N,4]"]), "f32[N,4]");
     check_error(
         layer("keras.LeakyReLU", "negative_slope = 0.5", &[], &["i32[N,4]"]),
-        "`LeakyReLU` with elements of type i32, and 0.5, is not supported",
+        "`LeakyReLU` with elements of type i32 and the constant 0.5 is not supported",
     );
     check(layer("keras.PReLU", "shared_axes = [1, 2]", &[("vars/0", "f32[1,1,3]")], IMAGE), "f32[N,9,9,3]");
     check(layer("keras.Softmax", "axis = [1, 2]", &[], IMAGE), "f32[N,9,9,3]");
@@ -322,11 +322,11 @@ fn shapes() {
     );
     check_error(
         layer("keras.CenterCrop", "height = 4, width = 5", &[], &["f32[N,H,W,3]"]),
-        "`CenterCrop` with axis 1 of f32[N,H,W,3]: its extent is not a number is not supported",
+        "`CenterCrop` with a symbolic extent (axis 1 of f32[N,H,W,3]) is not supported",
     );
     check_error(
         on("keras.Resizing", "height = 4, width = 5, crop_to_aspect_ratio = true, pad_to_aspect_ratio = true"),
-        "`pad_to_aspect_ratio` is true, expected false, as `crop_to_aspect_ratio` is true",
+        "`pad_to_aspect_ratio` is true, expected false, because `crop_to_aspect_ratio` is true",
     );
     check_error(on("keras.Resizing", "height = 0, width = 5"), "`height` is 0, expected an integer of 1 or more");
     check_error(
@@ -336,7 +336,7 @@ fn shapes() {
 }
 
 #[test]
-fn attention_of_several_kinds() {
+fn attention_layers() {
     let weights = &[
         ("query_dense/vars/0", "f32[8,2,4]"),
         ("query_dense/vars/1", "f32[2,4]"),
@@ -384,8 +384,8 @@ fn attention_of_several_kinds() {
     check(two("keras.AdditiveAttention", "use_scale = true", &[("vars/0", "f32[8]")]), "f32[N,5,8]");
 }
 
-/// What a call leaves of operands to which masks are attached, which are the last operands of the case: the types of the
-/// masks of its results, and which operands lose theirs.
+/// Lowers a call whose last `masked` operands are the masks of the others. Returns the types of the masks of its
+/// results, and the operands whose masks it removes.
 #[track_caller]
 fn masks_of(case: Case<'_>, masked: usize) -> (Vec<String>, Vec<usize>) {
     let module = case.module();
@@ -404,7 +404,7 @@ fn masks_of(case: Case<'_>, masked: usize) -> (Vec<String>, Vec<usize>) {
 }
 
 #[test]
-fn masks_go_beside_the_tensors() {
+fn masks_are_attached_to_results() {
     let one = &["f32[N,5,8]", "bool[N,5]"];
     let check = |case, masked, masks: &[&str], unmasked: &[usize]| {
         let (found, lost) = masks_of(case, masked);
@@ -437,12 +437,12 @@ const HEADS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn masks_that_are_not_for_a_tensor_are_errors() {
+fn masks_that_do_not_match_their_tensor_are_errors() {
     let softmax = Case {
         call: "args = [$0], kwargs = {mask = $1}",
         ..layer("keras.Softmax", "axis = -1", &[], &["f32[N,5,8]", "bool[N,5]"])
     };
-    check_error(softmax, "the mask is bool[N,5], which is not for f32[N,5,8]");
+    check_error(softmax, "the mask is bool[N,5], which does not match f32[N,5,8]");
     let weights = [("cell/vars/0", "f32[2,2,8]"), ("cell/vars/1", "f32[2,2,8]"), ("cell/vars/2", "f32[8]")];
     let images = Case {
         call: "args = [$0], kwargs = {mask = $1}",
@@ -452,28 +452,11 @@ fn masks_that_are_not_for_a_tensor_are_errors() {
 }
 
 #[test]
-fn the_scale_library_works_along_any_axis() {
-    let library = LayerLibrary::parse(include_str!("../../../../../layers/scale.nir")).unwrap();
-    assert_eq!(library.classes().collect::<Vec<_>>(), ["Scale"]);
-    let weights = [("vars/0", "f32[3]"), ("vars/1", "f32[3]")];
-    for (config, x, shape) in [
-        ("axis = -1", "f32[N,9,9,3]", "f32[1,1,1,3]"),
-        ("axis = [3]", "f32[N,9,9,3]", "f32[1,1,1,3]"),
-        ("name = \"without\"", "f32[N,9,9,3]", "f32[1,1,1,3]"),
-        ("axis = 1", "f32[N,3,9,9]", "f32[1,3,1,1]"),
-    ] {
-        let (types, text) = layer("custom.Scale", config, &weights, &[x]).lower_with(&library).unwrap();
-        assert_eq!(types[0].to_string(), x, "{config}");
-        assert_eq!(text.matches(shape).count(), 2, "{config}\n{text}");
-    }
-}
-
-#[test]
-fn layers_of_many_steps_are_few_ops_where_only_types_matter() {
+fn long_recurrent_layers_need_few_ops_for_types() {
     let weights = [("cell/vars/0", "f32[3,8]"), ("cell/vars/1", "f32[2,8]"), ("cell/vars/2", "f32[8]")];
     let config = "units = 2, activation = \"tanh\", recurrent_activation = \"sigmoid\", return_sequences = true";
     let lstm = layer("keras.LSTM", config, &weights, &["f32[N,4096,3]"]);
-    let (types, text) = lstm.lower_for(Purpose::Types, &KerasDialect).unwrap();
+    let (types, text) = lstm.lower_for(Purpose::Types, &dialects()).unwrap();
     assert_eq!(types[0].to_string(), "f32[N,4096,2]");
     assert!(text.lines().count() < 100, "{text}");
     let masked = Case {
@@ -484,6 +467,6 @@ fn layers_of_many_steps_are_few_ops_where_only_types_matter() {
     check(masked, "f32[M,9,2]");
     check(Case { operands: &["f32[N,9,3]", "bool[N,9]", "f32[1,2]", "f32[1,2]"], ..masked }, "f32[N,9,2]");
     let short = Case { operands: &["f32[N,9,3]", "bool[N,7]", "f32[N,2]", "f32[N,2]"], ..masked };
-    assert!(short.lower_for(Purpose::Types, &KerasDialect).is_err());
-    assert!(short.lower_for(Purpose::Run, &KerasDialect).is_err());
+    assert!(short.lower_for(Purpose::Types, &dialects()).is_err());
+    assert!(short.lower_for(Purpose::Run, &dialects()).is_err());
 }

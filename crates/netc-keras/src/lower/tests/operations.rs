@@ -1,4 +1,4 @@
-//! What `keras.ops` operations mean.
+//! Lowerings of `keras.ops` operations.
 
 use netc_dialect::{Dialect, Dialects, OpContext, Purpose};
 use netc_ir::{Builder, OpKind};
@@ -30,11 +30,11 @@ fn operations_take_constants_on_either_side() {
 }
 
 #[test]
-fn operations_refuse_what_keras_refuses() {
+fn operations_reject_what_keras_rejects() {
     let x = &["f32[N,4,1]"];
     check_error(
         op("keras.ops.LayerNorm", "axis = -1", "args = [$0, $1], kwargs = {}", &["f32[N,4,1]", "f32[2]"]),
-        "what scales and shifts f32[N,4,1] is for f32[N,4,2]",
+        "the tensor is f32[N,4,1], but its scale and offset are for f32[N,4,2]",
     );
     check_error(
         op("keras.ops.Split", "indices_or_sections = [1, 5], axis = 1", "args = [$0], kwargs = {}", x),
@@ -42,9 +42,9 @@ fn operations_refuse_what_keras_refuses() {
     );
 }
 
-/// An operation counts as a layer nowhere, least of all where the groups of weights are numbered.
+/// Operations are not layers: the weight groups of layers must not count them.
 #[test]
-fn functions_of_activations_are_operations() {
+fn activation_functions_are_operations() {
     let x = &["f32[N,4]"];
     let args = "args = [$0], kwargs = {}";
     check(op("keras.ops.ReLU", "negative_slope = 0.1, max_value = 1.0, threshold = 0.2", args, x), "f32[N,4]");
@@ -62,7 +62,7 @@ fn reductions() {
     check(op("keras.ops.Any", "axis = 1", args, x), "bool[N,6]");
     check(op("keras.ops.Logsumexp", "axis = 1", args, x), "f32[N,6]");
     check_error(op("keras.ops.Max", "axis = 1, initial = 3", args, x), "`Max` with `initial` = 3 is not supported");
-    check_error(op("keras.ops.Max", "axis = 3", args, x), "`axis` is 3, expected different axes of 3");
+    check_error(op("keras.ops.Max", "axis = 3", args, x), "`axis` is 3, expected distinct axes of a tensor of rank 3");
 }
 
 #[test]
@@ -121,9 +121,9 @@ fn indexing() {
     assert_eq!(get(x, &slice("null", "null", "-1")), "f32[N,4,6]");
 }
 
-/// The elements that `x[start:stop:step]` chooses, followed through the lowered slice and reverse.
+/// The elements that `x[start:stop:step]` selects, followed through the lowered slice and reverse.
 #[test]
-fn slices_choose_what_python_chooses() {
+fn slices_select_the_elements_that_python_selects() {
     let n: i64 = 5;
     for step in [-3, -2, -1, 1, 2, 3] {
         for start in (-7..8).map(Some).chain([None]) {

@@ -1,4 +1,4 @@
-//! A model that a layer has in its configuration, such as that in a `TimeDistributed`.
+//! A model in the configuration of a layer, such as the one that a `TimeDistributed` wraps.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ struct Inner<'o> {
     group: String,
 }
 
-/// More calls of layers than a model in a wrapper has. Bounds what models that are called twice in one another grow to.
+/// Limit on the layer calls of a wrapped model. Each level of nested models that are called twice doubles their number.
 const MAX_CALLS: usize = 1 << 12;
 
 /// The number of layer calls in a model with this configuration.
@@ -41,10 +41,10 @@ fn calls(config: &Attrs) -> usize {
 type Values = BTreeMap<(Name, usize), Vec<ValueId>>;
 
 impl Call<'_, '_> {
-    /// What the model with this configuration, whose weights are below `place`, computes of `x`.
+    /// Lowers the model declared by `config`, whose weights are below `place`, on the input `x`.
     pub(crate) fn model(&mut self, place: &str, config: &Attrs, x: ValueId) -> Result<Meaning> {
         if calls(config) > MAX_CALLS {
-            return Err(self.unsupported(format!("a model of more than {MAX_CALLS} calls in it")));
+            return Err(self.unsupported(format!("an inner model of more than {MAX_CALLS} calls")));
         }
         let era = Era::of(&self.b.module().attrs);
         let layers = layers(config, era);
@@ -63,7 +63,7 @@ impl Call<'_, '_> {
         Ok(results.into())
     }
 
-    /// The model with the inputs and outputs of `signature`.
+    /// Lowers a functional model with the inputs and outputs of `signature`.
     fn graph(
         &mut self,
         place: &str,
@@ -81,7 +81,7 @@ impl Call<'_, '_> {
             found.map(|(_, tensors)| tensors).ok_or_else(|| bad(key, tree, "tensors of the model"))
         };
         let [input] = &tensors("input_layers", Some(signature.0))?[..] else {
-            return Err(self.unsupported("a model of several inputs in it"));
+            return Err(self.unsupported("an inner model of several inputs"));
         };
         let mut values = Values::from([((input.layer.clone(), input.node), vec![x])]);
         let mut waiting = Vec::new();
@@ -89,10 +89,14 @@ impl Call<'_, '_> {
             let nodes = layer.object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
             for (i, node) in nodes.iter().enumerate() {
                 let node = read_call(node.clone(), &layer.class, era, layer.name);
-                waiting.push((layer, i, node.map_err(|error| self.unsupported(format!("a call in it ({error})")))?));
+                waiting.push((
+                    layer,
+                    i,
+                    node.map_err(|error| self.unsupported(format!("an invalid call in its inner model ({error})")))?,
+                ));
             }
         }
-        // Keras writes layers after those that they read, but for layers that are called again.
+        // Keras writes a layer after the layers that it reads, except for layers that are called more than once.
         while !waiting.is_empty() {
             let before = waiting.len();
             let mut later = Vec::new();
@@ -106,7 +110,7 @@ impl Call<'_, '_> {
                 }
             }
             if later.len() == before {
-                return Err(self.unsupported("a model whose calls do not follow one another in it"));
+                return Err(self.unsupported("an inner model with calls whose inputs are never computed"));
             }
             waiting = later;
         }
@@ -117,13 +121,13 @@ impl Call<'_, '_> {
         operands(&values, &outputs).ok_or_else(|| bad("output_layers", signature.1, "tensors of the model"))
     }
 
-    /// What a layer of the model computes in a call.
+    /// Lowers one call of a layer of the model.
     fn inner(&mut self, place: &str, inner: &Inner<'_>, call: Attrs, operands: &[ValueId]) -> Result<Vec<ValueId>> {
         let prefix = format!("{place}/{}/", inner.group);
         let class = inner.class.clone();
         let Meaning { results, masks, repeats, .. } = match inner.object.get("config").and_then(Attr::as_map) {
             Some(config) if is_model(&class, config) => {
-                let [x] = operands else { return Err(self.unsupported("a model of several inputs in it")) };
+                let [x] = operands else { return Err(self.unsupported("an inner model of several inputs")) };
                 self.model(prefix.trim_end_matches('/'), config, *x)?
             }
             Some(_) | None => {
@@ -136,22 +140,22 @@ impl Call<'_, '_> {
                 let context = OpContext { op: &op, layer: Some(&layer), operands, masks: &[], purpose, dialects };
                 self.lower_inner(context).map_err(|error| {
                     let LowerError::Unknown { class } = error else {
-                        // The known result types belong to the wrapper, not to this layer.
+                        // The error may hold the result types of this layer, which are not the wrapper's.
                         return error.giving(Vec::new());
                     };
-                    self.unsupported(format!("the layer `{class}` in it,"))
+                    self.unsupported(format!("the inner layer `{class}`"))
                 })?
             }
         };
         self.repeats.extend(repeats);
         if masks.iter().any(Option::is_some) {
-            return Err(self.unsupported(format!("a mask of the layer `{}` in it", inner.name)));
+            return Err(self.unsupported(format!("a mask of the inner layer `{}`", inner.name)));
         }
         Ok(results)
     }
 }
 
-/// The layers of a model, with the groups that Keras gives them.
+/// The layers of a model, with their weight groups.
 fn layers(config: &Attrs, era: Era) -> Vec<Inner<'_>> {
     let mut layers = Vec::new();
     for (object, class, group) in grouped(config, "layers", era) {

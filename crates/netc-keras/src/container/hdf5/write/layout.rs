@@ -1,8 +1,8 @@
-//! Where everything in an HDF5 file is ("HDF5 File Format Specification", version 3).
+//! Lays out an HDF5 file ("HDF5 File Format Specification", version 3).
 //!
-//! The headers come first, those of what is in a group before its own, then all texts of variable length, then the weights.
-//! The structures are those of HDF5 1.0: superblock 0, object headers 1, groups as trees of symbols. They have no checksums,
-//! so an address is put in where it becomes known.
+//! The headers come first, the members of a group before the group, then all variable-length texts, then the weights.
+//! The structures are those of HDF5 1.0: superblock version 0, object headers version 1, groups as symbol tables. They
+//! have no checksums, so addresses can be filled in as soon as they are known.
 
 use std::collections::BTreeMap;
 
@@ -13,24 +13,24 @@ use crate::container::hdf5::write::encode::{TEXT_SIZE, fixed_text, number_type, 
 use crate::container::hdf5::write::{Laid, Tree, Value};
 use crate::error::{Problem, Result};
 
-/// An address that stands for none.
+/// The undefined address.
 const UNDEFINED: u64 = u64::MAX;
 
-/// Half as many names are in a node of symbols, at most, and half as many nodes in a node of a tree.
+/// A symbol node has at most `2 * LEAF_K` symbols, a B-tree node at most `2 * INTERNAL_K` children.
 const LEAF_K: u16 = 4;
 
 const INTERNAL_K: u16 = 4;
 
-/// The bytes of a symbol.
+/// Bytes per symbol.
 const SYMBOL: usize = 40;
 
-/// The most texts in one heap: each has a number of 16 bits.
+/// The most texts in one heap. Their indices have 16 bits.
 const MAX_TEXTS: usize = 60_000;
 
-/// The fewest bytes of a heap of texts.
+/// The least size of a heap of texts, in bytes.
 const MIN_HEAP: u64 = 4096;
 
-/// What a value of an attribute and its header take at most, in bytes.
+/// The most bytes of a message, such as an attribute's header and value.
 const MAX_MESSAGE: usize = 65_528;
 
 /// Kinds of messages in object headers.
@@ -46,27 +46,27 @@ const ATTRIBUTE: u16 = 0xc;
 
 const SYMBOLS: u16 = 0x11;
 
-/// A file on its way.
+/// A file whose layout is in progress.
 pub(super) struct Layout<'t> {
     module: &'t Module,
     image: Vec<u8>,
-    /// The weights, and where their addresses belong.
+    /// The weights, with the position in `image` for each address.
     weights: Vec<(WeightId, usize)>,
-    /// The texts of variable length, and where their addresses belong.
+    /// The variable-length texts, with the position in `image` for each address.
     texts: Vec<(&'t str, usize)>,
 }
 
-/// Where the parts of a group are.
+/// The addresses of the parts of a group.
 struct Group {
     header: u64,
     tree: u64,
     names: u64,
 }
 
-/// What a group has under a name.
+/// A member of a group.
 enum Member {
     Group(Group),
-    /// A dataset with this header.
+    /// A dataset, with the address of its header.
     Dataset(u64),
 }
 
@@ -75,7 +75,7 @@ impl<'t> Layout<'t> {
         Self { module, image: Vec::new(), weights: Vec::new(), texts: Vec::new() }
     }
 
-    /// The file with the root group `tree`.
+    /// Lays out the file whose root group is `tree`.
     pub(super) fn file(mut self, tree: &'t Tree) -> Result<Laid> {
         let version = [0, 0, 0, 0, 0, 8, 8, 0];
         self.bytes(b"\x89HDF\r\n\x1a\n");
@@ -111,12 +111,12 @@ impl<'t> Layout<'t> {
         numbers.iter().for_each(|n| self.bytes(&n.to_le_bytes()));
     }
 
-    /// Writes a number over what is at a place.
+    /// Overwrites the bytes at `at` with a number.
     fn put(&mut self, at: usize, number: u64) {
         self.image[at..at + 8].copy_from_slice(&number.to_le_bytes());
     }
 
-    /// Fills up to the next place where something may begin, which is returned.
+    /// Pads to the next aligned address and returns it.
     fn align(&mut self) -> u64 {
         let len = self.image.len() + padding(self.image.len() as u64) as usize;
         self.image.resize(len, 0);
@@ -127,7 +127,7 @@ impl<'t> Layout<'t> {
         let mut members: Vec<(&str, Member)> = Vec::new();
         for (name, weight) in &tree.weights {
             if tree.groups.contains_key(name) {
-                let note = "other weights have places below it: HDF5 has one thing of a name";
+                let note = "the name is used for both a weight and a group of weights, which HDF5 does not allow";
                 return Err(Problem::weights(join(path, name), note));
             }
             members.push((name, Member::Dataset(self.dataset(*weight, &join(path, name))?)));
@@ -136,7 +136,7 @@ impl<'t> Layout<'t> {
             members.push((name, Member::Group(self.group(child, &join(path, name))?)));
         }
         if let Some((name, _)) = members.iter().find(|(name, _)| *name == "." || name.contains('\0')) {
-            return Err(Problem::weights(join(path, name), "HDF5 has no such name"));
+            return Err(Problem::weights(join(path, name), "HDF5 does not allow this name"));
         }
         members.sort_by_key(|(name, _)| *name);
         let (names, offsets) = self.names(&members);
@@ -150,9 +150,9 @@ impl<'t> Layout<'t> {
         Ok(Group { header, tree: tree_at, names })
     }
 
-    /// The heap of the members' names, and where in it each is.
+    /// Writes the heap of the members' names. Returns its address, and the offset of each name in it.
     fn names(&mut self, members: &[(&str, Member)]) -> (u64, Vec<u64>) {
-        // The name of nothing comes first.
+        // The empty name comes first.
         let (mut data, mut offsets) = (vec![0; 8], Vec::new());
         for (name, _) in members {
             offsets.push(data.len() as u64);
@@ -168,7 +168,7 @@ impl<'t> Layout<'t> {
         (at, offsets)
     }
 
-    /// The tree of the symbols, which are in the order of their names.
+    /// Writes the B-tree of the symbols, which are sorted by name. Returns the address of its root.
     fn symbols(&mut self, symbols: &[(u64, Member)]) -> u64 {
         let mut level: Vec<(u64, u64)> = Vec::new();
         for symbols in symbols.chunks(2 * usize::from(LEAF_K)) {
@@ -189,7 +189,7 @@ impl<'t> Layout<'t> {
         }
     }
 
-    /// Writes one level of a tree. `below` has the address and the last name of each node of the level under it; returns the
+    /// Writes one level of a B-tree. `below` has the address and the last name of each node one level down; returns the
     /// same for the new nodes. An empty group still has one node.
     fn nodes(&mut self, height: u8, below: &[(u64, u64)]) -> Vec<(u64, u64)> {
         let children = 2 * usize::from(INTERNAL_K);
@@ -226,7 +226,7 @@ impl<'t> Layout<'t> {
         self.header(path, |layout| {
             layout.message(SHAPE, |layout| layout.bytes(&shape(&dims)));
             layout.message(TYPE, |layout| layout.bytes(&elem));
-            // Storage is allocated late, and filled if a value is set, which is none.
+            // Storage is allocated late, and filled only if a fill value is set; none is.
             layout.message(FILL, |layout| layout.bytes(&[2, 2, 2, 1, 0, 0, 0, 0]));
             layout.message(PLACE, |layout| {
                 let (version, contiguous) = (3, 1);
@@ -235,14 +235,14 @@ impl<'t> Layout<'t> {
                 layout.numbers(&[UNDEFINED, size]);
             });
             if is_bfloat16 {
-                // Text of fixed length would be bytes to h5py, and no mark to Keras.
+                // h5py reads fixed-length text as bytes, which Keras would not recognize.
                 layout.text("dtype", "bfloat16", false);
             }
             Ok(())
         })
     }
 
-    /// An object header with the messages that `write` adds.
+    /// Writes an object header; `write` adds its messages. Returns its address.
     fn header(&mut self, path: &str, write: impl FnOnce(&mut Self) -> Result<(), &'static str>) -> Result<u64> {
         let at = self.align();
         let (version, references) = (1, 1u32);
@@ -253,14 +253,14 @@ impl<'t> Layout<'t> {
         write(self).map_err(|note| Problem::weights(path, note))?;
         let at = at as usize;
         let (number, size) = (count(&self.image[start..]), self.image.len() - start);
-        let number = u16::try_from(number).map_err(|_| Problem::weights(path, "it has more attributes than 65,000"))?;
+        let number = u16::try_from(number).map_err(|_| Problem::weights(path, "it has more than 65,000 attributes"))?;
         let size = u32::try_from(size).map_err(|_| Problem::weights(path, "its attributes take more than 4 GB"))?;
         self.image[at + 2..at + 4].copy_from_slice(&number.to_le_bytes());
         self.image[at + 8..at + 12].copy_from_slice(&size.to_le_bytes());
         Ok(at as u64)
     }
 
-    /// A message that `write` writes; it has at most [`MAX_MESSAGE`] bytes.
+    /// Writes a message; `write` writes its body of at most [`MAX_MESSAGE`] bytes.
     fn message(&mut self, kind: u16, write: impl FnOnce(&mut Self)) {
         self.bytes(&kind.to_le_bytes());
         self.bytes(&[0; 6]);
@@ -282,7 +282,7 @@ impl<'t> Layout<'t> {
         Ok(())
     }
 
-    /// An attribute of text of any length.
+    /// Writes an attribute of variable-length text.
     fn text(&mut self, key: &str, value: &'t str, is_ascii: bool) {
         self.attribute(key, &text(is_ascii), &shape(&[]), |layout| {
             layout.bytes(&(value.len() as u32).to_le_bytes());
@@ -291,11 +291,11 @@ impl<'t> Layout<'t> {
         });
     }
 
-    /// An attribute of texts that are as long as the longest of them.
+    /// Writes an attribute of fixed-length texts, padded to the longest.
     fn fixed(&mut self, key: &str, dims: &[u64], values: &[String]) -> Result<(), &'static str> {
         let len = values.iter().map(String::len).max().unwrap_or(0).max(1);
         if values.len().saturating_mul(len) > MAX_MESSAGE - 512 {
-            return Err("an attribute of it takes more than 64 KB");
+            return Err("one of its attributes takes more than 64 KB");
         }
         self.attribute(key, &fixed_text(len as u32), &shape(dims), |layout| {
             for value in values {
@@ -321,7 +321,7 @@ impl<'t> Layout<'t> {
         });
     }
 
-    /// Heaps of the texts of variable length.
+    /// Writes the heaps of the variable-length texts.
     fn place_texts(&mut self) {
         let texts = std::mem::take(&mut self.texts);
         for texts in texts.chunks(MAX_TEXTS) {
@@ -350,12 +350,12 @@ impl<'t> Layout<'t> {
     }
 }
 
-/// What fills up to the next place where something may begin.
+/// The number of bytes from `len` to the next aligned address.
 pub(super) fn padding(len: u64) -> u64 {
     len.wrapping_neg() % 8
 }
 
-/// An entry of a node of symbols.
+/// Encodes an entry of a symbol node.
 fn symbol(name: u64, member: &Member) -> [u8; SYMBOL] {
     let (header, is_group, tree, names) = match member {
         Member::Group(group) => (group.header, 1, group.tree, group.names),
@@ -368,7 +368,7 @@ fn symbol(name: u64, member: &Member) -> [u8; SYMBOL] {
     bytes
 }
 
-/// How many messages there are.
+/// Counts the messages.
 fn count(mut messages: &[u8]) -> usize {
     let mut number = 0;
     while let [_, _, low, high, _, _, _, _, rest @ ..] = messages {

@@ -1,4 +1,4 @@
-//! Files that are written, read back by `hdf5-pure`.
+//! Reads written files back with `hdf5-pure`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::*;
 use crate::container::hdf5::read;
 use crate::container::variable;
 
-/// The file of the tree.
+/// Writes the tree as a file.
 fn written(tree: &Tree, module: &Module) -> Vec<u8> {
     let (mut bytes, store) = (Vec::new(), Store::open(module).unwrap());
     lay_out(tree, module).unwrap().write(module, &store, &mut Hashed::new(&mut bytes)).unwrap();
@@ -23,10 +23,10 @@ fn add(module: &mut Module, elem: ElemType, dims: &[u64]) -> WeightId {
 }
 
 #[test]
-fn a_file_has_the_groups_weights_and_attributes_of_its_tree() {
+fn groups_weights_and_attributes_round_trip() {
     let mut module = Module::new();
     let mut tree = Tree::default();
-    // More names than a node of symbols has, and more nodes than one of the tree, twice.
+    // Enough names for several symbol nodes and three levels of B-tree nodes.
     let names: Vec<String> = (0..1_000).map(|i| format!("layer_{i}")).collect();
     for name in &names {
         let weight = add(&mut module, ElemType::F32, &[2, 3]);
@@ -52,7 +52,7 @@ fn a_file_has_the_groups_weights_and_attributes_of_its_tree() {
 }
 
 #[test]
-fn small_and_large_weights_of_every_type_are_where_the_headers_say() {
+fn weights_of_every_type_and_size_round_trip() {
     let mut module = Module::new();
     let mut tree = Tree::default();
     let types = [
@@ -90,7 +90,7 @@ fn small_and_large_weights_of_every_type_are_where_the_headers_say() {
 }
 
 #[test]
-fn names_that_hdf5_does_not_allow_are_refused() {
+fn names_that_hdf5_does_not_allow_are_rejected() {
     let mut module = Module::new();
     let weight = add(&mut module, ElemType::F32, &[1]);
     let mut tree = Tree::default();

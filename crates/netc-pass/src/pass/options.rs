@@ -1,4 +1,4 @@
-//! The options of a pass: what it has, and what a call sets.
+//! Pass options: their declarations, and the values that a call sets.
 
 use crate::pass::{PassError, PassInfo, Result};
 use crate::pipeline::PassCall;
@@ -10,65 +10,65 @@ use crate::wording::nearest;
 /// use netc_pass::{OptionInfo, OptionKind};
 ///
 /// const ITERS: OptionInfo =
-///     OptionInfo { name: "iters", kind: OptionKind::Count { default: 8 }, help: "The most iterations." };
-/// assert_eq!(ITERS.kind.describe(), "COUNT (else 8)");
+///     OptionInfo { name: "iters", kind: OptionKind::Count { default: 8 }, help: "Maximum number of iterations." };
+/// assert_eq!(ITERS.kind.describe(), "COUNT (default 8)");
 /// ```
 pub struct OptionInfo {
     /// Its name in `pass{name=value}`.
     pub name: &'static str,
-    /// What it takes.
+    /// The kind of value that it takes.
     pub kind: OptionKind,
     /// What it does.
     pub help: &'static str,
 }
 
-/// What an option takes.
+/// The kind of value that an option takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OptionKind {
-    /// Nothing: it is there or not.
+    /// No value: a flag, set or not.
     Flag,
     /// A whole number.
     Count {
-        /// What it is where it is not given.
+        /// The value if the option is not given.
         default: u64,
     },
     /// One of several words.
     Choice {
         /// The words.
         of: &'static [&'static str],
-        /// What it is where it is not given: one of the words.
+        /// The word if the option is not given.
         default: &'static str,
     },
-    /// One value, which must be given.
+    /// One value. Required.
     Text {
-        /// What stands for it in help.
+        /// Placeholder for the value in help.
         value: &'static str,
     },
-    /// One value or more, which must be given.
+    /// One or more values. Required.
     List {
-        /// What stands for one in help.
+        /// Placeholder for one value in help.
         value: &'static str,
     },
-    /// One value or more, if given.
+    /// One or more values. Optional.
     OptionalList {
-        /// What stands for one in help.
+        /// Placeholder for one value in help.
         value: &'static str,
     },
 }
 
 impl OptionKind {
-    /// How a value is written, for help.
+    /// The syntax of a value, for help.
     pub fn describe(&self) -> String {
         match self {
             Self::Flag => String::new(),
-            Self::Count { default } => format!("COUNT (else {default})"),
-            Self::Choice { of, default } => format!("{} (else {default})", of.join(" | ")),
+            Self::Count { default } => format!("COUNT (default {default})"),
+            Self::Choice { of, default } => format!("{} (default {default})", of.join(" | ")),
             Self::Text { value } => (*value).into(),
             Self::List { value } | Self::OptionalList { value } => format!("{value},..."),
         }
     }
 
-    /// What is wrong with `values`, if anything.
+    /// Returns what is wrong with `values`, if anything.
     fn misfit(&self, values: &[String]) -> Option<String> {
         let found = match values {
             [] => "none".to_string(),
@@ -98,22 +98,22 @@ impl OptionKind {
     }
 }
 
-/// The options that a pass is made with: every one that it has, of the kind that it says.
+/// The checked options of a pass call. Accessors return the default for options that are not given.
 pub struct Options<'a> {
     info: &'a PassInfo,
     call: PassCall,
 }
 
 impl<'a> Options<'a> {
-    /// The options of `call`, a call of the pass that `info` describes; the unnamed one is the pass's first.
+    /// Checks the options of `call` against `info`. An unnamed option is the pass's first.
     ///
-    /// Fails where the pass has no such option, a value does not fit, or one that is required is missing.
+    /// Fails if an option is unknown, repeated, or required but missing, or if a value does not fit.
     pub(crate) fn new(info: &'a PassInfo, call: &PassCall) -> Result<Self> {
         let mut named = PassCall::new(info.name);
         for (name, values) in &call.options {
             let option = find(info, name)?;
             if named.values(option.name).is_some() {
-                return Err(PassError::new(format!("pass `{}` has the option `{}` twice", info.name, option.name)));
+                return Err(PassError::new(format!("option `{}` of pass `{}` is given twice", option.name, info.name)));
             }
             if let Some(note) = option.kind.misfit(values) {
                 return Err(PassError::new(format!("option `{}` of pass `{}` {note}", option.name, info.name)));
@@ -133,7 +133,7 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Whether the flag `name` is given.
+    /// Whether the flag `name` is set.
     pub fn flag(&self, name: &str) -> bool {
         self.call.values(name).is_some()
     }
@@ -154,7 +154,7 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// The word that the choice `name` is.
+    /// The word of the choice `name`.
     pub fn choice(&self, name: &str) -> &str {
         let given = self.call.values(name).and_then(|v| v.first()).map(String::as_str);
         given.unwrap_or(match self.kind(name) {
@@ -189,7 +189,7 @@ fn find<'a>(info: &'a PassInfo, name: &str) -> Result<&'a OptionInfo> {
     let found = info.options.iter().enumerate().find(|(i, o)| o.name == name || name.is_empty() && *i == 0);
     found.map(|(_, option)| option).ok_or_else(|| {
         let names: Vec<&str> = info.options.iter().map(|o| o.name).collect();
-        let what = if name.is_empty() { "takes no value".into() } else { format!("has no option `{name}`") };
+        let what = if name.is_empty() { "takes no options".into() } else { format!("has no option `{name}`") };
         PassError::new(format!("pass `{}` {what}{}", info.name, nearest(name, &names)))
     })
 }
@@ -230,7 +230,7 @@ mod tests {
     };
 
     fn options(text: &str) -> Result<Options<'static>> {
-        let PipelineStep::Pass(call) = parse_pass(text).unwrap() else { panic!("{text} is no pass") };
+        let PipelineStep::Pass(call) = parse_pass(text).unwrap() else { panic!("{text} is not a pass") };
         Options::new(&INFO, &call)
     }
 
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_an_error() {
+    fn unknown_missing_and_ill_formed_options_are_errors() {
         for (text, error) in [
             ("p", "pass `p` needs the option `at`, as in `p=X,...`"),
             ("p{at=a,att=a}", "pass `p` has no option `att`; did you mean `at`?"),
