@@ -1,6 +1,6 @@
 //! The result types of calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dim::Dim;
 use crate::module::Func;
@@ -59,15 +59,30 @@ pub fn named_call_types<'a>(
 
 /// Binds symbols of the callee's parameters to extents of operands of types `given`.
 ///
-/// Binds only symbols that are a whole extent of a parameter.
+/// Binds only symbols that are a whole extent of a parameter. If an operand has the extent `2*K` of the parameter
+/// itself, `K` is the caller's.
 pub fn call_symbols<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> BTreeMap<Name, Dim> {
     let mut symbols = BTreeMap::new();
+    let mut kept = Vec::new();
     for (param, given) in callee.params.iter().zip(given) {
         let declared = callee[param.value].ty.dims.iter().flatten();
         for (declared, given) in declared.zip(given.dims.iter().flatten()) {
             if let Some(symbol) = declared.as_symbol() {
                 symbols.entry(symbol.clone()).or_insert_with(|| given.clone());
+            } else if declared.known().is_none() && declared == given {
+                kept.push(declared.symbols());
             }
+        }
+    }
+    kept.retain(|own| own.iter().any(|name| !symbols.contains_key(name)));
+    if kept.is_empty() {
+        return symbols;
+    }
+    let computed: BTreeSet<&Name> = callee.computed_symbols().into_iter().map(|(symbol, _)| symbol).collect();
+    for own in kept {
+        let is_same = |name: &Name| symbols.get(name).is_none_or(|dim| dim.as_symbol() == Some(name));
+        if own.iter().all(|name| is_same(name) && !computed.contains(name)) {
+            symbols.extend(own.into_iter().map(|name| (name.clone(), Dim::symbol(name))));
         }
     }
     symbols
@@ -142,6 +157,18 @@ mod tests {
         assert_eq!(types.iter().map(Type::to_string).collect::<Vec<_>>(), ["f32[2*J]", "i64[M]"]);
         let types = named_call_types(&module.funcs[0], [&x, &n], [&Type::unranked(ElemType::F32), &n]);
         assert_eq!(types.iter().map(Type::to_string).collect::<Vec<_>>(), ["f32[?]", "i64[?]"]);
+    }
+
+    #[test]
+    fn an_equal_extent_keeps_its_symbols() {
+        let text = "netc 1
+        func @f(%x: f32[2*N], %y: f32[M+K], %z: f32[M], %d: f32[2*J], %n: i64[]) -> () { %j = iota(%n) : i64[J] }
+        func @g(%x: f32[2*N], %y: f32[M+K], %z: f32[3], %d: f32[2*J], %n: i64[]) -> () {}";
+        let module = parse(text).unwrap();
+        let given = module.funcs[1].params.iter().map(|p| &module.funcs[1][p.value].ty);
+        let symbols = call_symbols(&module.funcs[0], given);
+        let found: Vec<String> = symbols.iter().map(|(name, dim)| format!("{name} = {dim}")).collect();
+        assert_eq!(found, ["M = 3", "N = N"]);
     }
 
     #[test]

@@ -9,11 +9,11 @@ use crate::oracle;
 const NESTED: &str = "netc 1
 func @main(%x: f32[C], %n: i64[], %m: i64[]) -> (%a, %b, %y, %z) {
   %a = call @fill(%n) : f32[A,2]
-  %b = call @fill(%m) : f32[A,2]
+  %b = call @fill(%m) : f32[B,2]
   %s = reduce_sum(%a) {axes = [1]} : f32[A]
-  %t = reduce_max(%b) {axes = [1]} : f32[A]
+  %t = reduce_max(%b) {axes = [1]} : f32[B]
   %y = broadcast(%x, %s) : f32[A,C]
-  %z = broadcast(%x, %t) : f32[A,C]
+  %z = broadcast(%x, %t) : f32[B,C]
 }
 func @fill(%n: i64[]) -> (%y) {
   %p = call @count(%n) : i64[C]

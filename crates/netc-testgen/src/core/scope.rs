@@ -436,7 +436,7 @@ fn binds(bound: &BTreeMap<Name, Dim>, declared: &Type, given: &Type) -> Option<B
             bound.insert(symbol.clone(), given.clone());
             continue;
         }
-        // Result types have the symbols that no parameter binds, so these must be symbols of the caller.
+        // A call leaves symbols that no parameter binds in its result types, so these must be symbols of the caller.
         for symbol in own.symbols() {
             bound.entry(symbol.clone()).or_insert_with(|| Dim::symbol(symbol));
         }
