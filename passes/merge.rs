@@ -146,7 +146,7 @@ impl<'m> Merger<'m> {
     /// Merges the stages that `main` calls.
     fn func(&self, main: &'m Func) -> Result<Func> {
         let kept = main.params.iter().filter_map(|p| main[p.value].name.clone());
-        let mut splice = Splice::new(self.module, main.name.clone(), kept);
+        let mut splice = Splice::of_parts(self.module, main.name.clone(), kept);
         let mut outer = splice.outer(main);
         let mut constants = Constants::default();
         let mut known_types = Vec::new();

@@ -14,6 +14,8 @@ pub(crate) struct Splice<'m> {
     taken: UniqueNames,
     /// The symbols in the body of [`Self::outer`], each with the first value there that has it.
     symbols: BTreeMap<Name, ValueId>,
+    /// Whether the bodies are parts of one function and share its symbols.
+    joins: bool,
 }
 
 /// A body that is being copied into the new function.
@@ -33,7 +35,13 @@ impl<'m> Splice<'m> {
             names: BTreeMap::new(),
             taken: UniqueNames::without(kept),
             symbols: BTreeMap::new(),
+            joins: false,
         }
+    }
+
+    /// Like [`Self::new`], for a function that is put together from its parts.
+    pub(crate) fn of_parts(module: &'m Module, name: Name, kept: impl IntoIterator<Item = Name>) -> Self {
+        Self { joins: true, ..Self::new(module, name, kept) }
     }
 
     /// Begins the body of `outer`, the function that the others are inlined into, and adds its parameters.
@@ -51,9 +59,10 @@ impl<'m> Splice<'m> {
 
     /// Begins the body of `callee`, called with `arguments` by `call`, an op of `outer`.
     pub(crate) fn body<'a>(&mut self, callee: &'a Func, arguments: &[ValueId], outer: &Func, call: &Op) -> Body<'a> {
-        let mut symbols = Symbols::called(callee, arguments.iter().map(|v| self.builder.ty(*v)));
+        let given = arguments.iter().map(|v| self.builder.ty(*v));
+        let mut symbols = if self.joins { Symbols::part(callee, given) } else { Symbols::called(callee, given) };
         for (symbol, outer_name) in outer_names(callee, outer, call) {
-            if symbols.knows(&symbol) {
+            if !symbols.is_unnamed(&symbol) {
                 continue;
             }
             // A name that the outer function uses before the call, or for another symbol, stands for another extent.

@@ -1,6 +1,6 @@
 //! Builds functions op by op and infers types.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::attr::F64;
 use crate::dim::Dim;
@@ -172,8 +172,10 @@ impl<'m> Builder<'m> {
         symbols: &mut Symbols,
     ) -> Result<ValueId> {
         let mut op = op.clone();
-        for dim in op.own_dims_mut() {
-            *dim = self.adapted(dim, old, operands, symbols);
+        self.name_symbols(op.own_dims(), old, symbols);
+        let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
+        for dim in op.own_dims_mut().iter_mut().filter(|dim| dim.known().is_none()) {
+            *dim = symbols.adapted(dim, old, &types);
         }
         self.core(op, operands)
     }
@@ -183,26 +185,32 @@ impl<'m> Builder<'m> {
     ///
     /// `symbols` maps the symbols of that function to extents of this one. A symbol that the op brings is added to it.
     pub fn copied_type(&mut self, ty: &Type, old: &[&Type], operands: &[ValueId], symbols: &mut Symbols) -> Type {
-        let dims = ty.dims.as_ref();
-        let dims = dims.map(|dims| dims.iter().map(|dim| self.adapted(dim, old, operands, symbols)).collect());
-        Type { elem: ty.elem, dims }
+        let Some(dims) = &ty.dims else { return ty.clone() };
+        self.name_symbols(dims, old, symbols);
+        let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
+        let mut dims: Vec<Dim> = dims.iter().map(|dim| symbols.adapted(dim, old, &types)).collect();
+        let has =
+            |name: &Name| types.iter().flat_map(|ty| ty.dims.iter().flatten()).any(|dim| dim.symbols().contains(name));
+        // An `iota` here defines a symbol of this name, and no operand has it.
+        let lost: BTreeSet<Name> =
+            dims.iter().flat_map(Dim::symbols).filter(|name| self.defines(name) && !has(name)).collect();
+        for name in lost {
+            let new = self.take_symbol(&name);
+            dims.iter_mut()
+                .for_each(|dim| *dim = dim.substitute(&|own| (*own == name).then(|| Dim::symbol(new.clone()))));
+            symbols.rename_lost(name, new);
+        }
+        Type { elem: ty.elem, dims: Some(dims) }
     }
 
-    fn adapted(&mut self, dim: &Dim, old: &[&Type], operands: &[ValueId], symbols: &mut Symbols) -> Dim {
-        if dim.known().is_some() {
-            return dim.clone();
+    /// Names the symbols of `dims` that have no name here yet and that no operand (of types `old`) carries.
+    fn name_symbols(&mut self, dims: &[Dim], old: &[&Type], symbols: &mut Symbols) {
+        for name in dims.iter().filter(|dim| dim.known().is_none()).flat_map(|dim| uncarried(dim, old)) {
+            if symbols.is_unnamed(&name) {
+                let new = self.take_symbol(&name);
+                symbols.rename(name, new);
+            }
         }
-        // An `iota` here defines a symbol of this name, and no operand has it.
-        let is_lost = |name: &Name| {
-            let mut dims = operands.iter().flat_map(|v| self.ty(*v).dims.iter().flatten());
-            self.defines(name) && !dims.any(|dim| dim.symbols().contains(name))
-        };
-        for name in symbols.unnamed(dim, old, is_lost) {
-            let new = self.take_symbol(&name);
-            symbols.rename(name, new);
-        }
-        let types: Vec<&Type> = operands.iter().map(|v| self.ty(*v)).collect();
-        symbols.adapted(dim, old, &types)
     }
 
     /// Whether an `iota` of the function defines the symbol.

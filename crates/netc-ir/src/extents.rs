@@ -45,26 +45,40 @@ pub struct Symbols {
     /// Symbols with one meaning throughout the function. Extents with other symbols are read off the operands.
     fixed: BTreeSet<Name>,
     known: BTreeMap<Name, Dim>,
-    /// Whether symbols that neither a parameter nor an operand binds keep their names.
-    keeps_names: bool,
+    /// The symbols of the other function itself. Each gets a name here when it is first met.
+    own: BTreeSet<Name>,
 }
 
 impl Symbols {
     /// For a copy of `func` with the same parameters. Symbols keep their names.
     pub fn same(func: &Func) -> Self {
-        Self { fixed: func.param_symbols(), known: BTreeMap::new(), keeps_names: true }
+        Self { fixed: func.param_symbols(), known: BTreeMap::new(), own: BTreeSet::new() }
     }
 
-    /// For inlining `callee` where it is called with operands of types `given`. Symbols that the call does not bind get
-    /// new names.
+    /// For inlining `callee` where it is called with operands of types `given`. Symbols that it computes, or that come
+    /// from its calls and source ops, get new names. Symbols without a value in it are the caller's.
     pub fn called<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Self {
-        let known = call_symbols(callee, given);
-        Self { fixed: known.keys().cloned().collect(), known, keeps_names: false }
+        let mut symbols = Self::part(callee, given);
+        for (_, op) in callee.ops().filter(|(_, op)| !matches!(op.kind, OpKind::Core(_))) {
+            let types: Vec<&Type> = op.operands.iter().map(|v| &callee[*v].ty).collect();
+            let results = op.results.iter().flat_map(|v| callee[*v].ty.dims.iter().flatten());
+            let brought = results.filter(|dim| dim.known().is_none()).flat_map(|dim| uncarried(dim, &types));
+            symbols.own.extend(brought.filter(|name| !symbols.fixed.contains(name)));
+        }
+        symbols
     }
 
-    /// Whether the extent of the symbol in the other function is known.
-    pub fn knows(&self, symbol: &Name) -> bool {
-        self.known.contains_key(symbol)
+    /// Like [`Self::called`], for a `callee` that is a part of the caller: its calls and source ops use the caller's
+    /// symbols.
+    pub fn part<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Self {
+        let known = call_symbols(callee, given);
+        let own = callee.computed_symbols().into_iter().map(|(symbol, _)| symbol.clone()).collect();
+        Self { fixed: known.keys().cloned().collect(), known, own }
+    }
+
+    /// Whether the symbol needs a name in the other function and has none yet.
+    pub fn is_unnamed(&self, symbol: &Name) -> bool {
+        self.own.contains(symbol) && !self.known.contains_key(symbol)
     }
 
     /// Gives `symbol` the name `new` in the other function.
@@ -72,15 +86,9 @@ impl Symbols {
         self.known.insert(symbol, Dim::symbol(new));
     }
 
-    /// The symbols of `dim` that have no name in the other function yet.
-    ///
-    /// Neither the call nor an operand (of types `old`) gives their extent. In a copy, only `lost` symbols count: the
-    /// others keep their names.
-    pub(crate) fn unnamed(&self, dim: &Dim, old: &[&Type], lost: impl Fn(&Name) -> bool) -> BTreeSet<Name> {
-        let mut symbols = uncarried(dim, old);
-        symbols.retain(|name| !self.known.contains_key(name) && !self.fixed.contains(name));
-        symbols.retain(|name| !self.keeps_names || lost(name));
-        symbols
+    /// Gives `symbol` the name `new`, because an op of the other function uses the old name, unless the call binds it.
+    pub(crate) fn rename_lost(&mut self, symbol: Name, new: Name) {
+        self.known.entry(symbol).or_insert_with(|| Dim::symbol(new));
     }
 
     /// Rewrites `dim` when the operand types change from `old` to `new`.
@@ -197,24 +205,37 @@ mod tests {
         let callee = parse("netc 1\nfunc @f(%x: f32[N]) -> () {}").unwrap();
         let mut symbols = Symbols::called(&callee.funcs[0], [&ty("f32[B]")]);
         let (old, new) = ([&ty("f32[2*K,J]")], [&ty("f32[M,N+1]")]);
-        let unnamed = |symbols: &Symbols, text| symbols.unnamed(&dim(text), &old, |_| false);
-        assert_eq!(["2*K", "N", "J+N", "7"].map(|text| unnamed(&symbols, text).len()), [0; 4]);
-        assert_eq!(
-            ["2*K", "N", "J+N", "7"].map(|text| symbols.adapted(&dim(text), &old, &new)),
-            ["M", "B", "N+B+1", "7"].map(dim)
-        );
-        assert_eq!(unnamed(&symbols, "3*K"), ["K".into()].into());
+        let adapted = |symbols: &Symbols, text| symbols.adapted(&dim(text), &old, &new);
+        assert_eq!(["2*K", "N", "J+N", "7"].map(|text| adapted(&symbols, text)), ["M", "B", "N+B+1", "7"].map(dim));
         symbols.rename("K".into(), "K_1".into());
-        assert_eq!((unnamed(&symbols, "3*K").len(), symbols.adapted(&dim("3*K"), &old, &new)), (0, dim("3*K_1")));
+        assert_eq!(["3*K", "J+K"].map(|text| adapted(&symbols, text)), ["3*K_1", "K_1+N+1"].map(dim));
     }
 
     #[test]
-    fn symbols_keep_their_names_in_a_copy_unless_they_are_lost() {
+    fn a_callee_has_symbols_of_its_own() {
+        let text = "netc 1
+        func @f(%x: f32[N], %y: f32[2*L], %n: i64[]) -> () {
+          %i = iota(%n) : i64[K]
+          %p = custom.Places(%x, %i) : i64[N+K+P]
+          %q = custom.Places(%p) : i64[Q]
+          %r = broadcast(%n) : i64[R,L]
+        }";
+        let callee = &parse(text).unwrap().funcs[0];
+        let given = [&ty("f32[3]"), &ty("f32[2*L]")];
+        let own = |symbols: Symbols| {
+            let all = ["N", "L", "K", "P", "Q", "R"].map(Name::from);
+            all.into_iter().filter(|name| symbols.is_unnamed(name)).collect::<Vec<_>>()
+        };
+        assert_eq!(own(Symbols::called(callee, given)), ["K", "P", "Q"].map(Name::from));
+        assert_eq!(own(Symbols::part(callee, given)), ["K"].map(Name::from));
+        assert_eq!(own(Symbols::same(callee)), []);
+    }
+
+    #[test]
+    fn symbols_keep_their_names_in_a_copy() {
         let func = parse("netc 1\nfunc @f(%x: f32[N]) -> () {}").unwrap();
         let symbols = Symbols::same(&func.funcs[0]);
         let (old, new) = ([&ty("f32[K,N]")], [&ty("f32[3,N]")]);
         assert_eq!(["K", "N", "J+N"].map(|text| symbols.adapted(&dim(text), &old, &new)), ["3", "N", "J+N"].map(dim));
-        let unnamed = |text, lost| symbols.unnamed(&dim(text), &old, |_| lost);
-        assert_eq!((unnamed("K+J+N", false), unnamed("K+J+N", true)), ([].into(), ["J".into()].into()));
     }
 }
