@@ -265,6 +265,9 @@ impl Reader<'_> {
             for (j, (input, param)) in self.list(stage, "inputs", &place)?.iter().zip(&module[*func].params).enumerate()
             {
                 let Given::Input(name) = self.source(input, &place)? else { continue };
+                if types.contains_key(&name) {
+                    continue;
+                }
                 let ty = &module[*func][param.value].ty;
                 if let (Some(main), Some(of_main)) = (head.main(), declared(&name)) {
                     let found = &main[of_main.value].ty;
@@ -273,7 +276,7 @@ impl Reader<'_> {
                         return Err(self.error("main", &expected));
                     }
                 }
-                types.entry(name).or_insert_with(|| ty.clone());
+                types.insert(name, ty.clone());
             }
         }
         self.list(self.json, "inputs", "the manifest")?
