@@ -359,10 +359,7 @@ fn remarks_list_a_limited_number_of_tensors() {
     let all: Vec<String> = (0..20).map(|i| format!("%a{i}")).collect();
     text += &format!("  %y = t.Sum({}) : any[*]\n}}\n", all.join(", "));
     let (_, remarks) = run(&text, "split=before:y").unwrap();
-    assert!(
-        remarks[0].ends_with("%a7, and 12 more; nearest one-tensor cut: after `%a19`"),
-        "{remarks:?}"
-    );
+    assert!(remarks[0].ends_with("%a7, and 12 more; nearest one-tensor cut: after `%a19`"), "{remarks:?}");
     let mut module = parse(&text).unwrap();
     let plan = plan(&module, &["a0+a1".into()], &Dialects::new()).unwrap();
     apply(&mut module, &plan);
