@@ -173,5 +173,5 @@ fn a_manifest_is_recognised_by_its_content() {
     let folder = Folder::with_tiny();
     folder.netc(&["tiny.keras", "--pass", "split=sum", "-o", "out"]).done();
     std::fs::copy(folder.path("out/manifest.json"), folder.path("out/stages")).unwrap();
-    assert!(folder.netc(&["diff", "tiny.keras", "out/stages"]).done().contains("every output is equal bit for bit"));
+    assert!(folder.netc(&["diff", "tiny.keras", "out/stages"]).done().contains("outputs are equal bit for bit"));
 }
