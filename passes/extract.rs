@@ -9,7 +9,7 @@ use netc_ir::{Func, Loc, MAIN, Module, OpId};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Remark, Result};
 
 use crate::analysis::{MaskReads, OpNames};
-use crate::dissolve::Dissolved;
+use crate::flatten_submodels::Flattened;
 use crate::part::Part;
 use crate::prune::{reachable, replace_funcs};
 
@@ -25,7 +25,7 @@ pub const INFO: PassInfo = PassInfo {
            - `extract=before:mixed3..mixed9` takes the inputs of `mixed3`.\n\
            - `extract=..mixed9` begins at the inputs of the model, `extract=mixed9..` ends at its outputs.\n\
            - `extract=a+b..c` begins at several places.\n\
-           - `extract=backbone/conv2..backbone/conv4` is inside the nested model `backbone`, which is dissolved.\n\n\
+           - `extract=backbone/conv2..backbone/conv4` is inside the nested model `backbone`, which is flattened.\n\n\
            Places are named like cuts for `split`. The part consists of the ops that depend on the first place and that \
            the second place needs. Any other tensor that they read becomes a further input, and a remark names the op \
            that reads it. Weights and constants do not become inputs: the part has its own. Inputs, outputs, functions, \
@@ -48,12 +48,12 @@ impl Pass for Extract {
         if !context.fuel.is_left() {
             return Ok(());
         }
-        let Prepared { module: dissolved, plan, remarks } = prepare(module, &self.part, context.dialects)?;
-        let dissolved = if let Cow::Owned(dissolved) = dissolved { Some(dissolved) } else { None };
+        let Prepared { module: flattened, plan, remarks } = prepare(module, &self.part, context.dialects)?;
+        let flattened = if let Cow::Owned(flattened) = flattened { Some(flattened) } else { None };
         context.remarks.extend(remarks);
         context.rewrite();
-        if let Some(dissolved) = dissolved {
-            *module = dissolved;
+        if let Some(flattened) = flattened {
+            *module = flattened;
         }
         apply(module, &plan);
         Ok(())
@@ -76,21 +76,21 @@ pub struct Prepared<'m> {
 /// # Errors
 /// Fails if the text names no part, or if the part would lose a mask that it reads.
 pub fn prepare<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Result<Prepared<'m>> {
-    let (mut dissolved, plan) = plan::plan(module, text, dialects)?;
-    check_masks(&dissolved, &plan, dialects)?;
-    let mut remarks = std::mem::take(&mut dissolved.remarks);
+    let (mut flattened, plan) = plan::plan(module, text, dialects)?;
+    check_masks(&flattened, &plan, dialects)?;
+    let mut remarks = std::mem::take(&mut flattened.remarks);
     let remark = |text| Remark { pass: INFO.name, loc: Loc::Unknown, text };
     remarks.extend(plan.remarks().into_iter().map(remark));
-    Ok(Prepared { module: dissolved.module, plan, remarks })
+    Ok(Prepared { module: flattened.module, plan, remarks })
 }
 
-fn check_masks(dissolved: &Dissolved<'_>, plan: &ExtractPlan, dialects: &Dialects) -> Result<()> {
-    let mut inside = vec![false; dissolved.module.main().map_or(0, Func::num_op_slots)];
+fn check_masks(flattened: &Flattened<'_>, plan: &ExtractPlan, dialects: &Dialects) -> Result<()> {
+    let mut inside = vec![false; flattened.module.main().map_or(0, Func::num_op_slots)];
     plan.ops.iter().for_each(|op| inside[op.index()] = true);
     let of_part = |op: OpId| inside[op.index()].then_some(());
-    let severed = MaskReads::of(&dissolved.module, dialects).severed(of_part);
+    let severed = MaskReads::of(&flattened.module, dialects).severed(of_part);
     let Some(severed) = severed.filter(|severed| severed.certain) else { return Ok(()) };
-    let text = severed.text(|op| dissolved.name(op));
+    let text = severed.text(|op| flattened.name(op));
     let what = severed.what.words();
     Err(PassError::new(format!("the part severs {what}: {text}; begin the part before that layer")))
 }

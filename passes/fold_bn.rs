@@ -20,7 +20,7 @@ mod tests;
 use netc_ir::{Func, Module, OpId};
 use netc_pass::{Context, Fidelity, Pass, PassError, PassInfo, Result};
 
-use crate::analysis::note_layers_alone;
+use crate::analysis::warn_unlowered;
 
 use crate::copy::{Copy, named};
 use chain::{Chain, Finder, Product};
@@ -45,7 +45,7 @@ struct FoldBn;
 
 impl Pass for FoldBn {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
-        note_layers_alone(module, INFO.name, context);
+        warn_unlowered(module, INFO.name, context);
         let mut folded = Vec::new();
         for id in module.func_ids() {
             let mut folds = plan(&module[id]);

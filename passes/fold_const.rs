@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use netc_ir::{CoreOp, Func, FuncId, Literal, Module, Name, Op, OpId, OpKind, ValueId, Weight, WeightData};
-use netc_pass::{ConstEval, Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Result};
+use netc_pass::{ConstEval, Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Result, chain};
 
 use crate::analysis::{constant_values, is_constant, live_ops};
 
@@ -167,7 +167,7 @@ fn evaluate(consts: &dyn ConstEval, module: &Module, func: &Func, ops: &[OpId]) 
         let values: Vec<ValueId> = ops.iter().map(|op| func[*op].results[0]).collect();
         match consts.evaluate(module, func, &values) {
             Ok(literals) => computed.extend(ops.iter().copied().zip(literals)),
-            Err(error) if ops.len() == 1 => refused.push((ops[0], error.to_string())),
+            Err(error) if ops.len() == 1 => refused.push((ops[0], chain(&error))),
             Err(_) => {
                 let (first, second) = ops.split_at(ops.len() / 2);
                 open.extend([second, first]);

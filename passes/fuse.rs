@@ -16,7 +16,7 @@ mod tests;
 use netc_ir::{Loc, Module};
 use netc_pass::{Context, Fidelity, Pass, PassInfo, Result, counted, thousands};
 
-use crate::analysis::note_layers_alone;
+use crate::analysis::warn_unlowered;
 
 /// `fuse` as users see it.
 pub const INFO: PassInfo = PassInfo {
@@ -38,7 +38,7 @@ struct Fuse;
 
 impl Pass for Fuse {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
-        note_layers_alone(module, INFO.name, context);
+        warn_unlowered(module, INFO.name, context);
         let mut names = outline::Names::of(module);
         for id in module.func_ids().filter(|id| !module[*id].is_fused()).collect::<Vec<_>>() {
             let mut groups = group::plan(&module[id]);

@@ -24,7 +24,7 @@ mod tests;
 use netc_ir::{CoreOp, Func, Layout, Module, OpKind};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassInfo, Result};
 
-use crate::analysis::{constant_values, note_layers_alone};
+use crate::analysis::{constant_values, warn_unlowered};
 use order::Order;
 use plan::Plan;
 
@@ -58,7 +58,7 @@ struct Transform {
 
 impl Pass for Transform {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
-        note_layers_alone(module, INFO.name, context);
+        warn_unlowered(module, INFO.name, context);
         for id in module.func_ids().filter(|id| !module[*id].is_fused()).collect::<Vec<_>>() {
             let plan = plan::plan(&module[id], self.order, &mut context.fuel);
             for op in &plan.unranked {

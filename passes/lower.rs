@@ -4,7 +4,7 @@ mod masks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_dialect::{Dialects, LowerError, Meaning, OpContext, Purpose, Repeat};
+use netc_dialect::{Dialects, LowerError, LoweredOp, OpContext, Purpose, Repeat};
 use netc_ir::{
     Budget, CallOp, ElemType, Func, Loc, Module, Name, Op, OpId, OpKind, Resource, SourceOp, ValueId, named_call_types,
 };
@@ -309,7 +309,7 @@ impl<'m> Lowering<'m> {
         source: &SourceOp,
         op: &Op,
         operands: &[ValueId],
-    ) -> Result<Meaning, LowerError> {
+    ) -> Result<LoweredOp, LowerError> {
         let layer = source.layer.map(|id| &self.module[id]);
         let masks = body.masks.beside(&op.operands);
         let context = OpContext {

@@ -8,14 +8,14 @@
 //! are ops in the program, because the new ops of a rule may match twice as often. Finally, rules for one value apply
 //! again to the result.
 
-mod together;
+mod multi_pattern;
 
 use std::fs;
 
 use netc_ir::{CoreOp, Func, Loc, Module, OpId, OpKind, Type, ValueId};
 use netc_pass::{Context, Fidelity, OptionInfo, OptionKind, Pass, PassError, PassInfo, Result, counted, thousands};
 
-use crate::analysis::note_layers_alone;
+use crate::analysis::warn_unlowered;
 use netc_rules::{Bindings, Graph, Replacement, Rule};
 
 use crate::copy::{Copy, named};
@@ -38,7 +38,7 @@ pub const INFO: PassInfo = PassInfo {
            and applies them wherever they match, until none does. If several rules match, the first in the file applies. \
            Each rule is first tested on random programs. A rule that changes values is rejected with a program that shows \
            it. A rule must preserve every bit, unless it says `rounding` after its name.\n\n\
-           `docs/reference/rules.md` describes the language of rules. Rules that replace several values together apply after the \
+           `docs/reference/rules.md` describes the language of rules. Rules that replace several values multi_pattern apply after the \
            rules for one value, and only if no value is needed to compute the replacement of another. Then the rules for \
            one value apply again.",
     fidelity: Fidelity::Rounding,
@@ -80,7 +80,7 @@ struct Rewrite {
 
 impl Pass for Rewrite {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
-        note_layers_alone(module, INFO.name, context);
+        warn_unlowered(module, INFO.name, context);
         self.file.check(context)?;
         let rules = &self.file.rules;
         let mut rewritten = Vec::new();
@@ -149,12 +149,12 @@ fn rewrite_together(
     let (mut rounds, mut left) = (0, func.num_ops().max(MOST));
     while rounds < MOST && left > 0 {
         let func = merged.as_ref().unwrap_or(func);
-        let matches = together::plan(func, rules, applied, context);
+        let matches = multi_pattern::plan(func, rules, applied, context);
         if matches.is_empty() {
             return merged;
         }
         (rounds, left) = (rounds + 1, left.saturating_sub(matches.len()));
-        merged = Some(together::apply(module, func, matches));
+        merged = Some(multi_pattern::apply(module, func, matches));
     }
     let note = format!(
         "@{}: rules that replace several values applied in {} and still match: do they undo each other, or repeat?",

@@ -18,7 +18,7 @@ use netc_ir::{Func, FuncId, Loc, Module};
 use netc_pass::{Context, Fidelity, OpCosts, OptionInfo, OptionKind, Pass, PassError, PassInfo, Result, counted};
 use netc_rules::Rule;
 
-use crate::analysis::{PortableCosts, note_layers_alone};
+use crate::analysis::{PortableCosts, warn_unlowered};
 use crate::fold_const::folded;
 use crate::rewrite::RuleFile;
 use classes::Classes;
@@ -111,7 +111,7 @@ struct Saturate {
 
 impl Pass for Saturate {
     fn run(&self, module: &mut Module, context: &mut Context<'_>) -> Result<()> {
-        note_layers_alone(module, INFO.name, context);
+        warn_unlowered(module, INFO.name, context);
         self.own.iter().try_for_each(|file| file.check(context))?;
         let own = self.own.iter().flat_map(|file| file.rules.iter().cloned());
         let rules: Vec<Rule> = own.chain(rules()?.iter().cloned()).collect();

@@ -41,7 +41,7 @@ pub const INFO: PassInfo = PassInfo {
            - `split=a+b` makes one cut through two parallel branches. A place adds nothing if another place already \
            depends on it.\n\
            - `split=backbone/conv4` cuts inside the nested model `backbone`, after its layer `conv4`. The nested models \
-           around the cut are dissolved, as by `inline`: their layers become layers of the stages. All other nested models \
+           around the cut are flattened, as by `inline`: their layers become layers of the stages. All other nested models \
            stay.\n\
            - `split=\"a,b\"` cuts after a layer whose name contains a comma.\n\n\
            In a program without layers, cuts name values: `split=%y`. A cut may be crossed by several tensors; a remark \
@@ -70,12 +70,12 @@ impl Pass for Split {
         if !context.fuel.is_left() {
             return Ok(());
         }
-        let Prepared { module: dissolved, plan, remarks } = prepare(module, &self.at, context.dialects)?;
-        let dissolved = if let Cow::Owned(dissolved) = dissolved { Some(dissolved) } else { None };
+        let Prepared { module: flattened, plan, remarks } = prepare(module, &self.at, context.dialects)?;
+        let flattened = if let Cow::Owned(flattened) = flattened { Some(flattened) } else { None };
         context.remarks.extend(remarks);
         context.rewrite();
-        if let Some(dissolved) = dissolved {
-            *module = dissolved;
+        if let Some(flattened) = flattened {
+            *module = flattened;
         }
         apply(module, &plan);
         Ok(())

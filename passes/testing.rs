@@ -2,7 +2,7 @@
 
 mod rewriting;
 
-use netc_dialect::{Dialect, Dialects, LowerError, Meaning, OpContext, Result as LowerResult};
+use netc_dialect::{Dialect, Dialects, LowerError, LoweredOp, OpContext, Result as LowerResult};
 use netc_ir::{
     Attrs, Binary, Builder, Dim, ElemType, Func, Layer, LayerId, Literal, MAIN, Module, OpId, OpKind, SourceOp, Type,
     Unary, ValueId, Weight, WeightData, WeightId, parse, print, verify,
@@ -120,7 +120,7 @@ impl Dialect for TestDialect {
         class.starts_with("t.")
     }
 
-    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> LowerResult<Meaning> {
+    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> LowerResult<LoweredOp> {
         match (&*context.op.name, context.layer, context.operands) {
             ("t.Two", Some(layer), [x, y]) if &*layer.name != "two2" => {
                 let kernel = b.weight(layer.weights[0].1)?;

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::INFO;
 use crate::analysis::{CutError, CutPoint, Names, OpNames, constant_producer, is_constant};
-use crate::dissolve::{Dissolved, dissolve};
+use crate::flatten_submodels::{Flattened, flatten_submodels};
 use crate::part::Crossing;
 
 /// Why a part cannot be extracted.
@@ -105,20 +105,20 @@ pub struct FurtherInput {
 /// Decides which part of `@main` the text `FROM..TO` means, after dissolving the nested models around its ends.
 ///
 /// Takes time linear in the size of the model.
-pub(super) fn plan<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Result<(Dissolved<'m>, ExtractPlan)> {
+pub(super) fn plan<'m>(module: &'m Module, text: &str, dialects: &'m Dialects) -> Result<(Flattened<'m>, ExtractPlan)> {
     let main = module.func_named(MAIN).ok_or(ExtractError::NoMain)?;
     let (from, to) = ends(&Names::of(module, main, dialects), text)?;
     let given: Vec<String> = [from, to].iter().filter(|end| !end.is_empty()).map(ToString::to_string).collect();
-    let mut dissolved = dissolve(module, &given, INFO.name, dialects)?;
-    let mut points = std::mem::take(&mut dissolved.cuts).into_iter();
+    let mut flattened = flatten_submodels(module, &given, INFO.name, dialects)?;
+    let mut points = std::mem::take(&mut flattened.cuts).into_iter();
     let from = End { text: from, points: if from.is_empty() { None } else { points.next() } };
     let to = End { text: to, points: if to.is_empty() { None } else { points.next() } };
-    let plan = between(&dissolved, &from, &to)?;
-    Ok((dissolved, plan))
+    let plan = between(&flattened, &from, &to)?;
+    Ok((flattened, plan))
 }
 
-fn between(dissolved: &Dissolved<'_>, from: &End<'_>, to: &End<'_>) -> Result<ExtractPlan, ExtractError> {
-    let main = dissolved.module.main().ok_or(ExtractError::NoMain)?;
+fn between(flattened: &Flattened<'_>, from: &End<'_>, to: &End<'_>) -> Result<ExtractPlan, ExtractError> {
+    let main = flattened.module.main().ok_or(ExtractError::NoMain)?;
     let starts = from.starts(main, to.text)?;
     let below = below(main, starts.as_ref());
     let outputs = to.outputs(main, from.text, starts.as_ref(), &below)?;
@@ -128,7 +128,7 @@ fn between(dissolved: &Dissolved<'_>, from: &End<'_>, to: &End<'_>) -> Result<Ex
     if !from.points.iter().flatten().all(used) {
         return Err(ExtractError::Unneeded { from: from.text.into(), to: to.text.into() });
     }
-    let further = starts.map_or(Vec::new(), |starts| further(dissolved, main, &ops, &inputs, &starts));
+    let further = starts.map_or(Vec::new(), |starts| further(flattened, main, &ops, &inputs, &starts));
     let ends = to.points.is_none();
     Ok(ExtractPlan { ops, inputs, outputs, ends, further, whole: main.num_ops(), from: from.text.into() })
 }
@@ -270,19 +270,19 @@ fn close(main: &Func, within: &[bool]) -> (Vec<OpId>, Vec<ValueId>) {
 }
 
 fn further(
-    dissolved: &Dissolved<'_>,
+    flattened: &Flattened<'_>,
     main: &Func,
     ops: &[OpId],
     inputs: &[ValueId],
     starts: &BTreeSet<ValueId>,
 ) -> Vec<FurtherInput> {
-    let names = OpNames::of(&dissolved.module, main);
+    let names = OpNames::of(&flattened.module, main);
     let mut readers: BTreeMap<ValueId, OpId> = BTreeMap::new();
     for op in ops.iter().rev() {
         readers.extend(main[*op].operands.iter().map(|v| (*v, *op)));
     }
     let further = inputs.iter().filter(|v| !starts.contains(v)).filter_map(|v| {
-        let reader = dissolved.name(*readers.get(v)?);
+        let reader = flattened.name(*readers.get(v)?);
         Some(FurtherInput { input: Crossing::of(main, &names, *v), computed: main.producer(*v).is_some(), reader })
     });
     further.collect()

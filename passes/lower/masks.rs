@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use netc_dialect::{Dialects, Meaning};
+use netc_dialect::{Dialects, LoweredOp};
 use netc_ir::{Func, Op, OpId, OpKind, ValueId};
 
 /// The fact that an op reads a mask attached to one of its operands.
@@ -64,7 +64,7 @@ impl<'m> Masks<'m> {
         at: OpId,
         op: &Op,
         operands: &[ValueId],
-        meaning: &Meaning,
+        meaning: &LoweredOp,
     ) {
         let mentioned: Vec<ValueId> =
             self.mask_operands(op).into_iter().filter_map(|i| operands.get(i).copied()).collect();

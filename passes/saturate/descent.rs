@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::extract::{Choice, LEAST, Problem, Way};
+use super::extract::{Candidate, Choice, LEAST, Problem};
 
 impl Problem {
     /// Improves `choice` until no change makes the total cheaper. A change sets the way of one class, or of several as
@@ -17,7 +17,7 @@ impl Problem {
         loop {
             let before = descent.cost;
             for class in self.order(&descent.choice).unwrap_or_default() {
-                (0..self.classes[class].len()).for_each(|way| descent.try_change(&[(class, way)]));
+                (0..self.classes[class].len()).for_each(|candidate| descent.try_change(&[(class, candidate)]));
             }
             together.iter().for_each(|change| descent.try_change(change));
             if descent.cost >= before * (1.0 - LEAST) {
@@ -46,7 +46,7 @@ struct Descent<'p> {
 #[derive(Default)]
 struct Log {
     /// The previous ways, reader counts and places of classes. Undone in reverse order.
-    ways: Vec<(usize, usize)>,
+    candidates: Vec<(usize, usize)>,
     readers: Vec<(usize, usize)>,
     places: Vec<(usize, usize)>,
     /// The classes whose operands have changed.
@@ -62,22 +62,22 @@ impl<'p> Descent<'p> {
         let mut cost = 0.0;
         problem.roots.iter().for_each(|root| readers[*root] += 1);
         for class in order {
-            let way = &problem.classes[*class][choice[*class]];
-            way.reads.iter().for_each(|read| readers[*read] += 1);
-            placed[*class] = way.reads.len();
-            cost += way.cost;
+            let candidate = &problem.classes[*class][choice[*class]];
+            candidate.reads.iter().for_each(|read| readers[*read] += 1);
+            placed[*class] = candidate.reads.len();
+            cost += candidate.cost;
         }
         let place = places(problem, order);
         Self { problem, choice, readers, cost, place, placed, may_read: may_read(problem) }
     }
 
-    fn way(&self, class: usize) -> &'p Way {
+    fn candidate(&self, class: usize) -> &'p Candidate {
         &self.problem.classes[class][self.choice[class]]
     }
 
     /// Makes the change if it lowers the total cost.
     fn try_change(&mut self, change: &[(usize, usize)]) {
-        let changes = |(class, way): &&(usize, usize)| self.choice[*class] != *way;
+        let changes = |(class, candidate): &&(usize, usize)| self.choice[*class] != *candidate;
         let change: Vec<(usize, usize)> = change.iter().filter(changes).copied().collect();
         if change.iter().all(|(class, _)| self.readers[*class] == 0) {
             return;
@@ -94,15 +94,15 @@ impl<'p> Descent<'p> {
     /// class.
     fn choose(&mut self, change: &[(usize, usize)], log: &mut Log) {
         let computed = change.iter().filter(|(class, _)| self.readers[*class] > 0);
-        let computed: Vec<(usize, &Way)> = computed.map(|(class, _)| (*class, self.way(*class))).collect();
-        for (class, way) in change {
-            log.ways.push((*class, self.choice[*class]));
-            self.choice[*class] = *way;
+        let computed: Vec<(usize, &Candidate)> = computed.map(|(class, _)| (*class, self.candidate(*class))).collect();
+        for (class, candidate) in change {
+            log.candidates.push((*class, self.choice[*class]));
+            self.choice[*class] = *candidate;
         }
         for (class, old) in &computed {
-            self.cost += self.way(*class).cost - old.cost;
+            self.cost += self.candidate(*class).cost - old.cost;
             log.reading.push(*class);
-            self.acquire(&self.way(*class).reads, log);
+            self.acquire(&self.candidate(*class).reads, log);
         }
         computed.iter().for_each(|(_, old)| self.release(&old.reads, log));
     }
@@ -114,8 +114,8 @@ impl<'p> Descent<'p> {
             log.readers.push((class, self.readers[class]));
             self.readers[class] += 1;
             if self.readers[class] == 1 {
-                self.cost += self.way(class).cost;
-                open.extend(&self.way(class).reads);
+                self.cost += self.candidate(class).cost;
+                open.extend(&self.candidate(class).reads);
                 log.reading.push(class);
             }
         }
@@ -128,8 +128,8 @@ impl<'p> Descent<'p> {
             log.readers.push((class, self.readers[class]));
             self.readers[class] -= 1;
             if self.readers[class] == 0 {
-                self.cost -= self.way(class).cost;
-                open.extend(&self.way(class).reads);
+                self.cost -= self.candidate(class).cost;
+                open.extend(&self.candidate(class).reads);
                 log.reading.push(class);
             }
         }
@@ -141,7 +141,7 @@ impl<'p> Descent<'p> {
         reading.iter().for_each(|class| self.placed[*class] = 0);
         let computed: BTreeSet<usize> = reading.iter().copied().filter(|class| self.readers[*class] > 0).collect();
         let done = computed.into_iter().all(|class| {
-            self.way(class).reads.iter().all(|read| {
+            self.candidate(class).reads.iter().all(|read| {
                 let done = self.put_after(class, *read, log);
                 self.placed[class] += usize::from(done);
                 done
@@ -186,7 +186,7 @@ impl<'p> Descent<'p> {
 
     /// The operands that `class` is ordered after.
     fn reads(&self, class: usize) -> &'p [usize] {
-        &self.way(class).reads[..self.placed[class]]
+        &self.candidate(class).reads[..self.placed[class]]
     }
 
     /// The readers of `class` that are ordered after it.
@@ -198,9 +198,9 @@ impl<'p> Descent<'p> {
     fn undo(&mut self, log: Log) {
         log.places.into_iter().rev().for_each(|(class, place)| self.place[class] = place);
         log.readers.into_iter().rev().for_each(|(class, readers)| self.readers[class] = readers);
-        log.ways.into_iter().rev().for_each(|(class, way)| self.choice[class] = way);
+        log.candidates.into_iter().rev().for_each(|(class, candidate)| self.choice[class] = candidate);
         for class in log.reading {
-            self.placed[class] = if self.readers[class] > 0 { self.way(class).reads.len() } else { 0 };
+            self.placed[class] = if self.readers[class] > 0 { self.candidate(class).reads.len() } else { 0 };
         }
     }
 }
@@ -208,8 +208,8 @@ impl<'p> Descent<'p> {
 /// The classes that may read each class.
 fn may_read(problem: &Problem) -> Vec<Vec<usize>> {
     let mut readers = vec![Vec::new(); problem.classes.len()];
-    for (class, ways) in problem.classes.iter().enumerate() {
-        ways.iter().flat_map(|way| &way.reads).for_each(|read| readers[*read].push(class));
+    for (class, candidates) in problem.classes.iter().enumerate() {
+        candidates.iter().flat_map(|candidate| &candidate.reads).for_each(|read| readers[*read].push(class));
     }
     readers
 }
@@ -230,7 +230,7 @@ fn places(problem: &Problem, order: &[usize]) -> Vec<usize> {
                 next += 1;
             } else if !std::mem::replace(&mut seen[class], true) {
                 open.push((class, true));
-                let reads = problem.classes[class].iter().flat_map(|way| &way.reads);
+                let reads = problem.classes[class].iter().flat_map(|candidate| &candidate.reads);
                 open.extend(reads.filter(|read| !seen[**read] && !computed[**read]).map(|read| (*read, false)));
             }
         }
@@ -247,10 +247,14 @@ mod tests {
     use super::*;
 
     /// Random ways for `count` classes. The first way of each class reads only earlier classes, the others any.
-    fn classes(count: usize) -> impl Strategy<Value = Vec<Vec<Way>>> {
-        let way = (1..20_u8, vec(0..count, 0..4)).prop_map(|(cost, reads)| Way { cost: cost.into(), reads });
-        vec(vec(way, 1..4), count).prop_map(|mut classes| {
-            classes.iter_mut().enumerate().for_each(|(class, ways)| ways[0].reads.retain(|read| *read < class));
+    fn classes(count: usize) -> impl Strategy<Value = Vec<Vec<Candidate>>> {
+        let candidate =
+            (1..20_u8, vec(0..count, 0..4)).prop_map(|(cost, reads)| Candidate { cost: cost.into(), reads });
+        vec(vec(candidate, 1..4), count).prop_map(|mut classes| {
+            classes
+                .iter_mut()
+                .enumerate()
+                .for_each(|(class, candidates)| candidates[0].reads.retain(|read| *read < class));
             classes
         })
     }
@@ -259,7 +263,7 @@ mod tests {
     type Pair = [(usize, usize); 2];
 
     /// Random classes, roots, and changes of two classes.
-    fn problems() -> impl Strategy<Value = (Vec<Vec<Way>>, Vec<usize>, Vec<Pair>)> {
+    fn problems() -> impl Strategy<Value = (Vec<Vec<Candidate>>, Vec<usize>, Vec<Pair>)> {
         (2..16_usize).prop_flat_map(|count| {
             let pair = ((0..count, 0..3_usize), (0..count, 0..3_usize)).prop_map(|(a, b)| [a, b]);
             (classes(count), vec(0..count, 1..4), vec(pair, 8))
@@ -268,7 +272,7 @@ mod tests {
 
     fn changed(choice: &Choice, change: &[(usize, usize)]) -> Choice {
         let mut changed = choice.clone();
-        change.iter().for_each(|(class, way)| changed[*class] = *way);
+        change.iter().for_each(|(class, candidate)| changed[*class] = *candidate);
         changed
     }
 
@@ -277,9 +281,9 @@ mod tests {
 
         #[test]
         fn descent_ends_where_no_change_lowers_the_cost((classes, roots, pairs) in problems()) {
-            let fits = |[a, b]: &Pair| a.0 != b.0 && [a, b].iter().all(|(c, way)| *way < classes[*c].len());
+            let fits = |[a, b]: &Pair| a.0 != b.0 && [a, b].iter().all(|(c, candidate)| *candidate < classes[*c].len());
             let pairs: Vec<Vec<(usize, usize)>> = pairs.iter().filter(|pair| fits(pair)).map(|pair| pair.to_vec()).collect();
-            let each = classes.iter().enumerate().flat_map(|(c, ways)| (0..ways.len()).map(move |way| vec![(c, way)]));
+            let each = classes.iter().enumerate().flat_map(|(c, candidates)| (0..candidates.len()).map(move |candidate| vec![(c, candidate)]));
             let changes: Vec<Vec<(usize, usize)>> = each.chain(pairs.clone()).collect();
             let problem = Problem { classes, roots };
             let choice = problem.descend(vec![0; problem.classes.len()], &pairs);

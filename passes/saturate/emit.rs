@@ -7,7 +7,7 @@ use netc_ir::{Func, Module, OpId, ValueId};
 use netc_pass::{OpCosts, Operand};
 
 use super::classes::{Classes, Node, NodeKind};
-use super::extract::{self, Choice, Problem, Way};
+use super::extract::{self, Candidate, Choice, Problem};
 use crate::copy::{Copy, named};
 
 /// The minimum cost of a node, in seconds. Constants have this cost because they are computed before the program runs.
@@ -40,23 +40,24 @@ impl Extraction {
             (*id, nodes)
         };
         let table: Vec<(Id, Vec<Node>)> = ids.iter().map(nodes).collect();
-        let way = |id: &Id, node: &Node| Way {
+        let candidate = |id: &Id, node: &Node| Candidate {
             cost: cost(classes, costs, *id, node),
             reads: node.operands.iter().map(|id| number[id]).collect(),
         };
-        let ways = table.iter().map(|(id, nodes)| nodes.iter().map(|node| way(id, node)).collect()).collect();
+        let candidates =
+            table.iter().map(|(id, nodes)| nodes.iter().map(|node| candidate(id, node)).collect()).collect();
         let roots = func.outputs.iter().map(|o| number[&graph.find(classes.class_of[&o.value])]).collect();
-        let problem = Problem { classes: ways, roots };
+        let problem = Problem { classes: candidates, roots };
 
         let place = |(id, node): &(Id, Node)| {
             let class = number[&graph.find(*id)];
             let node = classes.canonical(node);
-            table[class].1.binary_search(&node).ok().map(|way| (class, way))
+            table[class].1.binary_search(&node).ok().map(|candidate| (class, candidate))
         };
         let trees = problem.cheapest_trees();
         let mut original = trees.clone();
         // If the function computes equal values in several ways, the first is the original.
-        classes.original.iter().rev().filter_map(place).for_each(|(class, way)| original[class] = way);
+        classes.original.iter().rev().filter_map(place).for_each(|(class, candidate)| original[class] = candidate);
         let together: Vec<Vec<(usize, usize)>> =
             classes.together.iter().filter_map(|change| change.iter().map(place).collect()).collect();
         let before = problem.cost(&original).unwrap_or(f64::INFINITY);

@@ -11,7 +11,7 @@ use microlp::{ComparisonOp, OptimizationDirection, Problem as Program, SolutionS
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 
-use super::extract::{Choice, Problem, Way};
+use super::extract::{Candidate, Choice, Problem};
 
 /// The maximum number of ways in a problem for the integer program.
 pub(super) const MOST_WAYS: usize = 2_000;
@@ -30,20 +30,21 @@ impl Problem {
     /// optimal. `None` if the problem is too large or the solver gives up.
     pub(super) fn cheapest(&self, start: &Choice) -> Option<(Choice, bool)> {
         let needed = self.needed();
-        let ways = needed.iter().map(|class| self.classes[*class].len()).sum::<usize>();
-        if ways > MOST_WAYS {
+        let candidates = needed.iter().map(|class| self.classes[*class].len()).sum::<usize>();
+        if candidates > MOST_WAYS {
             return None;
         }
         let computed: BTreeSet<usize> = self.order(start)?.into_iter().collect();
-        let scale = self.classes.iter().flatten().map(|way| way.cost).fold(0.0, f64::max);
+        let scale = self.classes.iter().flatten().map(|candidate| candidate.cost).fold(0.0, f64::max);
         let components = self.components();
         let mut program = Program::new(OptimizationDirection::Minimize);
         let mut taken: Vec<Ways> = vec![Vec::new(); self.classes.len()];
         let mut place: Vec<Option<Variable>> = vec![None; self.classes.len()];
         let mut hint = Vec::new();
         for class in &needed {
-            for (i, way) in self.classes[*class].iter().enumerate().filter(|(i, _)| self.may_be_taken(*class, *i)) {
-                let variable = program.add_binary_var(way.cost / scale);
+            for (i, candidate) in self.classes[*class].iter().enumerate().filter(|(i, _)| self.may_be_taken(*class, *i))
+            {
+                let variable = program.add_binary_var(candidate.cost / scale);
                 taken[*class].push((i, variable));
                 let is_hint = start[*class] == i && computed.contains(class);
                 hint.push((variable, if is_hint { 1.0 } else { 0.0 }));
@@ -56,9 +57,11 @@ impl Problem {
         }
         for class in &needed {
             let reads: BTreeSet<usize> =
-                self.classes[*class].iter().flat_map(|way| way.reads.iter().copied()).collect();
+                self.classes[*class].iter().flat_map(|candidate| candidate.reads.iter().copied()).collect();
             for read in reads {
-                let readers = taken[*class].iter().filter(|(way, _)| self.classes[*class][*way].reads.contains(&read));
+                let readers = taken[*class]
+                    .iter()
+                    .filter(|(candidate, _)| self.classes[*class][*candidate].reads.contains(&read));
                 let readers: Ways = readers.copied().collect();
                 if readers.is_empty() {
                     continue;
@@ -75,13 +78,13 @@ impl Problem {
             }
         }
         let mut options = SolveOptions::default();
-        let branches = (WORK / (ways * ways).max(1) as u64).min(BRANCHES);
+        let branches = (WORK / (candidates * candidates).max(1) as u64).min(BRANCHES);
         (options.node_limit, options.warm_start) = (Some(branches), Some(hint));
         let solution = program.solve_with(options).ok()?.into_solution().ok()?;
         let mut choice = vec![0; self.classes.len()];
         for class in needed {
-            let way = taken[class].iter().find(|(_, variable)| solution.var_value(*variable) > 0.5);
-            choice[class] = way.map_or(0, |(way, _)| *way);
+            let candidate = taken[class].iter().find(|(_, variable)| solution.var_value(*variable) > 0.5);
+            choice[class] = candidate.map_or(0, |(candidate, _)| *candidate);
         }
         let proven = solution.status() == SolutionStatus::Optimal;
         self.cost(&choice).map(|_| (choice, proven))
@@ -89,13 +92,13 @@ impl Problem {
 
     /// Whether a way may be part of the cheapest choice. It must not read its own class, and no cheaper way (or earlier
     /// way of the same cost) may read a subset of the same classes.
-    fn may_be_taken(&self, class: usize, way: usize) -> bool {
-        let (ways, own) = (&self.classes[class], &self.classes[class][way]);
-        let serves = |(i, other): (usize, &Way)| {
-            let first = other.cost < own.cost || other.cost <= own.cost && i < way;
+    fn may_be_taken(&self, class: usize, candidate: usize) -> bool {
+        let (candidates, own) = (&self.classes[class], &self.classes[class][candidate]);
+        let serves = |(i, other): (usize, &Candidate)| {
+            let first = other.cost < own.cost || other.cost <= own.cost && i < candidate;
             first && other.reads.iter().all(|read| own.reads.contains(read))
         };
-        !own.reads.contains(&class) && !ways.iter().enumerate().any(serves)
+        !own.reads.contains(&class) && !candidates.iter().enumerate().any(serves)
     }
 
     /// The classes that some way to compute the roots needs, in ascending order.
@@ -104,7 +107,7 @@ impl Problem {
         let mut open = self.roots.clone();
         while let Some(class) = open.pop() {
             if !std::mem::replace(&mut needed[class], true) {
-                open.extend(self.classes[class].iter().flat_map(|way| &way.reads));
+                open.extend(self.classes[class].iter().flat_map(|candidate| &candidate.reads));
             }
         }
         (0..needed.len()).filter(|class| needed[*class]).collect()
@@ -112,8 +115,10 @@ impl Problem {
 
     /// The strongly connected components of the graph of possible reads.
     fn components(&self) -> Components {
-        let reads = self.classes.iter().enumerate().flat_map(|(class, ways)| {
-            ways.iter().flat_map(move |way| way.reads.iter().map(move |read| (class as u32, *read as u32)))
+        let reads = self.classes.iter().enumerate().flat_map(|(class, candidates)| {
+            candidates
+                .iter()
+                .flat_map(move |candidate| candidate.reads.iter().map(move |read| (class as u32, *read as u32)))
         });
         let mut graph: DiGraph<(), (), u32> = DiGraph::from_edges(reads);
         while graph.node_count() < self.classes.len() {
@@ -142,22 +147,22 @@ impl Components {
     }
 }
 
-fn sum(ways: &Ways) -> Vec<(Variable, f64)> {
-    ways.iter().map(|(_, variable)| (*variable, 1.0)).collect()
+fn sum(candidates: &Ways) -> Vec<(Variable, f64)> {
+    candidates.iter().map(|(_, variable)| (*variable, 1.0)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn way(cost: f64, reads: &[usize]) -> Way {
-        Way { cost, reads: reads.to_vec() }
+    fn candidate(cost: f64, reads: &[usize]) -> Candidate {
+        Candidate { cost, reads: reads.to_vec() }
     }
 
     #[test]
     fn ways_that_pay_off_only_together_are_taken_together() {
-        let shared = |own| vec![way(own, &[]), way(1.0, &[3])];
-        let classes = vec![vec![way(1.0, &[1, 2])], shared(8.0), shared(8.0), vec![way(10.0, &[])]];
+        let shared = |own| vec![candidate(own, &[]), candidate(1.0, &[3])];
+        let classes = vec![vec![candidate(1.0, &[1, 2])], shared(8.0), shared(8.0), vec![candidate(10.0, &[])]];
         let problem = Problem { classes, roots: vec![0] };
         let (choice, proven) = problem.cheapest(&vec![0; 4]).unwrap();
         assert_eq!((choice[1], choice[2], problem.cost(&choice), proven), (1, 1, Some(13.0), true));
@@ -165,19 +170,20 @@ mod tests {
 
     #[test]
     fn cycles_are_excluded() {
-        let classes = vec![vec![way(1.0, &[1]), way(9.0, &[])], vec![way(1.0, &[0]), way(7.0, &[])]];
+        let classes =
+            vec![vec![candidate(1.0, &[1]), candidate(9.0, &[])], vec![candidate(1.0, &[0]), candidate(7.0, &[])]];
         let problem = Problem { classes, roots: vec![0, 1] };
         let (choice, proven) = problem.cheapest(&vec![1, 1]).unwrap();
         assert_eq!((choice.clone(), problem.cost(&choice), proven), (vec![0, 1], Some(8.0), true));
         // A way that reads its own class, however cheap.
-        let classes = vec![vec![way(0.1, &[0]), way(5.0, &[1])], vec![way(1.0, &[])]];
+        let classes = vec![vec![candidate(0.1, &[0]), candidate(5.0, &[1])], vec![candidate(1.0, &[])]];
         let problem = Problem { classes, roots: vec![0] };
         assert_eq!(problem.cheapest(&vec![1, 0]), Some((vec![1, 0], true)));
     }
 
     #[test]
     fn large_problems_are_not_solved() {
-        let classes = vec![vec![way(1.0, &[]); MOST_WAYS + 1]];
+        let classes = vec![vec![candidate(1.0, &[]); MOST_WAYS + 1]];
         assert_eq!(Problem { classes, roots: vec![0] }.cheapest(&vec![0]), None);
     }
 }

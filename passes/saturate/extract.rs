@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 /// An extraction problem.
 pub(super) struct Problem {
     /// The ways to compute each class.
-    pub(super) classes: Vec<Vec<Way>>,
+    pub(super) classes: Vec<Vec<Candidate>>,
     /// The classes that must be computed.
     pub(super) roots: Vec<usize>,
 }
 
 /// A way to compute a class.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Way {
+pub(super) struct Candidate {
     /// Its own cost. Must be positive, or classes could be computed from each other.
     pub(super) cost: f64,
     /// The classes that it reads.
@@ -49,8 +49,10 @@ impl Problem {
                 State::New => {
                     state[class] = State::Open;
                     stack.push((class, true));
-                    let way = self.classes[class].get(choice[class])?;
-                    stack.extend(way.reads.iter().rev().filter(|c| state[**c] != State::Done).map(|c| (*c, false)));
+                    let candidate = self.classes[class].get(choice[class])?;
+                    stack.extend(
+                        candidate.reads.iter().rev().filter(|c| state[**c] != State::Done).map(|c| (*c, false)),
+                    );
                 }
             }
         }
@@ -69,16 +71,16 @@ impl Problem {
         let mut choice = vec![0; self.classes.len()];
         let mut trees = vec![f64::INFINITY; self.classes.len()];
         let mut readers = vec![Vec::new(); self.classes.len()];
-        for (class, ways) in self.classes.iter().enumerate() {
-            ways.iter().flat_map(|way| &way.reads).for_each(|read| readers[*read].push(class));
+        for (class, candidates) in self.classes.iter().enumerate() {
+            candidates.iter().flat_map(|candidate| &candidate.reads).for_each(|read| readers[*read].push(class));
         }
         let mut waiting: BTreeSet<usize> = (0..self.classes.len()).collect();
         while let Some(class) = waiting.pop_first() {
-            for (i, way) in self.classes[class].iter().enumerate() {
-                if way.reads.iter().any(|c| trees[*c].is_infinite()) {
+            for (i, candidate) in self.classes[class].iter().enumerate() {
+                if candidate.reads.iter().any(|c| trees[*c].is_infinite()) {
                     continue;
                 }
-                let tree = (way.cost + way.reads.iter().map(|c| trees[*c]).sum::<f64>()).min(f64::MAX);
+                let tree = (candidate.cost + candidate.reads.iter().map(|c| trees[*c]).sum::<f64>()).min(f64::MAX);
                 if tree < trees[class] * (1.0 - LEAST) {
                     trees[class] = tree;
                     choice[class] = i;
@@ -94,18 +96,18 @@ impl Problem {
 mod tests {
     use super::*;
 
-    fn way(cost: f64, reads: &[usize]) -> Way {
-        Way { cost, reads: reads.to_vec() }
+    fn candidate(cost: f64, reads: &[usize]) -> Candidate {
+        Candidate { cost, reads: reads.to_vec() }
     }
 
     #[test]
     fn a_class_with_several_readers_costs_once() {
         // The root reads 1 and 2; both can be computed from 3, or each by itself for a little less than 3.
         let classes = vec![
-            vec![way(1.0, &[1, 2])],
-            vec![way(8.0, &[]), way(1.0, &[3])],
-            vec![way(8.0, &[]), way(1.0, &[3])],
-            vec![way(10.0, &[])],
+            vec![candidate(1.0, &[1, 2])],
+            vec![candidate(8.0, &[]), candidate(1.0, &[3])],
+            vec![candidate(8.0, &[]), candidate(1.0, &[3])],
+            vec![candidate(10.0, &[])],
         ];
         let problem = Problem { classes, roots: vec![0] };
         let trees = problem.cheapest_trees();
@@ -118,8 +120,8 @@ mod tests {
     #[test]
     fn doubled_reads_do_not_double_the_cost() {
         // Class i adds class i - 1 to itself: 2^64 ops as a tree, 65 as a graph.
-        let mut classes = vec![vec![way(1.0, &[])]];
-        classes.extend((0..64).map(|i| vec![way(1.0, &[i, i])]));
+        let mut classes = vec![vec![candidate(1.0, &[])]];
+        classes.extend((0..64).map(|i| vec![candidate(1.0, &[i, i])]));
         let problem = Problem { classes, roots: vec![64] };
         assert_eq!(problem.cost(&problem.cheapest_trees()), Some(65.0));
     }
@@ -127,15 +129,16 @@ mod tests {
     #[test]
     fn trees_with_overflowing_costs_are_still_chosen() {
         // Class i adds class i - 1 to itself; its first way reads itself.
-        let mut classes = vec![vec![way(1.0, &[])]];
-        classes.extend((1..2_000).map(|i| vec![way(1.0, &[i]), way(1.0, &[i - 1, i - 1])]));
+        let mut classes = vec![vec![candidate(1.0, &[])]];
+        classes.extend((1..2_000).map(|i| vec![candidate(1.0, &[i]), candidate(1.0, &[i - 1, i - 1])]));
         let problem = Problem { classes, roots: vec![1_999] };
         assert_eq!(problem.cost(&problem.cheapest_trees()), Some(2_000.0));
     }
 
     #[test]
     fn choices_with_cycles_have_no_cost() {
-        let classes = vec![vec![way(1.0, &[1]), way(9.0, &[])], vec![way(1.0, &[0]), way(9.0, &[])]];
+        let classes =
+            vec![vec![candidate(1.0, &[1]), candidate(9.0, &[])], vec![candidate(1.0, &[0]), candidate(9.0, &[])]];
         let problem = Problem { classes, roots: vec![0, 1] };
         assert_eq!(problem.cost(&vec![0, 0]), None);
         let trees = problem.cheapest_trees();

@@ -4,7 +4,7 @@ use netc_dialect::Dialects;
 
 use super::plan::SplitPlan;
 use crate::analysis::{MaskReads, What};
-use crate::dissolve::Dissolved;
+use crate::flatten_submodels::Flattened;
 
 /// A mask, or a layer, that a stage would lose.
 pub(super) struct SeveredMask {
@@ -18,15 +18,15 @@ pub(super) struct SeveredMask {
 }
 
 /// The first mask that is made in one stage and read in another, surely read masks first.
-pub(super) fn severed_mask(dissolved: &Dissolved<'_>, plan: &SplitPlan, dialects: &Dialects) -> Option<SeveredMask> {
-    let reads = MaskReads::of(&dissolved.module, dialects);
-    let mut stage_of = vec![None; dissolved.module.main()?.num_op_slots()];
+pub(super) fn severed_mask(flattened: &Flattened<'_>, plan: &SplitPlan, dialects: &Dialects) -> Option<SeveredMask> {
+    let reads = MaskReads::of(&flattened.module, dialects);
+    let mut stage_of = vec![None; flattened.module.main()?.num_op_slots()];
     for (i, stage) in plan.stages.iter().enumerate() {
         stage.ops.iter().for_each(|op| stage_of[op.index()] = Some(i));
     }
     let severed = reads.severed(|op| stage_of[op.index()])?;
     let boundary = stage_of[severed.maker.index()].min(stage_of[severed.reader.index()])?;
-    let (cut, text) = (plan.boundaries.get(boundary)?.spec.clone(), severed.text(|op| dissolved.name(op)));
+    let (cut, text) = (plan.boundaries.get(boundary)?.spec.clone(), severed.text(|op| flattened.name(op)));
     Some(SeveredMask { boundary, certain: severed.certain, what: severed.what, cut, text })
 }
 

@@ -10,7 +10,7 @@ use super::INFO;
 use super::masks::severed_mask;
 use super::nearest::Nearest;
 use super::plan::{Boundary, SplitError, SplitPlan, plan_at, splittable};
-use crate::dissolve::dissolve;
+use crate::flatten_submodels::flatten_submodels;
 
 /// A split that can be applied.
 pub struct Prepared<'m> {
@@ -28,14 +28,14 @@ pub struct Prepared<'m> {
 /// Fails if a cut is invalid, if two cuts are on parallel branches, or if a cut severs a mask.
 pub fn prepare<'m>(module: &'m Module, at: &[String], dialects: &'m Dialects) -> Result<Prepared<'m>> {
     splittable(module, at)?;
-    let mut dissolved = dissolve(module, at, INFO.name, dialects)?;
-    let cuts = at.iter().cloned().zip(std::mem::take(&mut dissolved.cuts));
-    let mut plan = plan_at(&dissolved.module, cuts.collect())?;
-    let severed = severed_mask(&dissolved, &plan, dialects);
+    let mut flattened = flatten_submodels(module, at, INFO.name, dialects)?;
+    let cuts = at.iter().cloned().zip(std::mem::take(&mut flattened.cuts));
+    let mut plan = plan_at(&flattened.module, cuts.collect())?;
+    let severed = severed_mask(&flattened, &plan, dialects);
     let certain = severed.as_ref().is_some_and(|severed| severed.certain);
     if certain || plan.boundaries.iter().any(Boundary::is_wide) {
-        let stage_of = plan.stage_of(&dissolved.module);
-        let nearest = Nearest::of(module, &dissolved, dialects);
+        let stage_of = plan.stage_of(&flattened.module);
+        let nearest = Nearest::of(module, &flattened, dialects);
         if let (Some(severed), true) = (&severed, certain) {
             let names = nearest.to(&plan.boundaries[severed.boundary], |op| stage_of[op.index()] <= severed.boundary);
             return Err(SplitError::Mask(severed.message(&names)).into());
@@ -44,8 +44,8 @@ pub fn prepare<'m>(module: &'m Module, at: &[String], dialects: &'m Dialects) ->
             boundary.nearest = Some(nearest.to(boundary, |op| stage_of[op.index()] <= i));
         }
     }
-    let mut remarks = std::mem::take(&mut dissolved.remarks);
+    let mut remarks = std::mem::take(&mut flattened.remarks);
     let texts = plan.remarks().into_iter().chain(severed.map(|severed| severed.warning()));
     remarks.extend(texts.map(|text| Remark { pass: INFO.name, loc: Loc::Unknown, text }));
-    Ok(Prepared { module: dissolved.module, plan, remarks })
+    Ok(Prepared { module: flattened.module, plan, remarks })
 }

@@ -61,7 +61,7 @@ impl fmt::Display for Boundary {
 
 fn list(f: &mut fmt::Formatter<'_>, crossing: &[Crossing]) -> fmt::Result {
     for (i, crossing) in crossing.iter().take(CROSSING_SHOWN).enumerate() {
-        write!(f, "{}{crossing}", if i == 0 { "" } else { ", " })?;
+        write!(f, "{}{}", if i == 0 { "" } else { ", " }, crossing.name)?;
     }
     match crossing.len().checked_sub(CROSSING_SHOWN) {
         None | Some(0) => Ok(()),

@@ -208,7 +208,7 @@ fn names_with_commas_are_quoted_and_round_trip() {
 fn extract_reports_the_part() {
     let folder = with_file();
     let report = folder.netc(&["m.keras", "--pass", "extract=backbone/b0..backbone/b1"]).done();
-    assert!(report.starts_with("model     net_part (Functional): 2 layers, 16 parameters, 16 "), "{report}");
+    assert!(report.starts_with("model     net_part (Functional), 2 layers, 16 params, 16 MAC\n"), "{report}");
     assert!(report.contains("\noutput    b1: f32[N,4]"), "{report}");
     let json: Value =
         serde_json::from_str(&folder.netc(&["m.keras", "--pass", "extract=..masked", "--emit", "json"]).done())

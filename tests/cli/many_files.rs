@@ -6,7 +6,7 @@ use netc_keras::build::{Dense, ModelBuilder};
 
 use crate::support::{Folder, keras_file};
 
-const EQUAL: &str = "every output is equal bit for bit";
+const EQUAL: &str = "outputs are equal bit for bit";
 
 /// Runs the command with few file descriptors. netc keeps at most 64 weight files open.
 const FEW_FILES: &str = "ulimit -n 100; \"$NETC\"";

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::bad_input::member;
 use crate::support::{Folder, keras_file, zip};
 
-const EQUAL: &str = "every output is equal bit for bit";
+const EQUAL: &str = "outputs are equal bit for bit";
 
 /// A model with `levels` nested levels. Each level has a layer before and after its nested model.
 fn nested(levels: usize) -> Module {

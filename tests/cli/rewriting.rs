@@ -25,7 +25,7 @@ fn rules_of_a_file_are_applied() {
     let pipeline = "lower,rewrite=my.rules,dce";
     let out = folder().netc(&["zoo:siamese", "--pipeline", pipeline, "--verify", "--stats", "-o", "s.nir"]);
     assert!(out.err.contains("4 rules applied"), "{}", out.err);
-    assert!(out.out.contains("verify    every output is equal bit for bit"), "{}", out.out);
+    assert!(out.out.contains("verify    outputs are equal bit for bit"), "{}", out.out);
     assert!(out.out.contains("rewrite: @main: `relu-after-pool` applied 4 times\n"), "{}", out.out);
     let out = folder().netc(&["p.nir", "--pass", "rewrite=my.rules"]).done();
     assert!(out.contains("rewrite: no rule of my.rules matches\n"), "{out}");

@@ -118,7 +118,9 @@ func @main(%x: f32[N,2]) -> (%y) {
     let body = tail.split_once('\n').unwrap().1;
     let body = body.replace("f32[N,2]", "f32[N,3,2]").replace("custom.Scale", "keras.TimeDistributed");
     let folder = folder.with("steps.nir", format!("{head}{declared}\n{body}"));
-    folder.netc(&["run", "steps.nir", "--layers", library, "-o", "steps.npy"]).done();
+    let ran = folder.netc(&["run", "steps.nir", "--layers", library, "-o", "steps.npy"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(folder.path("steps.npy").exists());
     // The library is not written over.
     let folder = folder.with("own.nir", std::fs::read(library).unwrap());
     folder.refuses(

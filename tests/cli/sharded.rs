@@ -3,7 +3,7 @@
 use crate::bad_input::member;
 use crate::support::{Folder, tiny, zip};
 
-const EQUAL: &str = "every output is equal bit for bit";
+const EQUAL: &str = "outputs are equal bit for bit";
 
 const MAP: &str = r#"{"metadata": {"total_size": 1304}, "weight_map": {
     "/layers/conv2d/vars": "model_00000.weights.h5",

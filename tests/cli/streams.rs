@@ -97,7 +97,7 @@ fn tables_list_passes_models_and_layers() {
     pool    GlobalAveragePooling2D  f32[N,4]           0  sum
     logits  Dense                   f32[N,10]         50  pool
 
-    tiny (Functional): 8 layers, 326 parameters, 16,168 multiply-accumulates per example
+    tiny (Functional), 8 layers, 326 params, 16.2 kMAC
     ");
 }
 

@@ -10,7 +10,7 @@ use netc_format::nir;
 use netc_ir::Module;
 use netc_model::Session;
 use netc_model::output::Scratch;
-use netc_model::verify::{Executable, Given, Verification, verify};
+use netc_model::verify::{Executable, RunInputs, Verification, verify};
 use netc_pass::{FailedPass, Failure, Fidelity, Fuel, Pipeline, PipelineError, chain};
 
 use crate::args::RandomArgs;
@@ -130,7 +130,7 @@ impl Judge<'_> {
     }
 
     fn executable(&self, module: &Module) -> Result<Executable> {
-        Ok(Executable::new(self.session, module, Given::Random(self.random.batch))?)
+        Ok(Executable::new(self.session, module, RunInputs::Random(self.random.batch))?)
     }
 
     /// Compares the outputs of `before` and `after`. If `before` does not run there is nothing to compare: only panics and

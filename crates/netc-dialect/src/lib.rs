@@ -5,4 +5,4 @@ pub mod library;
 mod lowering;
 
 pub use library::LayerLibrary;
-pub use lowering::{Dialect, Dialects, LowerError, Meaning, OpContext, Purpose, Repeat, Result};
+pub use lowering::{Dialect, Dialects, LowerError, LoweredOp, OpContext, Purpose, Repeat, Result};

@@ -22,7 +22,7 @@ use netc_ir::{
 };
 use thiserror::Error;
 
-use crate::lowering::{Dialect, LowerError, Meaning, OpContext, Result};
+use crate::lowering::{Dialect, LowerError, LoweredOp, OpContext, Result};
 
 /// Why a library cannot be used.
 #[derive(Debug, Error)]
@@ -89,7 +89,7 @@ impl Dialect for LayerLibrary {
         false
     }
 
-    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Result<Meaning> {
+    fn lower(&self, b: &mut Builder<'_>, context: OpContext<'_>) -> Result<LoweredOp> {
         let class = context.dialects.class(&context.op.name);
         let Some(func) = self.module.func_named(class).map(|id| &self.module[id]) else {
             return Err(LowerError::Unknown { class: class.into() });
@@ -119,7 +119,7 @@ impl Dialect for LayerLibrary {
     }
 }
 
-fn instantiate(b: &mut Builder<'_>, func: &Func, settings: Option<&Attrs>, arguments: &[ValueId]) -> Result<Meaning> {
+fn instantiate(b: &mut Builder<'_>, func: &Func, settings: Option<&Attrs>, arguments: &[ValueId]) -> Result<LoweredOp> {
     let mut values: BTreeMap<ValueId, ValueId> =
         func.params.iter().map(|p| p.value).zip(arguments.iter().copied()).collect();
     let mut symbols = Symbols::called(func, arguments.iter().map(|v| b.ty(*v)));

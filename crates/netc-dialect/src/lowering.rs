@@ -19,7 +19,7 @@ pub type Result<T, E = LowerError> = std::result::Result<T, E>;
 /// Some frameworks attach a mask to a tensor. No call and no type mentions it, but later layers read it. In lowered
 /// code the mask is a value of its own, next to the value that it belongs to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Meaning {
+pub struct LoweredOp {
     /// The results of the op.
     pub results: Vec<ValueId>,
     /// The mask of each result, in order. Results past the end have none.
@@ -46,12 +46,12 @@ pub enum Purpose {
     /// Execution: the core ops compute exactly what the op computes.
     #[default]
     Run,
-    /// Analysis: result types, masks, costs (with [`Meaning::repeats`]) and errors are the same as for [`Self::Run`],
+    /// Analysis: result types, masks, costs (with [`LoweredOp::repeats`]) and errors are the same as for [`Self::Run`],
     /// but the ops may compute other values. So a layer of many steps need not become as many ops.
     Types,
 }
 
-impl From<Vec<ValueId>> for Meaning {
+impl From<Vec<ValueId>> for LoweredOp {
     fn from(results: Vec<ValueId>) -> Self {
         Self { results, ..Self::default() }
     }
@@ -147,7 +147,7 @@ pub struct OpContext<'a> {
 /// | `weight_ties`, `loss_layers` | `split` and the writers: layers that need each other, layers that no output needs |
 ///
 /// ```
-/// use netc_dialect::{Dialect, LowerError, Meaning, OpContext, Result};
+/// use netc_dialect::{Dialect, LowerError, LoweredOp, OpContext, Result};
 /// use netc_ir::{Builder, Unary};
 ///
 /// struct Mine;
@@ -157,7 +157,7 @@ pub struct OpContext<'a> {
 ///         class.starts_with("mine.")
 ///     }
 ///
-///     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
+///     fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<LoweredOp> {
 ///         match (&*op.op.name, op.operands) {
 ///             ("mine.Relu", [x]) => Ok(vec![builder.unary(Unary::Relu, *x)?].into()),
 ///             (name, _) => Err(LowerError::Unknown { class: name.into() }),
@@ -180,7 +180,7 @@ pub trait Dialect: Send + Sync {
     ///
     /// [`LowerError::Unknown`] means that the dialect does not support the class. To lower the layers inside a layer, use
     /// [`OpContext::dialects`], so that layer libraries can define them.
-    fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning>;
+    fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<LoweredOp>;
 
     /// The class by which a layer library defines the op `name`, if it is not the text after the last dot.
     fn class<'n>(&self, name: &'n str) -> Option<&'n str> {

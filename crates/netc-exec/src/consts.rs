@@ -117,7 +117,7 @@ func @main(%x: f32[2]) -> (%y) {
         let func = module.main().unwrap();
         let named = |name: &&str| func.values_in_order().find(|v| func[*v].name.as_deref() == Some(name)).unwrap();
         let values: Vec<ValueId> = names.iter().map(named).collect();
-        let literals = Consts.evaluate(&module, func, &values).map_err(|e| e.to_string())?;
+        let literals = Consts.evaluate(&module, func, &values).map_err(|e| netc_pass::chain(&e))?;
         Ok(literals.iter().map(|l| format!("{} {:x?}", l.ty(), &*l.bytes)).collect())
     }
 

@@ -28,7 +28,7 @@ impl Note {
     }
 
     /// The note that the training state was not written.
-    pub fn training_state_left_out() -> Self {
+    pub fn training_state_dropped() -> Self {
         Self::new(Self::TRAINING_STATE, "the compile configuration and the optimizer's state are left out")
     }
 }

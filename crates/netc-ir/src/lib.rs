@@ -37,10 +37,10 @@ mod number;
 mod op;
 pub mod parse;
 pub mod print;
-mod seen;
 mod types;
 mod unique;
 mod uses;
+mod verified_set;
 pub mod verify;
 
 pub use attr::{Attr, Attrs, F64, NonJson};

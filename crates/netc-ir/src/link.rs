@@ -8,7 +8,7 @@ use crate::loc::Loc;
 use crate::module::{Module, WeightData};
 use crate::name::Name;
 use crate::op::OpKind;
-use crate::seen::Seen;
+use crate::verified_set::VerifiedSet;
 
 /// Appends modules to one module. An index of files keeps this fast for many modules.
 pub struct Linker<'m> {
@@ -53,7 +53,7 @@ impl<'m> Linker<'m> {
         }
         for func in &mut other.funcs {
             func.name = rename(&func.name);
-            func.seen = Seen::default();
+            func.seen = VerifiedSet::default();
             func.params.iter_mut().for_each(|p| p.layer = p.layer.map(|l| offset.layer(l)));
             func.values.iter_mut().for_each(|v| v.ty = v.ty.substitute(&symbol));
             for op in &mut func.ops {

@@ -8,8 +8,8 @@ use crate::id::{FileId, FuncId, LayerId, OpId, ValueId, WeightId};
 use crate::literal::Literal;
 use crate::name::Name;
 use crate::op::Op;
-use crate::seen::Seen;
 use crate::types::Type;
+use crate::verified_set::VerifiedSet;
 
 /// A whole program: tables whose entries refer to one another by id, and attributes of the whole model.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -204,7 +204,7 @@ pub struct Func {
     pub(crate) ops: Vec<Op>,
     pub(crate) order: Vec<OpId>,
     /// Which ops and values are unchanged since the last verification. Every `&mut` accessor clears the entry.
-    pub(crate) seen: Seen,
+    pub(crate) seen: VerifiedSet,
 }
 
 /// A parameter of a function.

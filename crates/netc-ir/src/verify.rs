@@ -38,8 +38,8 @@ use crate::loc::Loc;
 use crate::module::{Def, Func, Layer, Module, Param, Weight, WeightData};
 use crate::name::Name;
 use crate::op::{CallOp, CoreOp, Op, OpKind, SourceOp};
-use crate::seen::Seen;
 use crate::types::{ElemType, MAX_RANK, Type};
+use crate::verified_set::VerifiedSet;
 
 pub use attrs::is_path;
 
@@ -108,7 +108,7 @@ pub fn verify_changes(module: &mut Module) -> Result<(), Violations> {
 struct Verifier<'m> {
     module: &'m Module,
     /// Whether to skip what was verified before.
-    trusts: bool,
+    is_incremental: bool,
     found: Vec<Violation>,
     /// A buffer for the types of one op's operands and results.
     types: Vec<&'m Type>,
@@ -117,7 +117,7 @@ struct Verifier<'m> {
     /// The callees of each function checked so far.
     calls: Vec<Vec<FuncId>>,
     /// The ops and values checked in each function.
-    seen: Vec<Seen>,
+    seen: Vec<VerifiedSet>,
 }
 
 /// The place of a violation. Formatted only if a rule is broken.
@@ -148,12 +148,20 @@ impl fmt::Display for Place<'_> {
 }
 
 impl<'m> Verifier<'m> {
-    fn new(module: &'m Module, trusts: bool) -> Self {
-        Self { module, trusts, found: Vec::new(), types: Vec::new(), words: None, calls: Vec::new(), seen: Vec::new() }
+    fn new(module: &'m Module, is_incremental: bool) -> Self {
+        Self {
+            module,
+            is_incremental,
+            found: Vec::new(),
+            types: Vec::new(),
+            words: None,
+            calls: Vec::new(),
+            seen: Vec::new(),
+        }
     }
 
     /// Checks all rules. Returns the ops and values checked in each function.
-    fn run(mut self) -> Result<Vec<Seen>, Violations> {
+    fn run(mut self) -> Result<Vec<VerifiedSet>, Violations> {
         self.tables();
         for func in &self.module.funcs {
             self.func(func);
@@ -268,7 +276,7 @@ impl<'m> Verifier<'m> {
         self.require(10, twice.is_none(), here, || format!("two outputs are named `{}`", twice.map_or("", |n| n)));
         self.plain_attrs(here, &func.attrs);
         self.computed_symbols(func);
-        self.seen.push(Seen { ops: ordered, values: scope.defined, files: self.module.files.len() });
+        self.seen.push(VerifiedSet { ops: ordered, values: scope.defined, files: self.module.files.len() });
     }
 
     /// V4: the names of values are unique.
@@ -285,7 +293,7 @@ impl<'m> Verifier<'m> {
 
     /// Whether the op, its operands and its results have passed verification and not changed since.
     fn has_seen_op(&self, func: &Func, id: OpId, op: &Op) -> bool {
-        self.trusts
+        self.is_incremental
             && func.seen.op(id, self.module.files.len())
             && op.operands.iter().chain(&op.results).all(|v| func.seen.value(*v))
     }

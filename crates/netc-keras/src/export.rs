@@ -1,13 +1,13 @@
 //! Writes a module to Keras files.
 
 mod changes;
-mod compiled;
 mod exporter;
 mod lists;
 mod masks;
 mod names;
 mod shards;
 mod tfjs;
+mod training_state;
 mod unknown;
 mod write;
 

@@ -15,7 +15,7 @@ use crate::pipeline::PassTools;
 use crate::save::{Destination, Saved};
 use crate::stage_graph::StageGraph;
 use crate::stages::Stages;
-use crate::verify::{Executable, Given, Random};
+use crate::verify::{Executable, Random, RunInputs};
 
 impl Model {
     /// Merges the stages of a manifest back into one model. Returns any other model unchanged.
@@ -145,7 +145,7 @@ impl Model {
     /// # Errors
     /// See [`Model::run`].
     pub fn random_inputs(&self, random: Random) -> Result<Vec<Tensor>> {
-        Executable::new(self.session(), &self.module, Given::Random(random.batch))?.random_inputs(random)
+        Executable::new(self.session(), &self.module, RunInputs::Random(random.batch))?.random_inputs(random)
     }
 
     /// Runs the model on inputs in the order of its parameters and returns its outputs.
@@ -167,7 +167,7 @@ impl Model {
     /// session's limits on memory and steps.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         self.check_weights()?;
-        let executable = Executable::new(self.session(), &self.module, Given::Tensors(inputs))?;
+        let executable = Executable::new(self.session(), &self.module, RunInputs::Tensors(inputs))?;
         let inputs = netc_exec::inputs::fit(executable.func(), inputs.to_vec()).map_err(ModelError::from_error)?;
         executable.run(&inputs, &mut |_, _| {})
     }

@@ -48,4 +48,4 @@ pub use save::{Destination, Saved};
 pub use session::{Config, Session};
 pub use stage_graph::{Origin, Stage, StageGraph};
 pub use stages::Stages;
-pub use verify::{Executable, Given, Random, Verification, verify};
+pub use verify::{Executable, Random, RunInputs, Verification, verify};

@@ -61,7 +61,7 @@ impl Model {
     /// Drops training state. Adds a note if there was any.
     pub fn remove_training_state(&mut self) {
         if remove_training_state(&mut self.module) {
-            self.notes.push(Note::training_state_left_out());
+            self.notes.push(Note::training_state_dropped());
         }
     }
 

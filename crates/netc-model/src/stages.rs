@@ -11,7 +11,7 @@ use crate::error::{ModelError, Result};
 use crate::model::Model;
 use crate::save::{Destination, Saved};
 use crate::stage_graph::StageGraph;
-use crate::verify::{Executable, Given, Random, Verification, verify};
+use crate::verify::{Executable, Random, RunInputs, Verification, verify};
 
 /// The stages of a split model: a program whose `@main` only calls them.
 pub struct Stages {
@@ -76,7 +76,8 @@ impl Stages {
     pub fn verify(&self, inputs: u64) -> Result<Verification> {
         self.whole.check_weights()?;
         let random = Random::default();
-        let executable = |model: &Model| Executable::new(model.session(), &model.module, Given::Random(random.batch));
+        let executable =
+            |model: &Model| Executable::new(model.session(), &model.module, RunInputs::Random(random.batch));
         let (before, after) = (executable(&self.whole)?, executable(&self.model)?);
         verify(&before, &after, self.fidelity, inputs, random, &mut |_, _, _| {})
     }

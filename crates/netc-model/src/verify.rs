@@ -43,14 +43,14 @@ impl Default for Random {
 
 /// The inputs that a program will run on.
 #[derive(Clone, Copy)]
-pub enum Given<'a> {
+pub enum RunInputs<'a> {
     /// Random inputs with this many examples.
     Random(u64),
     /// These inputs.
     Tensors(&'a [Tensor]),
 }
 
-impl Given<'_> {
+impl RunInputs<'_> {
     fn extents(self, module: &Module) -> Option<Vec<Vec<u64>>> {
         match self {
             Self::Random(batch) => inputs::random_extents(module.main()?, batch).ok(),
@@ -71,10 +71,10 @@ impl Executable {
     /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
     /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
     /// # let model = netc.model(module, "tiny", "tiny")?;
-    /// use netc_model::{Executable, Given, Random};
+    /// use netc_model::{Executable, RunInputs, Random};
     ///
     /// let random = Random::default();
-    /// let executable = Executable::new(&netc, &model.module, Given::Random(random.batch))?;
+    /// let executable = Executable::new(&netc, &model.module, RunInputs::Random(random.batch))?;
     /// let inputs = executable.random_inputs(random)?;
     /// let outputs = executable.run(&inputs, &mut |done, total| eprintln!("{done} of {total} steps"))?;
     /// assert_eq!(outputs, model.run(&inputs)?);
@@ -83,7 +83,7 @@ impl Executable {
     ///
     /// # Errors
     /// A layer is unsupported, or the run needs more memory or steps than the session allows.
-    pub fn new(session: &Session, module: &Module, given: Given<'_>) -> Result<Self> {
+    pub fn new(session: &Session, module: &Module, given: RunInputs<'_>) -> Result<Self> {
         if is_architecture(module) {
             return Err(ModelError::needs(Remedy::Weights, "cannot run an architecture without weights"));
         }
@@ -299,12 +299,12 @@ impl Verification {
 /// # let netc = Session::new(Formats::new().with(&netc_keras::FRAMEWORK));
 /// # let module = netc_zoo::find("tiny").map(|zoo| (zoo.build)(0)).ok_or("no tiny")??;
 /// # let model = netc.model(module, "tiny", "tiny")?;
-/// use netc_model::{Executable, Given, Random, verify};
+/// use netc_model::{Executable, RunInputs, Random, verify};
 ///
 /// let (simple, fidelity) = model.rewritten(&"@simplify".parse()?)?;
 /// let random = Random::default();
-/// let before = Executable::new(&netc, &model.module, Given::Random(random.batch))?;
-/// let after = Executable::new(&netc, &simple.module, Given::Random(random.batch))?;
+/// let before = Executable::new(&netc, &model.module, RunInputs::Random(random.batch))?;
+/// let after = Executable::new(&netc, &simple.module, RunInputs::Random(random.batch))?;
 /// let verification = verify(&before, &after, fidelity, 2, random, &mut |_, _, _| {})?;
 /// assert!(verification.passed());
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -7,7 +7,7 @@ use std::thread::{self, Builder};
 
 use netc_format::{Format, Formats, Layout};
 use netc_ir::Module;
-use netc_model::verify::{Executable, Given, Verification, verify};
+use netc_model::verify::{Executable, RunInputs, Verification, verify};
 use netc_model::{Destination, OpenOptions, Saved, Session, StageGraph, limits};
 use netc_pass::{Fidelity, Record};
 use netc_passes::analysis::Costs;
@@ -148,7 +148,7 @@ fn compare(
     args: &CompileArgs,
 ) -> Result<Verification> {
     let random = args.random.random();
-    let executable = |module| Executable::new(session, module, Given::Random(random.batch));
+    let executable = |module| Executable::new(session, module, RunInputs::Random(random.batch));
     let (before, after) = (executable(before)?, executable(after)?);
     Ok(with_progress(|progress| verify(&before, &after, fidelity, inputs, random, progress))?)
 }

@@ -2,7 +2,7 @@
 
 use netc_model::Model;
 use netc_model::manifest::verification_json;
-use netc_model::verify::{Executable, Given, Verification, verify};
+use netc_model::verify::{Executable, RunInputs, Verification, verify};
 use netc_pass::{Fidelity, thousands};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &DiffArgs, tables: &Tables) -> Result<()> {
     let session = tables.session(&args.model, Some(&args.limits))?;
     let (a, b) = (input::load(&session, &args.a, None)?, input::load(&session, &args.b, None)?);
     [&a, &b].into_iter().try_for_each(Model::check_weights)?;
-    let given = Given::Random(args.random.batch);
+    let given = RunInputs::Random(args.random.batch);
     let executable = |model: &Model| Executable::new(&session, &model.module, given);
     let (a, b) = (executable(&a)?, executable(&b)?);
     let found = with_progress(|progress| verify(&a, &b, Fidelity::Exact, args.inputs, args.random.random(), progress))?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use netc_exec::{Tensor, inputs, npy, npz};
 use netc_ir::{Func, Number};
 use netc_model::output::{Outputs, cannot_write, refuse_same};
-use netc_model::verify::{Executable, Given};
+use netc_model::verify::{Executable, RunInputs};
 use netc_model::{Model, ModelError};
 use netc_pass::{nearest, thousands};
 
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &RunArgs, tables: &Tables) -> Result<()> {
     model.check_weights()?;
     let main = model.module.main().ok_or_else(|| CliError::input("there is no function `@main`"))?;
     let files = if args.inputs.is_empty() { None } else { Some(read_inputs(&args.inputs, main)?) };
-    let given = files.as_deref().map_or(Given::Random(args.random.batch), Given::Tensors);
+    let given = files.as_deref().map_or(RunInputs::Random(args.random.batch), RunInputs::Tensors);
     let executable = Executable::new(&session, &model.module, given)?;
     if let Some(path) = &args.output {
         check_target(path, &model, args, executable.func().outputs.len())?;

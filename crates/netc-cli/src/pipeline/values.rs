@@ -3,7 +3,7 @@
 use netc_exec::Tensor;
 use netc_ir::Module;
 use netc_model::Session;
-use netc_model::verify::{self, Executable, Given, Verification};
+use netc_model::verify::{self, Executable, RunInputs, Verification};
 use netc_pass::{Event, Fidelity, Observer};
 
 use crate::args::RandomArgs;
@@ -42,7 +42,7 @@ impl<'a> ValueCheck<'a> {
 
     /// Runs `module` on `inputs`, or on random inputs.
     fn run(&self, module: &Module, inputs: Option<&[Tensor]>) -> Result<Ran> {
-        let given = inputs.map_or(Given::Random(self.random.batch), Given::Tensors);
+        let given = inputs.map_or(RunInputs::Random(self.random.batch), RunInputs::Tensors);
         let executable = Executable::new(self.session, module, given)?;
         let inputs = match inputs {
             Some(inputs) => inputs.to_vec(),

@@ -2,7 +2,7 @@
 
 use netc_ir::{Attrs, Builder, CallOp, Func, Layer, LayerId, Module, Name, OpId, OpKind, SourceOp, Type, ValueId};
 
-use super::{Dialect, LowerError, Meaning, OpContext, Purpose, Result};
+use super::{Dialect, LowerError, LoweredOp, OpContext, Purpose, Result};
 
 /// The dialects of frameworks, and layer libraries.
 ///
@@ -56,7 +56,7 @@ impl Dialects {
     /// lowers the op, or else the dialect that owns it.
     ///
     /// Fails with [`LowerError::Unknown`] if none of them knows the class.
-    pub fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
+    pub fn lower(&self, builder: &mut Builder<'_>, op: OpContext<'_>) -> Result<LoweredOp> {
         let name = &*op.op.name;
         let candidates = self.libraries.iter().map(AsRef::as_ref).chain(self.owner(name));
         let mut unknown = LowerError::Unknown { class: self.class(name).into() };

@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 use netc_ir::{Binary, Compare, ElemType, Unary};
 
+use super::epilogue::Real;
 use super::matmul::zeroed;
 use super::num::{Arith, for_arith};
 use super::rows::{TASK, try_for_each_row};
 use super::strided::Walk;
-use super::tail::Real;
 use crate::error::KernelError;
 use crate::error::kernel::Result;
 use crate::value::{Element, Value, allocate, for_word};

@@ -6,13 +6,14 @@
 //! Arithmetic kernels exist for `f32`, `f64` and `i64`. `f16` and `bf16` are computed in `f32` and rounded once, at the
 //! end of the op. `i16`, `i32`, `u8` and `u32` are computed in `i64` and wrap. `i8`, `u16` and `u64` have no
 //! arithmetic, and unsigned integers have no unary ops. Kernels that move elements exist once per element size. A
-//! [`Tail`] applies several ops to one tensor in place.
+//! [`Epilogue`] applies several ops to one tensor in place.
 
 mod cast;
 mod conv;
 mod demand;
 mod dims;
 mod elementwise;
+mod epilogue;
 mod extent;
 mod geometry;
 mod index;
@@ -27,7 +28,6 @@ mod repeat;
 mod rows;
 mod shape;
 mod strided;
-mod tail;
 mod wide;
 
 #[cfg(test)]
@@ -44,10 +44,10 @@ use crate::value::{Value, extents, for_word};
 pub(crate) use demand::demand;
 pub(crate) use dims::has_free_symbols;
 use dims::with_known_dims;
+pub(crate) use epilogue::{Epilogue, EpilogueOp, Source};
 pub(crate) use extent::count;
 use extent::first;
 use operands::{one, take};
-pub(crate) use tail::{Source, Tail, TailOp};
 use wide::{computed_in, is_extreme};
 
 /// Resolves the extents of `op` and infers its result type for operands of the fixed types `operands`.

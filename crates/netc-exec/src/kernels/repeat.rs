@@ -1,7 +1,7 @@
 //! Reads a broadcast tensor block by block.
 
+use super::epilogue::Other;
 use super::strided::broadcast_strides;
-use super::tail::Other;
 
 /// A tensor broadcast to a larger shape.
 pub(super) struct Repeated<'a, T> {

@@ -6,23 +6,23 @@
 use netc_ir::{CoreOp, ElemType, InferError, Loc, Module, Name, OpClass, Type, infer};
 
 use super::flatten::{Flat, FlatStep, Kind};
-use super::rigid::Rigid;
+use super::non_broadcast_axes::NonBroadcastAxes;
 use crate::error::{ExecError, KernelError, Result, op_error};
-use crate::kernels::{Source, Tail, TailOp};
+use crate::kernels::{Epilogue, EpilogueOp, Source};
 use crate::value::Value;
 
 /// The ops of a group after the first.
 #[derive(Debug)]
 pub(super) struct Group {
     parts: Vec<Part>,
-    tail: Tail,
+    epilogue: Epilogue,
 }
 
 #[derive(Debug)]
 struct Part {
     op: CoreOp,
     sources: Vec<Source>,
-    rigid: Rigid,
+    non_broadcast_axes: NonBroadcastAxes,
     name: Option<Name>,
     loc: Loc,
 }
@@ -49,11 +49,11 @@ pub(super) fn merge_groups(flat: &mut Flat<'_>) {
         }
         if let Some(len) = group {
             let mut group: Vec<FlatStep<'_>> = steps.by_ref().take(len).collect();
-            let (tail, operands) = Group::of(&group);
+            let (epilogue, operands) = Group::of(&group);
             let results = group.pop().map_or_else(Vec::new, |last| last.results);
             let mut head = group.swap_remove(0);
             head.operands.extend(operands);
-            merged.push(FlatStep { results, group: Some(tail), ..head });
+            merged.push(FlatStep { results, group: Some(epilogue), ..head });
         }
     }
     flat.steps = merged;
@@ -107,9 +107,10 @@ impl Group {
             let sources: Vec<Source> = step.operands.iter().map(|t| source(*t, &made, &mut operands)).collect();
             ops.extend(tail_op(op, &sources));
             let (name, loc) = (step.name.cloned(), step.loc.clone());
-            parts.push(Part { op: op.clone(), sources, rigid: Rigid::of(op, &step.types), name, loc });
+            let non_broadcast_axes = NonBroadcastAxes::of(op, &step.types);
+            parts.push(Part { op: op.clone(), sources, non_broadcast_axes, name, loc });
         }
-        (Self { parts, tail: Tail::new(&ops) }, operands)
+        (Self { parts, epilogue: Epilogue::new(&ops) }, operands)
     }
 
     /// The number of ops after the first.
@@ -123,13 +124,13 @@ impl Group {
             part.check(x, operands).map_err(|source| part.error(source))?;
         }
         let last = &self.parts[self.parts.len() - 1];
-        self.tail.run(x, operands).map_err(|source| last.error(source))
+        self.epilogue.run(x, operands).map_err(|source| last.error(source))
     }
 }
 
 fn source(tensor: usize, made: &[usize], operands: &mut Vec<usize>) -> Source {
     if let Some(i) = made.iter().position(|t| *t == tensor) {
-        return Source::Made(i);
+        return Source::Computed(i);
     }
     Source::Operand(operands.iter().position(|t| *t == tensor).unwrap_or_else(|| {
         operands.push(tensor);
@@ -137,12 +138,12 @@ fn source(tensor: usize, made: &[usize], operands: &mut Vec<usize>) -> Source {
     }))
 }
 
-fn tail_op(op: &CoreOp, sources: &[Source]) -> Option<TailOp> {
+fn tail_op(op: &CoreOp, sources: &[Source]) -> Option<EpilogueOp> {
     if let (CoreOp::Unary(f), [x]) = (op, sources) {
-        return Some(TailOp::Unary(*f, *x));
+        return Some(EpilogueOp::Unary(*f, *x));
     }
     if let (CoreOp::Binary(f), [a, b]) = (op, sources) {
-        return Some(TailOp::Binary(*f, [*a, *b]));
+        return Some(EpilogueOp::Binary(*f, [*a, *b]));
     }
     None
 }
@@ -155,10 +156,10 @@ impl Part {
     /// Checks that the result of the op has the type of `x`.
     fn check(&self, x: &Value, operands: &[&Value]) -> Result<(), KernelError> {
         let values = self.sources.iter().map(|source| match source {
-            Source::Made(_) => x,
+            Source::Computed(_) => x,
             Source::Operand(i) => operands[*i],
         });
-        self.rigid.check(&self.op, values.clone().map(Value::dims))?;
+        self.non_broadcast_axes.check(&self.op, values.clone().map(Value::dims))?;
         let types: Vec<Type> = values.map(Value::ty).collect();
         let (found, expected) = (infer(&Module::new(), &self.op, &types.iter().collect::<Vec<_>>())?, x.ty());
         if found == expected {

@@ -10,7 +10,7 @@ mod extents;
 mod flatten;
 mod group;
 mod liveness;
-mod rigid;
+mod non_broadcast_axes;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ use bind::bind;
 use extents::Extents;
 use flatten::{Flat, Kind};
 use group::Group;
-use rigid::Rigid;
+use non_broadcast_axes::NonBroadcastAxes;
 use run::Run;
 
 use crate::error::{ExecError, Result, op_error};
@@ -87,7 +87,14 @@ struct Step {
 enum Action {
     /// Computes a tensor into a buffer. `arity` operands belong to the op; the rest belong to the group, which then
     /// updates the result in place.
-    Compute { op: CoreOp, extents: Extents, rigid: Rigid, arity: usize, group: Option<Group>, result: usize },
+    Compute {
+        op: CoreOp,
+        extents: Extents,
+        non_broadcast_axes: NonBroadcastAxes,
+        arity: usize,
+        group: Option<Group>,
+        result: usize,
+    },
     /// Enters a callee: binds its symbols from the operands, which correspond to `params`.
     Enter { callee: Name, params: Vec<(Name, Type)>, parent: usize },
 }
@@ -226,9 +233,9 @@ impl Planner<'_> {
                     }
                     let result = buffer();
                     self.slots.insert(tensor, Slot::Buffer(result));
-                    let rigid = Rigid::of(op, &step.types);
+                    let non_broadcast_axes = NonBroadcastAxes::of(op, &step.types);
                     let (op, extents, arity) = (op.clone(), step.extents, step.types.len());
-                    Action::Compute { op, extents, rigid, arity, group: step.group, result }
+                    Action::Compute { op, extents, non_broadcast_axes, arity, group: step.group, result }
                 }
             };
             let operands = step.operands.iter().map(|t| self.slot(*t)).collect::<Result<Vec<_>, _>>()?;

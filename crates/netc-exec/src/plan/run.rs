@@ -88,7 +88,7 @@ impl<'p> Run<'p> {
     fn step(&mut self, step: &Step) -> Result<()> {
         let operands = step.operands.iter().map(|slot| self.value(*slot)).collect::<Result<Vec<_>, _>>()?;
         match &step.action {
-            Action::Compute { op, extents, rigid, arity, group, result } => {
+            Action::Compute { op, extents, non_broadcast_axes, arity, group, result } => {
                 let (own, others) = operands.split_at(*arity);
                 let bindings = &self.bindings[step.scope];
                 let failed = |source| op_error(op.name(), step.name.as_ref(), &step.loc, source);
@@ -99,7 +99,7 @@ impl<'p> Run<'p> {
                     let count = expected.and_then(|expected| kernels::count(n, expected)).map_err(failed)?;
                     *resolved.to_mut() = CoreOp::Iota(Dim::Known(count));
                 }
-                let fits = rigid.check(op, own.iter().map(|v| v.dims()));
+                let fits = non_broadcast_axes.check(op, own.iter().map(|v| v.dims()));
                 let value = fits.and_then(|()| kernels::run(&resolved, own, bindings));
                 let mut value = value.map_err(failed)?;
                 group.as_ref().map_or(Ok(()), |group| group.run(&mut value, others))?;

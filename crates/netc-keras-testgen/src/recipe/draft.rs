@@ -43,14 +43,14 @@ pub(super) struct Draft {
     /// The number of models around this one.
     pub(super) depth: usize,
     pub(super) masks: Masks,
-    pub(super) made: Vec<Made>,
+    pub(super) made: Vec<Node>,
     /// The tensors in the order in which they were made, and the magnitude of their numbers as a power of two. The
     /// estimate only has to keep deep models finite.
     sizes: Vec<(Tensor, f64)>,
 }
 
 /// An input or a call.
-pub(super) struct Made {
+pub(super) struct Node {
     /// The name of its layer.
     pub(super) layer: String,
     pub(super) handle: LayerHandle,
@@ -212,7 +212,7 @@ impl Draft {
     pub(super) fn record(&mut self, layer: String, operands: Vec<Tensor>, results: Vec<Tensor>, size: f64) -> Added {
         let first = *results.first()?;
         self.sizes.extend(results.iter().map(|y| (*y, size)));
-        self.made.push(Made { layer, handle: self.model.layer_of(first), operands, results });
+        self.made.push(Node { layer, handle: self.model.layer_of(first), operands, results });
         if size > MAX_SIZE { self.bounded(first) } else { Some(first) }
     }
 

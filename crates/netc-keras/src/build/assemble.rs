@@ -9,7 +9,7 @@ use netc_ir::{
 };
 
 use crate::build::embed::embed;
-use crate::build::parts::{Declared, Made, Node, Tensor};
+use crate::build::parts::{Declared, Node, Tensor, TensorSource};
 use crate::config::order::{Operation, keras_order};
 
 /// A model with all calls recorded, whose layers and calls are not ordered yet.
@@ -18,7 +18,7 @@ pub(super) struct Draft<'a> {
     pub(super) module: &'a Module,
     pub(super) declared: &'a [Declared],
     pub(super) nodes: &'a [Node],
-    pub(super) tensors: &'a [Made],
+    pub(super) tensors: &'a [TensorSource],
     /// The tensors of the model.
     pub(super) outputs: &'a [(&'a str, Tensor)],
 }

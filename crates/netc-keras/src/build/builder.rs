@@ -9,7 +9,7 @@ use crate::build::declaration::{Declaration, Variable};
 use crate::build::embed;
 use crate::build::error::{BuildError, Reason};
 use crate::build::names::Names;
-use crate::build::parts::{Declared, LayerHandle, Made, Node, Tensor, index};
+use crate::build::parts::{Declared, LayerHandle, Node, Tensor, TensorSource, index};
 use crate::config::path::numeric_order;
 use crate::container::assets;
 use crate::lower::KerasDialect;
@@ -25,7 +25,7 @@ pub struct ModelBuilder {
     next_name: Option<Name>,
     declared: Vec<Declared>,
     nodes: Vec<Node>,
-    tensors: Vec<Made>,
+    tensors: Vec<TensorSource>,
     error: Option<BuildError>,
 }
 
@@ -214,7 +214,7 @@ impl ModelBuilder {
         types: impl IntoIterator<Item = Type>,
     ) -> Vec<Tensor> {
         let (node, first) = (self.nodes.len(), self.tensors.len());
-        self.tensors.extend(types.into_iter().map(|ty| Made { ty, node }));
+        self.tensors.extend(types.into_iter().map(|ty| TensorSource { ty, node }));
         let results = first..self.tensors.len();
         self.nodes.push(Node { layer, operands, results: results.clone() });
         results.map(|i| Tensor(index(i))).collect()

@@ -30,7 +30,7 @@ pub(super) struct Node {
 }
 
 /// A tensor and the node that yields it.
-pub(super) struct Made {
+pub(super) struct TensorSource {
     pub(super) ty: Type,
     pub(super) node: usize,
 }

@@ -2,7 +2,7 @@
 
 use netc_ir::{Attr, Attrs, Name};
 
-use crate::config::version::{Era, is_legacy};
+use crate::config::version::{KerasVersion, is_legacy};
 use crate::config::{operations, tf};
 
 /// Whether this Keras class has a graph of layers.
@@ -21,12 +21,12 @@ pub(crate) fn is_own(object: &Attrs) -> bool {
 /// Classes of Keras itself are `keras.X`, operations created by calls of `keras.ops` and `keras.activations` are
 /// `keras.ops.X`, and TensorFlow operations in Keras 2 models are `tf.x`. Everything else, registered or not, is
 /// `custom.X`, so a user's class is never mistaken for a Keras class.
-pub(crate) fn dialect_class(entry: &Attrs, era: Era) -> Name {
-    if let Some(operation) = tf::class_of(entry).filter(|_| era == Era::Before3) {
+pub(crate) fn dialect_class(entry: &Attrs, version: KerasVersion) -> Name {
+    if let Some(operation) = tf::class_of(entry).filter(|_| version == KerasVersion::Legacy) {
         return operation;
     }
     if is_legacy(entry) {
-        return class_by_name(entry, era);
+        return class_by_name(entry, version);
     }
     let text = |key| entry.get(key).and_then(Attr::as_str).unwrap_or_default();
     let (module, class) = (text("module"), text("class_name"));
@@ -236,19 +236,19 @@ const NEVER_TRAINABLE: &[&str] = &[
 ];
 
 /// Whether a class name is one of Keras's own in that era.
-pub(crate) fn is_known(class: &str, era: Era) -> bool {
-    KNOWN.binary_search(&class).is_ok() || era == Era::Keras3 && NEW.binary_search(&class).is_ok()
+pub(crate) fn is_known(class: &str, version: KerasVersion) -> bool {
+    KNOWN.binary_search(&class).is_ok() || version == KerasVersion::Keras3 && NEW.binary_search(&class).is_ok()
 }
 
 /// The dialect's name for the class of an entry that does not record its package.
-pub(crate) fn class_by_name(entry: &Attrs, era: Era) -> Name {
+pub(crate) fn class_by_name(entry: &Attrs, version: KerasVersion) -> Name {
     let class = entry.get("class_name").and_then(Attr::as_str).unwrap_or_default();
     match class {
         "Model" => "keras.Functional".into(),
         // The Python class name; Keras 3 exports it as `GroupQueryAttention`.
-        "GroupedQueryAttention" if era == Era::Keras3 => "keras.GroupQueryAttention".into(),
-        _ if era == Era::Keras3 && is_operation(entry, class) => format!("keras.ops.{class}").into(),
-        _ if is_known(class, era) => format!("keras.{class}").into(),
+        "GroupedQueryAttention" if version == KerasVersion::Keras3 => "keras.GroupQueryAttention".into(),
+        _ if version == KerasVersion::Keras3 && is_operation(entry, class) => format!("keras.ops.{class}").into(),
+        _ if is_known(class, version) => format!("keras.{class}").into(),
         _ => format!("custom.{}", class.rsplit('>').next().unwrap_or(class)).into(),
     }
 }
@@ -257,7 +257,7 @@ pub(crate) fn class_by_name(entry: &Attrs, era: Era) -> Name {
 /// `trainable`.
 fn is_operation(entry: &Attrs, class: &str) -> bool {
     let trainable = entry.get("config").and_then(|c| c.get("trainable"));
-    let named = is_known(class, Era::Keras3) || operations::is_operation(class);
+    let named = is_known(class, KerasVersion::Keras3) || operations::is_operation(class);
     named && trainable.is_none() && !NEVER_TRAINABLE.contains(&class)
 }
 
@@ -268,16 +268,18 @@ mod tests {
     #[test]
     fn class_tables_are_sorted_and_depend_on_the_era() {
         assert!(KNOWN.is_sorted() && NEW.is_sorted());
-        let known =
-            |era| ["Activation", "ZeroPadding3D", "RMSNormalization", "Scale"].map(|class| is_known(class, era));
-        assert_eq!(known(Era::Before3), [true, true, false, false]);
-        assert_eq!(known(Era::Keras3), [true, true, true, false]);
+        let known = |version| {
+            ["Activation", "ZeroPadding3D", "RMSNormalization", "Scale"].map(|class| is_known(class, version))
+        };
+        assert_eq!(known(KerasVersion::Legacy), [true, true, false, false]);
+        assert_eq!(known(KerasVersion::Keras3), [true, true, true, false]);
     }
 
     #[test]
     fn activation_functions_are_operations() {
         let class = |module: &str, class: &str| {
-            let class = dialect_class(&Attrs::new().with("module", module).with("class_name", class), Era::Keras3);
+            let class =
+                dialect_class(&Attrs::new().with("module", module).with("class_name", class), KerasVersion::Keras3);
             (class.to_string(), is_layer_class(&class))
         };
         assert_eq!(class("keras.layers", "ReLU"), ("keras.ReLU".into(), true));
@@ -289,11 +291,11 @@ mod tests {
     #[test]
     fn operations_are_told_from_layers_of_the_same_name() {
         let class = |config: Attrs| {
-            class_by_name(&Attrs::new().with("class_name", "Average").with("config", config), Era::Keras3)
+            class_by_name(&Attrs::new().with("class_name", "Average").with("config", config), KerasVersion::Keras3)
         };
         assert_eq!(&*class(Attrs::new().with("name", "average").with("trainable", true)), "keras.Average");
         assert_eq!(&*class(Attrs::new().with("name", "average")), "keras.ops.Average");
         let add = Attrs::new().with("class_name", "Add").with("config", Attrs::new().with("name", "add"));
-        assert_eq!(&*class_by_name(&add, Era::Keras3), "keras.ops.Add");
+        assert_eq!(&*class_by_name(&add, KerasVersion::Keras3), "keras.ops.Add");
     }
 }

@@ -2,7 +2,7 @@
 
 use netc_ir::{Attr, Attrs, Layer, Name, Type};
 
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::error::{Problem, Result};
 
 /// Normalizes the object of a model: in old files the configuration is the list of layers itself.
@@ -21,8 +21,14 @@ pub(crate) fn shape(ty: &Type) -> Option<Attr> {
 
 /// Makes the declaration of an input layer that the model lacks, as Keras wrote it in that era. Takes its keys from
 /// `like`, another input of the model, if there is one.
-pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like: Option<&Attrs>, era: Era) -> Layer {
-    let shape = if era == Era::Before3 { "batch_input_shape" } else { "batch_shape" };
+pub(crate) fn input_declaration(
+    name: &str,
+    batch_shape: Attr,
+    dtype: &str,
+    like: Option<&Attrs>,
+    version: KerasVersion,
+) -> Layer {
+    let shape = if version == KerasVersion::Legacy { "batch_input_shape" } else { "batch_shape" };
     let fresh = Attrs::new().with(shape, Attr::Null).with("dtype", "float32").with("sparse", false).with("name", "");
     let config = like.and_then(|l| l.get("config")).and_then(Attr::as_map).cloned().unwrap_or(fresh);
     let config = config.with(shape, batch_shape).with("dtype", dtype).with("name", name);
@@ -32,7 +38,7 @@ pub(crate) fn input_declaration(name: &str, batch_shape: Attr, dtype: &str, like
         .with("config", config)
         .with("registered_name", Attr::Null)
         .with("name", name);
-    if era == Era::Before3 {
+    if version == KerasVersion::Legacy {
         ["module", "registered_name"].iter().for_each(|key| drop(object.remove(key)));
     }
     Layer {

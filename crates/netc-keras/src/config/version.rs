@@ -4,19 +4,19 @@ use netc_ir::{Attr, Attrs};
 
 /// The Keras generation of a file's declarations.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Era {
+pub(crate) enum KerasVersion {
     /// Keras 1 and 2.
-    Before3,
+    Legacy,
     /// Keras 3, or no recorded version.
     Keras3,
 }
 
-impl Era {
+impl KerasVersion {
     /// The era of a module with these attributes.
     pub(crate) fn of(module: &Attrs) -> Self {
         let version = module.get("keras_version").and_then(Attr::as_str);
         match version.and_then(|v| v.split('.').next()?.parse::<u32>().ok()) {
-            Some(0..=2) => Self::Before3,
+            Some(0..=2) => Self::Legacy,
             Some(_) | None => Self::Keras3,
         }
     }

@@ -6,11 +6,11 @@ use netc_format::Note;
 use netc_ir::{Attr, Attrs, Layer, Module, Name};
 
 use crate::config::keys::{ACTIVATIONS, INNER, RENAMED};
-use crate::config::version::{Era, KERAS_2};
+use crate::config::version::{KERAS_2, KerasVersion};
 use crate::config::{json, tf};
-use crate::export::compiled;
 use crate::export::exporter::Container;
-use crate::legacy::{self, GateChange, modern, without_slashes};
+use crate::export::training_state;
+use crate::legacy::{self, GateChange, upgrade, without_slashes};
 
 /// The code of notes about layers converted to another Keras version.
 const CONVERTED: &str = "layers-converted";
@@ -18,12 +18,12 @@ const CONVERTED: &str = "layers-converted";
 /// Notes on what [`write`](crate::write()) and [`write_json`](crate::write_json) drop, and what they convert from Keras
 /// 2 to Keras 3.
 pub(crate) fn changes(module: &Module) -> Vec<Note> {
-    let mut changes = compiled::omissions(module, Container::Archive);
-    if Era::of(&module.attrs) == Era::Keras3 {
+    let mut changes = training_state::omissions(module, Container::Archive);
+    if KerasVersion::of(&module.attrs) == KerasVersion::Keras3 {
         return changes;
     }
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
-    let listed = Listed::of(module);
+    let listed = ListedWeight::of(module);
     let note = format!("the layers are converted from Keras {version} to Keras 3{listed}");
     changes.push(Note::new(CONVERTED, note));
     let (scaled, clipped): (Vec<_>, Vec<_>) =
@@ -75,8 +75,8 @@ fn operations(module: &Module) -> Option<Note> {
 /// Notes what Keras 3 needs to load the bytecode of a `Lambda`.
 fn functions(module: &Module) -> Option<Note> {
     let has_bytecode = |layer: &&Layer| {
-        let modern = modern(layer, Era::Before3);
-        let config = modern.config.get("config").and_then(Attr::as_map);
+        let upgraded = upgrade(layer, KerasVersion::Legacy);
+        let config = upgraded.config.get("config").and_then(Attr::as_map);
         &*layer.class == "keras.Lambda" && config.is_some_and(legacy::has_bytecode)
     };
     let layer = module.layers.iter().find(has_bytecode)?;
@@ -90,9 +90,9 @@ fn functions(module: &Module) -> Option<Note> {
 
 /// Notes on what [`write_hdf5`](crate::write_hdf5) changes.
 pub(crate) fn changes_for_hdf5(module: &Module) -> Vec<Note> {
-    let mut changes = compiled::omissions(module, Container::Hdf5);
+    let mut changes = training_state::omissions(module, Container::Hdf5);
     let is_converted = module.attrs.get("format").and_then(Attr::as_str) != Some("keras-h5");
-    if is_converted && Era::of(&module.attrs) == Era::Keras3 {
+    if is_converted && KerasVersion::of(&module.attrs) == KerasVersion::Keras3 {
         let note = format!("the file is for Keras 3; `--format h5-keras2` writes one for tf.keras {KERAS_2}");
         changes.push(Note::new("for-keras-3", note));
     }
@@ -101,17 +101,17 @@ pub(crate) fn changes_for_hdf5(module: &Module) -> Vec<Note> {
 
 /// Notes on what [`write_hdf5_of_keras_2`](crate::write_hdf5_of_keras_2) changes.
 pub(crate) fn changes_for_hdf5_of_keras_2(module: &Module) -> Vec<Note> {
-    match Era::of(&module.attrs) {
-        Era::Before3 => changes_for_hdf5(module),
-        Era::Keras3 => changes_for_tfjs(module),
+    match KerasVersion::of(&module.attrs) {
+        KerasVersion::Legacy => changes_for_hdf5(module),
+        KerasVersion::Keras3 => changes_for_tfjs(module),
     }
 }
 
 /// Notes on what [`write_tfjs`](crate::write_tfjs) changes. TensorFlow.js reads only Keras 2 declarations.
 pub(crate) fn changes_for_tfjs(module: &Module) -> Vec<Note> {
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or("3");
-    let mut changes = compiled::omissions(module, Container::Tfjs);
-    if Era::of(&module.attrs) == Era::Keras3 {
+    let mut changes = training_state::omissions(module, Container::Tfjs);
+    if KerasVersion::of(&module.attrs) == KerasVersion::Keras3 {
         let note = format!("the layers are converted from Keras {version} to Keras {KERAS_2}");
         changes.push(Note::new(CONVERTED, note));
     }
@@ -125,18 +125,18 @@ pub(crate) fn changes_for_tfjs(module: &Module) -> Vec<Note> {
 
 /// Changes to configurations, each with the first layer that has it and the number of layers.
 #[derive(Default)]
-struct Listed(Vec<(String, Name, usize)>);
+struct ListedWeight(Vec<(String, Name, usize)>);
 
-impl Listed {
+impl ListedWeight {
     /// The changes to the configurations of layers from before Keras 3.
     fn of(module: &Module) -> Self {
         let mut listed = Self::default();
         // Operations and functions have notes of their own.
         let is_other = |layer: &&Layer| !tf::is_operation(&layer.class) && &*layer.class != "keras.Lambda";
         for layer in module.layers.iter().filter(is_other) {
-            let modern = modern(layer, Era::Before3);
+            let upgraded = upgrade(layer, KerasVersion::Legacy);
             let mut found = Vec::new();
-            object(&layer.config, &modern.config, &mut found);
+            object(&layer.config, &upgraded.config, &mut found);
             found.sort();
             found.dedup();
             found.into_iter().for_each(|change| listed.add(change, layer));
@@ -152,7 +152,7 @@ impl Listed {
     }
 }
 
-impl fmt::Display for Listed {
+impl fmt::Display for ListedWeight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (change, layer, number)) in self.0.iter().enumerate() {
             write!(f, "{} {change} (`{layer}`", if i == 0 { ":" } else { "," })?;

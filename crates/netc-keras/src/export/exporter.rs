@@ -1,7 +1,7 @@
 //! Builds the configuration and the weights of a model from a function.
 
 mod hdf5;
-mod modern;
+mod upgraded;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use crate::config::declaration::{input_declaration, shape};
 use crate::config::names::GroupNames;
 use crate::config::order::{Operation, keras_order, needed_calls};
 use crate::config::ties::ties;
-use crate::config::version::{self, Era};
+use crate::config::version::{self, KerasVersion};
 use crate::container::assets::FOLDER;
 use crate::container::hdf5::write::Tree;
 use crate::error::{Problem, Result};
@@ -28,7 +28,7 @@ use netc_format::stack::MAX_NESTING;
 
 pub(crate) struct Exporter<'m> {
     module: &'m Module,
-    era: Era,
+    version: KerasVersion,
     container: Container,
     /// The weight groups of an archive.
     pub(crate) weights: Tree,
@@ -75,18 +75,18 @@ struct Scope<'m> {
 impl<'m> Exporter<'m> {
     pub(crate) fn new(module: &'m Module, container: Container) -> Self {
         let (weights, assets, lists, nested) = (Tree::default(), BTreeMap::new(), Vec::new(), BTreeSet::new());
-        let (era, taken) = (Era::of(&module.attrs), BTreeSet::new());
+        let (version, taken) = (KerasVersion::of(&module.attrs), BTreeSet::new());
         // Only lists repeat the weights of a shared layer for each layer that contains it.
         let ties = if container == Container::Archive { Vec::new() } else { ties(module) };
         let holders = ties.into_iter().map(|(holder, _)| module[holder].name.clone()).collect();
-        Self { module, era, container, weights, assets, lists, nested, taken, holders }
+        Self { module, version, container, weights, assets, lists, nested, taken, holders }
     }
 
     /// Whether to write the form used before Keras 3.
     fn is_old(&self) -> bool {
         match self.container {
             Container::Archive => false,
-            Container::Hdf5 => self.era == Era::Before3,
+            Container::Hdf5 => self.version == KerasVersion::Legacy,
             Container::Tfjs => true,
         }
     }
@@ -94,7 +94,7 @@ impl<'m> Exporter<'m> {
     /// The declaration of a layer, converted for the container.
     fn declaration(&self, id: LayerId) -> Cow<'m, Layer> {
         match self.container {
-            Container::Archive => legacy::modern(&self.module[id], self.era),
+            Container::Archive => legacy::upgrade(&self.module[id], self.version),
             Container::Hdf5 if self.is_old() => legacy::with_named_functions(&self.module[id]),
             Container::Hdf5 => Cow::Borrowed(&self.module[id]),
             Container::Tfjs => tfjs::declared(&self.module[id]),
@@ -103,7 +103,7 @@ impl<'m> Exporter<'m> {
 
     /// The root object of `config.json` for the function.
     pub(crate) fn top_level(&mut self, id: FuncId) -> Result<(Attrs, Written)> {
-        if self.container == Container::Archive && self.era == Era::Before3 {
+        if self.container == Container::Archive && self.version == KerasVersion::Legacy {
             masks::same_in_both(self.module, id)?;
         }
         let func = &self.module[id];
@@ -112,7 +112,7 @@ impl<'m> Exporter<'m> {
         self.weights.at("vars").set_name(&title);
         let own = func.attrs.get("object").and_then(Attr::as_map);
         let own = own.map(|own| match self.container {
-            Container::Archive => legacy::modern_object(own, self.era),
+            Container::Archive => legacy::upgrade_object(own, self.version),
             Container::Hdf5 | Container::Tfjs => {
                 own.iter().filter(|(key, _)| matches!(&**key, "class_name" | "config")).cloned().collect()
             }
@@ -199,8 +199,8 @@ impl<'m> Exporter<'m> {
         let node = |op: &OpId| match (self.is_old(), self.container) {
             (true, _) => self.old_node(scope, *op),
             (false, Container::Archive) => {
-                let modern = self.modern_call(scope, id, *op)?;
-                Ok(scope.names.node(scope.func, &scope.func[*op], &modern.call))
+                let upgraded = self.upgrade_call(scope, id, *op)?;
+                Ok(scope.names.node(scope.func, &scope.func[*op], &upgraded.call))
             }
             (false, Container::Hdf5 | Container::Tfjs) => {
                 let op = &scope.func[*op];
@@ -208,7 +208,7 @@ impl<'m> Exporter<'m> {
             }
         };
         let nodes = Attr::List(calls.iter().map(node).collect::<Result<_, _>>()?);
-        if self.container == Container::Hdf5 && self.era == Era::Keras3 && hdf5::is_misread(&nodes) {
+        if self.container == Container::Hdf5 && self.version == KerasVersion::Keras3 && hdf5::is_misread(&nodes) {
             let note = "Keras 3 cannot read `...` and tuples in the calls of an HDF5 file; write the model as .keras";
             return Err(Problem::NotKeras { place: format!("layer `{}`", self.module[id].name), note: note.into() });
         }
@@ -230,11 +230,11 @@ impl<'m> Exporter<'m> {
         group.at("vars").set_name(&layer.name);
         let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
         // Modules of Keras 1 and 2 use the newest group names; a Keras 3.0 module keeps its own.
-        let is_older = self.era == Era::Keras3 && legacy::has_older_groups(&self.module.attrs);
+        let is_older = self.version == KerasVersion::Keras3 && legacy::has_old_groups(&self.module.attrs);
         if is_older {
             let places = layer.weights.iter().map(|(place, _)| place);
-            let older = legacy::older_places(&layer.class, &config, self.era, places);
-            older.iter().zip(&layer.weights).for_each(|(place, (_, weight))| group.add_weight(place, *weight));
+            let downgraded = legacy::places_in_old_groups(&layer.class, &config, self.version, places);
+            downgraded.iter().zip(&layer.weights).for_each(|(place, (_, weight))| group.add_weight(place, *weight));
         } else {
             layer.weights.iter().for_each(|(place, weight)| group.add_weight(place, *weight));
         }
@@ -251,7 +251,7 @@ impl<'m> Exporter<'m> {
     /// Makes the layer's object, with its graph if it is a model, and adds its weights.
     fn layer_object(&mut self, scope: &mut Scope<'m>, id: LayerId) -> Result<Attrs> {
         let layer = match self.container {
-            Container::Archive => self.modern(scope, id)?,
+            Container::Archive => self.upgraded_layer(scope, id)?,
             Container::Hdf5 | Container::Tfjs => self.declaration(id),
         };
         let layer = &*layer;
@@ -286,9 +286,9 @@ impl<'m> Exporter<'m> {
     }
 
     /// The reason why a Keras 3 `.keras` file cannot express a declaration from another file, if there is one.
-    fn not_in_keras_3(&self, scope: &Scope<'_>, id: LayerId, modern: &Layer) -> Option<String> {
-        if self.era == Era::Keras3 {
-            let is_unknown = !is_layer_class(&modern.class) && version::is_legacy(&self.module[id].config);
+    fn not_in_keras_3(&self, scope: &Scope<'_>, id: LayerId, upgraded: &Layer) -> Option<String> {
+        if self.version == KerasVersion::Keras3 {
+            let is_unknown = !is_layer_class(&upgraded.class) && version::is_legacy(&self.module[id].config);
             return is_unknown
                 .then(|| "the file does not record which operation it is; save the model as .keras with Keras".into());
         }
@@ -296,8 +296,8 @@ impl<'m> Exporter<'m> {
         if calls.iter().any(|op| scope.func[*op].kind.attrs().is_some_and(trains)) {
             return Some("it is called with training = true, which `predict` of Keras 3 overrides".into());
         }
-        let of_integers = |op: &OpId| legacy::check_floats(scope.func, &scope.func[*op], &modern.class).err();
-        legacy::not_in_keras_3(&modern.config).or_else(|| calls.iter().find_map(of_integers))
+        let of_integers = |op: &OpId| legacy::check_floats(scope.func, &scope.func[*op], &upgraded.class).err();
+        legacy::not_in_keras_3(&upgraded.config).or_else(|| calls.iter().find_map(of_integers))
     }
 
     fn nested(&mut self, callee: FuncId, place: Place) -> Result<Attrs> {
@@ -334,8 +334,8 @@ impl<'m> Exporter<'m> {
         let like = self.module.layers.iter().position(|l| &*l.class == "keras.InputLayer");
         let like = like.map(|at| self.declaration(LayerId::new(at)));
         let like = like.as_ref().map(|l| &l.config);
-        let era = if self.is_old() { Era::Before3 } else { Era::Keras3 };
-        Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like, era))
+        let version = if self.is_old() { KerasVersion::Legacy } else { KerasVersion::Keras3 };
+        Ok(input_declaration(&scope.names.inputs[i], shape, dtype_name(ty.elem), like, version))
     }
 
     /// The structure of the model's inputs or outputs: its own if it has one, else a single tensor or a list.

@@ -9,15 +9,15 @@ use netc_ir::{Attr, Attrs, FuncId, Module, WeightId};
 
 use crate::config::attrs::{BACKEND, NETC, WRITTEN_BY};
 use crate::config::json;
-use crate::config::version::{Era, KERAS_2};
-use crate::container::compiled::{OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
+use crate::config::version::{KERAS_2, KerasVersion};
 use crate::container::hdf5;
 use crate::container::hdf5::write::Tree;
+use crate::container::training_state::{OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::container::zip::ArchiveWriter;
 use crate::error::{KerasError, Problem, Result};
 use crate::export::exporter::{Container, Exporter};
 use crate::export::lists::{self, WeightList};
-use crate::export::{compiled, masks, shards};
+use crate::export::{masks, shards, training_state};
 use crate::legacy;
 
 /// The Keras version to record in a file, unless the model comes from a file that records one.
@@ -57,11 +57,11 @@ pub fn write_hdf5_of_keras_2(
     out: impl Write,
 ) -> Result<Written, KerasError> {
     let place = |source| KerasError::Write { model: module[func].name.clone(), source };
-    if Era::of(&module.attrs) == Era::Keras3 {
+    if KerasVersion::of(&module.attrs) == KerasVersion::Keras3 {
         masks::same_in_both(module, func).map_err(place)?;
     }
-    let older = legacy::as_keras_2(module).map_err(place)?;
-    write_whole_model(&older, func, store, out).map_err(place)
+    let downgraded = legacy::as_keras_2(module).map_err(place)?;
+    write_whole_model(&downgraded, func, store, out).map_err(place)
 }
 
 /// Writes the function `func` as a TensorFlow.js layers model: `model.json`, then the shards of its weights, 4 MiB
@@ -89,9 +89,9 @@ pub fn write_json(module: &Module, func: FuncId, out: impl Write) -> Result<Writ
 }
 
 fn write_architecture(module: &Module, func: FuncId, mut out: impl Write) -> Result<Written> {
-    let modern = legacy::without_slashes(module);
-    let (mut object, mut written) = Exporter::new(&modern, Container::Archive).top_level(func)?;
-    compiled::add_to_object(module, func, &mut object);
+    let upgraded = legacy::without_slashes(module);
+    let (mut object, mut written) = Exporter::new(&upgraded, Container::Archive).top_level(func)?;
+    training_state::add_to_object(module, func, &mut object);
     let mut hashed = Hashed::new(&mut out);
     hashed.write_all(json::print(&Attr::Map(object)).as_bytes())?;
     written.checksums.push(hashed.into_crc().into());
@@ -104,8 +104,8 @@ fn write_archive(module: &Module, func: FuncId, store: &Store, out: impl Write) 
     let module = &*legacy::with_new_gates(&module, store)?;
     let mut exporter = Exporter::new(module, Container::Archive);
     let (mut object, mut written) = exporter.top_level(func)?;
-    compiled::add_to_object(module, func, &mut object);
-    compiled::add_to_weights(&mut exporter, module, func);
+    training_state::add_to_object(module, func, &mut object);
+    training_state::add_to_weights(&mut exporter, module, func);
     let mut archive = ArchiveWriter::new(out);
     let lay_out = || hdf5::write::lay_out(&exporter.weights, module);
     let (laid, written_text) = stack::both(lay_out, || {
@@ -140,7 +140,7 @@ fn write_whole_model(module: &Module, func: FuncId, store: &Store, mut out: impl
         weights.set_ascii(key, &value);
     }
     file.groups.insert(hdf5::model::WEIGHTS.into(), weights);
-    if let Some((config, variables)) = compiled::for_hdf5(module, func) {
+    if let Some((config, variables)) = training_state::for_hdf5(module, func) {
         file.set_ascii(TRAINING_CONFIG, &json::print_ascii(config));
         if !variables.weights.is_empty() || !variables.groups.is_empty() {
             file.groups.insert(OPTIMIZER_WEIGHTS.into(), variables);
@@ -160,7 +160,7 @@ fn write_layers_model<W: Write>(
     mut create: impl FnMut(&str) -> io::Result<W>,
 ) -> Result<Written> {
     require_weights(module)?;
-    let module = &*legacy::older(module, legacy::Reader::TensorFlowJs)?;
+    let module = &*legacy::downgrade(module, legacy::Reader::TensorFlowJs)?;
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or(KERAS_2);
     let mut exporter = Exporter::new(module, Container::Tfjs);
     let (object, mut written) = exporter.top_level(func)?;
@@ -184,7 +184,7 @@ fn require_weights(module: &Module) -> Result<()> {
 }
 
 fn metadata(module: &Module) -> Attrs {
-    let own = module.attrs.get("keras_version").filter(|_| Era::of(&module.attrs) == Era::Keras3);
+    let own = module.attrs.get("keras_version").filter(|_| KerasVersion::of(&module.attrs) == KerasVersion::Keras3);
     let version = own.cloned().unwrap_or_else(|| KERAS_VERSION.into());
     let mut metadata = Attrs::new().with("keras_version", version);
     if let Some(date) = module.attrs.get("date_saved") {

@@ -8,8 +8,8 @@ use netc_ir::{Attr, Attrs, Name};
 use crate::config::classes::class_by_name;
 use crate::config::path::{join, numeric_order};
 use crate::config::ties::has_shared;
-use crate::config::version::Era;
-use crate::container::compiled;
+use crate::config::version::KerasVersion;
+use crate::container::training_state;
 use crate::container::variable::{Variable, WeightLists, WeightTable, take_below};
 use crate::error::{Problem, Result};
 use crate::import::owners::{Member, add_listed, name_of, owner};
@@ -28,14 +28,14 @@ pub(crate) struct Claim<'a> {
     /// The layer's path in the model.
     pub(crate) path: &'a str,
     /// The weights of the list that the layer shares with others, by layer.
-    pub(crate) listed: &'a Listed,
+    pub(crate) listed: &'a ListedWeight,
     /// The Keras generation of the declaration.
-    pub(crate) era: Era,
+    pub(crate) version: KerasVersion,
 }
 
 /// The weights of one list, by the layer that owns them.
 #[derive(Default)]
-pub(crate) enum Listed {
+pub(crate) enum ListedWeight {
     /// All belong to the first layer that claims them.
     #[default]
     First,
@@ -48,7 +48,7 @@ pub(crate) enum Listed {
 /// Weights with their names, in file order.
 type List = Vec<(String, Variable)>;
 
-impl Listed {
+impl ListedWeight {
     /// Takes the weights of the claiming layer. `None` if it may take everything that is left in the list.
     fn take(&self, claim: &Claim<'_>) -> Option<List> {
         let (lists, key) = match self {
@@ -87,17 +87,22 @@ fn by_owner(list: &mut List, owner: impl Fn(&str) -> Option<String>) -> RefCell<
 /// whose list has another name, with that name.
 ///
 /// If the number of layers with weights is unclear, the lists stay with the layers of the same name.
-pub(crate) fn give_in_order(lists: &mut WeightLists, order: &[String], model: &Attrs, era: Era) -> Vec<(Name, String)> {
+pub(crate) fn give_in_order(
+    lists: &mut WeightLists,
+    order: &[String],
+    model: &Attrs,
+    version: KerasVersion,
+) -> Vec<(Name, String)> {
     let given: Vec<&String> =
         order.iter().filter(|name| lists.get(*name).is_some_and(|list| !list.is_empty())).collect();
-    let layers = |needs: fn(&str, &Attrs, Era) -> bool| {
+    let layers = |needs: fn(&str, &Attrs, KerasVersion) -> bool| {
         let objects = model.get("layers").and_then(Attr::as_list).unwrap_or_default();
         let mut layers = Vec::new();
         for object in objects {
             let (Some(layer), Some(config)) = (object.as_map(), object.get("config").and_then(Attr::as_map)) else {
                 continue;
             };
-            if needs(&class_by_name(layer, era), config, era) {
+            if needs(&class_by_name(layer, version), config, version) {
                 layers.push(Name::from(name_of(object)));
             }
         }
@@ -105,7 +110,7 @@ pub(crate) fn give_in_order(lists: &mut WeightLists, order: &[String], model: &A
     };
     let mut takers = layers(makes_weights);
     if takers.len() != given.len() {
-        takers = layers(|class, config, era| least(class, config, era) > 0);
+        takers = layers(|class, config, version| least(class, config, version) > 0);
     }
     if takers.len() != given.len() {
         return Vec::new();
@@ -118,10 +123,16 @@ pub(crate) fn give_in_order(lists: &mut WeightLists, order: &[String], model: &A
 
 /// Renames the weights in a model's list so that they begin with the paths of their layers, using the order in which
 /// Keras lists them. Returns false if netc does not know that order.
-fn name_by_order(list: &mut [(String, Variable)], class: &str, config: &Attrs, era: Era, path: &str) -> bool {
-    let Some(Places { of_listed, .. }) = exact_places(class, config, era, list.len()) else { return false };
+fn name_by_order(
+    list: &mut [(String, Variable)],
+    class: &str,
+    config: &Attrs,
+    version: KerasVersion,
+    path: &str,
+) -> bool {
+    let Some(Places { of_listed, .. }) = exact_places(class, config, version, list.len()) else { return false };
     let groups: BTreeMap<String, String> =
-        layers_of_model(class, config, era, path).into_iter().map(|(path, group)| (group, path)).collect();
+        layers_of_model(class, config, version, path).into_iter().map(|(path, group)| (group, path)).collect();
     let layer = |place: &Name| {
         let mut ends = place.match_indices('/').map(|(end, _)| &place[..end]);
         ends.find_map(|group| groups.get(group))
@@ -154,11 +165,18 @@ impl WeightTable {
     /// this class and configuration.
     ///
     /// The name of a weight tells which layer owns it. If it does not, as for a layer in a wrapper, the order decides.
-    pub(crate) fn listed(&mut self, config: &Attrs, class: &str, era: Era, group: &str, path: &str) -> Result<Listed> {
-        let Self::Lists(lists) = self else { return Ok(Listed::First) };
+    pub(crate) fn listed(
+        &mut self,
+        config: &Attrs,
+        class: &str,
+        version: KerasVersion,
+        group: &str,
+        path: &str,
+    ) -> Result<ListedWeight> {
+        let Self::Lists(lists) = self else { return Ok(ListedWeight::First) };
         let (mut names, mut paths, mut twice) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let mut others = Vec::new();
-        add_listed(config, (path, era), 0, &mut |Member { name, path, has_weights, in_wrapper }| {
+        add_listed(config, (path, version), 0, &mut |Member { name, path, has_weights, in_wrapper }| {
             paths.insert(path);
             others.extend(in_wrapper.into_iter().map(|inner| (inner, name.clone())));
             if !has_weights {
@@ -173,16 +191,17 @@ impl WeightTable {
                 twice.extend([first.clone(), layer]);
             }
         }
-        let Some(list) = lists.get_mut(group) else { return Ok(Listed::First) };
-        let by_path =
-            |list: &mut List| Listed::ByPath(by_owner(list, |weight| path_of(weight, &paths).map(str::to_string)));
+        let Some(list) = lists.get_mut(group) else { return Ok(ListedWeight::First) };
+        let by_path = |list: &mut List| {
+            ListedWeight::ByPath(by_owner(list, |weight| path_of(weight, &paths).map(str::to_string)))
+        };
         let weights = || list.iter().map(|(weight, _)| weight.as_str());
         if weights().all(|weight| path_of(weight, &paths).is_some()) {
             return Ok(by_path(list));
         }
         let owners: Option<Vec<&Name>> = weights().map(|weight| owner(weight, &names)).collect();
         let is_clear = owners.is_some_and(|owners| !owners.iter().any(|name| twice.contains(*name)));
-        if !is_clear && name_by_order(list, class, config, era, path) {
+        if !is_clear && name_by_order(list, class, config, version, path) {
             return Ok(by_path(list));
         }
         let found = list.iter().filter_map(|(weight, _)| owner(weight, &names)).find(|name| twice.contains(*name));
@@ -192,13 +211,15 @@ impl WeightTable {
                     format!("two of its layers are named `{name}`, so netc cannot tell which weights belong to which");
                 Err(Problem::config(path, note))
             }
-            None if names.is_empty() => Ok(Listed::First),
-            None => Ok(Listed::ByName(by_owner(list, |weight| owner(weight, &names).map(|name| name.to_string())))),
+            None if names.is_empty() => Ok(ListedWeight::First),
+            None => {
+                Ok(ListedWeight::ByName(by_owner(list, |weight| owner(weight, &names).map(|name| name.to_string()))))
+            }
         }
     }
 
     /// Returns the weights that no layer of the model took to the list `group`.
-    pub(crate) fn give_back(&mut self, group: &str, listed: &Listed) {
+    pub(crate) fn give_back(&mut self, group: &str, listed: &ListedWeight) {
         if let Self::Lists(lists) = self {
             lists.get_mut(group).into_iter().for_each(|list| list.extend(listed.rest()));
         }
@@ -213,7 +234,7 @@ impl WeightTable {
                         kernel; save the model as .keras with Keras, which merges them";
             return Some(Problem::config(format!("layer `{}`", claim.path), note));
         }
-        let least = least(claim.class, config, claim.era);
+        let least = least(claim.class, config, claim.version);
         // An archive stores the weights of a shared layer only where Keras reaches it first.
         let is_shared = matches!(self, Self::Groups(_)) && has_shared(object);
         let note = || format!("its configuration creates {least} weights, but the file has {number} for it");
@@ -250,7 +271,7 @@ impl WeightTable {
 /// the outer model.
 fn claim_group(datasets: &mut BTreeMap<String, Variable>, claim: &Claim<'_>) -> Vec<(Name, Variable)> {
     if claim.nested {
-        drop(take_below(datasets, &join(claim.group, compiled::GROUP), |_| true));
+        drop(take_below(datasets, &join(claim.group, training_state::GROUP), |_| true));
     }
     take_below(datasets, claim.group, |place| !(claim.nested && place.starts_with("layers/")))
 }
@@ -260,7 +281,7 @@ fn claim_list(lists: &mut WeightLists, claim: &Claim<'_>) -> Vec<(Name, Variable
     let Some(list) = lists.get_mut(claim.group) else { return Vec::new() };
     let own = claim.listed.take(claim).unwrap_or_else(|| std::mem::take(list));
     let names: Vec<&str> = own.iter().map(|(name, _)| name.as_str()).collect();
-    let Places { of_listed, twice } = places(claim.class, claim.config.unwrap_or(&Attrs::new()), claim.era, &names);
+    let Places { of_listed, twice } = places(claim.class, claim.config.unwrap_or(&Attrs::new()), claim.version, &names);
     let mut placed: Vec<(Name, Variable)> =
         of_listed.into_iter().zip(own.into_iter().map(|(_, variable)| variable)).collect();
     let again: BTreeMap<Name, Variable> = match twice.is_empty() {

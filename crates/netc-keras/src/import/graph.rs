@@ -17,7 +17,7 @@ use netc_ir::{
 
 use crate::config::call::{Call, Symbols, TensorRef, records_otherwise};
 use crate::config::path::join;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::error::{Problem, Result};
 use crate::import::graph::calls::{Calls, Links, Node, Tensor};
 use crate::import::masks::without_attached;
@@ -97,7 +97,7 @@ pub(crate) fn counts_from_one(module: &Module, entry: &Entry) -> bool {
     match entry.kind {
         EntryKind::Nested(func) => {
             let class = module[func].attrs.get("class").and_then(|c| c.as_str());
-            class == Some("Functional") || Era::of(&module.attrs) == Era::Before3
+            class == Some("Functional") || KerasVersion::of(&module.attrs) == KerasVersion::Legacy
         }
         EntryKind::Input(_) | EntryKind::Layer => false,
     }
@@ -105,7 +105,7 @@ pub(crate) fn counts_from_one(module: &Module, entry: &Entry) -> bool {
 
 /// Renumbers calls in arguments to start from 0.
 pub(crate) fn count_from_zero(module: &Module, entries: &mut [Entry]) -> Result<()> {
-    if Era::of(&module.attrs) == Era::Keras3 {
+    if KerasVersion::of(&module.attrs) == KerasVersion::Keras3 {
         return Ok(());
     }
     let nested = entries.iter().filter(|e| counts_from_one(module, e));
@@ -133,11 +133,11 @@ struct Translation<'g, 'm> {
     /// The attributes of calls that are not translated yet, by node.
     attrs: Vec<Attrs>,
     /// The result of the translation so far, by node.
-    made: Vec<Option<Made>>,
+    made: Vec<Option<ValueSource>>,
 }
 
 #[derive(Clone, Copy)]
-enum Made {
+enum ValueSource {
     Param(ValueId),
     Op(OpId),
 }
@@ -160,7 +160,7 @@ impl Translation<'_, '_> {
                 ));
             };
             let value = self.builder.param(entry.name.clone(), ty.clone(), Some(entry.layer));
-            if self.made[node].replace(Made::Param(value)).is_some() {
+            if self.made[node].replace(ValueSource::Param(value)).is_some() {
                 return Err(Problem::config(&*self.path(entry), "is listed twice among the inputs"));
             }
         }
@@ -174,8 +174,8 @@ impl Translation<'_, '_> {
 
     fn value(&self, (node, i): Tensor, tensor: &TensorRef) -> Result<ValueId> {
         let value = match self.made[node] {
-            Some(Made::Param(value)) => Some(value).filter(|_| i == 0),
-            Some(Made::Op(op)) => self.builder.results(op).get(i).copied(),
+            Some(ValueSource::Param(value)) => Some(value).filter(|_| i == 0),
+            Some(ValueSource::Op(op)) => self.builder.results(op).get(i).copied(),
             None => None,
         };
         value.ok_or_else(|| self.calls.dangling(tensor))
@@ -201,7 +201,7 @@ impl Translation<'_, '_> {
         let name = |i: usize| if i == 0 { stem.clone() } else { format!("{stem}.out{i}").into() };
         let results = types.into_iter().enumerate().map(|(i, ty)| (ty, Some(name(i))));
         self.builder.at(Loc::Call { file: Some(self.surroundings.file), path, call: number as u32 });
-        self.made[node] = Some(Made::Op(self.builder.op(kind, &operands, results)));
+        self.made[node] = Some(ValueSource::Op(self.builder.op(kind, &operands, results)));
         Ok(())
     }
 
@@ -220,7 +220,7 @@ impl Translation<'_, '_> {
     fn types(&mut self, node: Node, kind: &OpKind, operands: &[ValueId], path: &Name) -> Result<Vec<Type>> {
         let used = self.links.arity(node).max(1);
         let mut types = self.defined_types(kind, operands, path)?;
-        let (defined, era) = (types.len(), Era::of(&self.surroundings.module.attrs));
+        let (defined, version) = (types.len(), KerasVersion::of(&self.surroundings.module.attrs));
         if defined > 0 && used > defined {
             return Err(Problem::config(
                 &**path,
@@ -232,7 +232,8 @@ impl Translation<'_, '_> {
             let Some((elem, extents)) = self.links.recorded((node, i)) else { continue };
             let recorded = self.surroundings.symbols.ty(*elem, extents);
             let own = kind.name().starts_with("keras.") && ty.dims.is_some() && ty.elem == recorded.elem;
-            if era == Era::Keras3 && records_otherwise(kind, operands.first().map(|x| self.builder.ty(*x))) {
+            if version == KerasVersion::Keras3 && records_otherwise(kind, operands.first().map(|x| self.builder.ty(*x)))
+            {
                 // Keras records a wrong shape here.
             } else if ty.agrees_with(&recorded) {
                 *ty = ty.refined_by(&recorded);
@@ -268,7 +269,7 @@ impl Translation<'_, '_> {
                     };
                     return Err(Problem::config(&**path, note));
                 }
-                if Era::of(&module.attrs) == Era::Before3 && is_shuffled(&call.attrs, callee) {
+                if KerasVersion::of(&module.attrs) == KerasVersion::Legacy && is_shuffled(&call.attrs, callee) {
                     let note =
                         "is called with a dict of its inputs, and the model does not list these in alphabetical order";
                     return Err(Problem::config(&**path, note));

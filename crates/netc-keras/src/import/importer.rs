@@ -18,12 +18,12 @@ use crate::config::declaration::{input_declaration, layer_name, require_printabl
 use crate::config::names::{GroupNames, elem_type, is_of_name};
 use crate::config::path::join;
 use crate::config::tf;
-use crate::config::version::{Era, is_legacy};
+use crate::config::version::{KerasVersion, is_legacy};
 use crate::container::assets::Assets;
-use crate::container::compiled::{self, COMPILE_CONFIG, Compiled};
+use crate::container::training_state::{self, COMPILE_CONFIG, TrainingState};
 use crate::container::variable::{WeightTable, Weights};
 use crate::error::{Problem, Result};
-use crate::import::claim::{Claim, Listed};
+use crate::import::claim::{Claim, ListedWeight};
 use crate::import::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one};
 use crate::legacy::{is_model, read_call};
 
@@ -61,7 +61,7 @@ struct Place {
     /// The prefix of the paths of its layers.
     path: String,
     /// The list that holds the weights of all layers of the model, if there is one.
-    listed: Rc<Listed>,
+    listed: Rc<ListedWeight>,
 }
 
 /// The input and output tensors of a model.
@@ -121,17 +121,17 @@ impl<'a> Importer<'a> {
             let note = format!("the model of the class {class} has no `input_layers`; expected a list of its inputs");
             return Err(Problem::config("config.json", note));
         }
-        let mut shell = strip_graph(&object);
-        shell.remove(COMPILE_CONFIG);
-        require_printable(&Attrs::new().with("object", shell.clone()), "the model")?;
+        let mut root_config = strip_graph(&object);
+        root_config.remove(COMPILE_CONFIG);
+        require_printable(&Attrs::new().with("object", root_config.clone()), "the model")?;
         let config = map_at(&mut object, "config").unwrap_or_default();
-        self.model(config, &Place::default(), MAIN, Some(shell))?;
+        self.model(config, &Place::default(), MAIN, Some(root_config))?;
         Ok(())
     }
 
     /// The problem of an object without a graph: a layer, or a model saved by its arguments.
     fn without_graph(&self, object: &Attrs, class: &str) -> Problem {
-        let is_layer = *dialect_class(object, self.era()) == *format!("keras.{class}");
+        let is_layer = *dialect_class(object, self.version()) == *format!("keras.{class}");
         if is_layer && !matches!(class, "Functional" | "Sequential" | "Model") {
             Problem::LayerAlone { class: class.into() }
         } else if self.weights.is_functional("") {
@@ -142,16 +142,17 @@ impl<'a> Importer<'a> {
     }
 
     /// Declares the training state.
-    pub(crate) fn compiled(&mut self, compiled: Compiled) -> Result<()> {
+    pub(crate) fn training_state(&mut self, training_state: TrainingState) -> Result<()> {
         let files = self.weights_files.clone();
-        let declared = compiled.declaration(|variables| self.declare_weights(variables, compiled::GROUP, &files))?;
+        let declared =
+            training_state.declaration(|variables| self.declare_weights(variables, training_state::GROUP, &files))?;
         require_printable(&declared.config, "the compile configuration")?;
         self.module.add_layer(declared);
         Ok(())
     }
 
-    fn era(&self) -> Era {
-        Era::of(&self.module.attrs)
+    fn version(&self) -> KerasVersion {
+        KerasVersion::of(&self.module.attrs)
     }
 
     pub(crate) fn finish(mut self) -> Result<Imported> {
@@ -175,7 +176,7 @@ impl<'a> Importer<'a> {
     }
 
     /// Adds the function `name`, made from the configuration of a Functional or Sequential model.
-    fn model(&mut self, config: Attrs, place: &Place, name: &str, shell: Option<Attrs>) -> Result<FuncId> {
+    fn model(&mut self, config: Attrs, place: &Place, name: &str, root_config: Option<Attrs>) -> Result<FuncId> {
         let functional = config.get("input_layers").is_some();
         if self.depth > MAX_NESTING {
             return Err(Problem::config(&*place.path, format!("models nest deeper than {MAX_NESTING} levels")));
@@ -193,8 +194,8 @@ impl<'a> Importer<'a> {
         require_printable(&func.attrs, &format!("{title}, inputs or outputs"))?;
         self.funcs.insert(func.name.clone());
         let id = self.module.add_func(func);
-        if let Some(shell) = shell {
-            self.module[id].attrs.set("object", shell);
+        if let Some(root_config) = root_config {
+            self.module[id].attrs.set("object", root_config);
         }
         Ok(id)
     }
@@ -241,7 +242,7 @@ impl<'a> Importer<'a> {
         let tree = config.get(key).unwrap_or(&Attr::Null);
         match tree.as_list() {
             // Before Keras 3, a list of one tensor means the tensor itself.
-            Some([one @ Attr::List(_)]) if self.era() == Era::Before3 => structure(one, &at),
+            Some([one @ Attr::List(_)]) if self.version() == KerasVersion::Legacy => structure(one, &at),
             Some(_) | None => structure(tree, &at),
         }
     }
@@ -267,7 +268,7 @@ impl<'a> Importer<'a> {
     fn sequential_input(&mut self, config: &Attrs, place: &Place) -> Result<Option<Entry>> {
         let layers = config.get("layers").and_then(Attr::as_list).unwrap_or_default();
         let objects: Vec<&Attrs> = layers.iter().filter_map(Attr::as_map).collect();
-        match objects.iter().rposition(|object| &*dialect_class(object, self.era()) == "keras.InputLayer") {
+        match objects.iter().rposition(|object| &*dialect_class(object, self.version()) == "keras.InputLayer") {
             None => {}
             Some(0) => return Ok(None),
             Some(at) => {
@@ -291,7 +292,7 @@ impl<'a> Importer<'a> {
         let taken = objects.iter().filter_map(|object| layer_name(object).cloned());
         let name = UniqueNames::without(taken).take("input");
         let batch_shape = Attr::List(shape.iter().map(|d| d.map_or(Attr::Null, |n| Attr::Int(n.into()))).collect());
-        let input = input_declaration(&name, batch_shape, "float32", None, self.era());
+        let input = input_declaration(&name, batch_shape, "float32", None, self.version());
         let kind = EntryKind::Input(self.symbols.ty(ElemType::F32, &shape));
         let layer = self.module.add_layer(input);
         Ok(Some(Entry { name, layer, kind, calls: Vec::new() }))
@@ -330,7 +331,7 @@ impl<'a> Importer<'a> {
         groups: &mut GroupNames,
         functional: bool,
     ) -> Result<Entry> {
-        let class = dialect_class(&object, self.era());
+        let class = dialect_class(&object, self.version());
         let path = join(&place.path, &name);
         let is_of_archive = self.module.attrs.get("format").and_then(Attr::as_str) == Some("keras");
         if is_of_archive && !is_layer_class(&class) && is_legacy(&object) {
@@ -359,9 +360,9 @@ impl<'a> Importer<'a> {
             true => (strip_graph(&object), map_at(&mut object, "config")),
             false => (object, None),
         };
-        if is_nested && compiled::config_of(&declared).is_some() {
+        if is_nested && training_state::config_of(&declared).is_some() {
             declared.remove(COMPILE_CONFIG);
-            let note = Note::training_state_left_out();
+            let note = Note::training_state_dropped();
             self.notes.push(Note { text: format!("of the model `{path}` {note}"), ..note });
         }
         if functional {
@@ -377,8 +378,8 @@ impl<'a> Importer<'a> {
             Some(group) => {
                 let nested = is_nested;
                 let listed = &*place.listed;
-                let era = self.era();
-                let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed, era };
+                let version = self.version();
+                let claim = Claim { group, name: &name, class: &class, config, nested, path: &path, listed, version };
                 let claimed = self.weights.claim(&claim);
                 let weights = self.declare_weights(claimed, &path, &Rc::clone(&self.weights_files))?;
                 let weights = self.shared_weights(&declared, &class, weights, &path)?;
@@ -390,19 +391,19 @@ impl<'a> Importer<'a> {
         let assets = folder.as_ref().map(|folder| self.assets.claim(folder, is_nested)).unwrap_or_default();
         let assets = self.declare_weights(assets, &join(&path, "assets"), &[self.file])?;
         let calls = if let Some(Attr::List(calls)) = nodes { calls } else { Vec::new() };
-        let read = |call| read_call(call, &class, self.era(), &path);
+        let read = |call| read_call(call, &class, self.version(), &path);
         let mut calls =
             if is_input { Vec::new() } else { calls.into_iter().map(read).collect::<Result<Vec<_>, _>>()? };
         calls.shrink_to_fit();
         calls.iter().try_for_each(|call| require_printable(&call.attrs, &path))?;
-        if is_nested && self.era() == Era::Before3 && calls.iter().any(|call| trains(&call.attrs)) {
+        if is_nested && self.version() == KerasVersion::Legacy && calls.iter().any(|call| trains(&call.attrs)) {
             let note = format!("`{path}` is called with training = true, which netc does not pass on to its layers");
             self.notes.push(Note::new("training-call", note));
         }
         let is_outermost = is_nested && place.group.is_empty();
         let listed = match (&nested, &group) {
             (Some(inner), Some(group)) if is_outermost => {
-                Rc::new(self.weights.listed(inner, &class, self.era(), group, &path)?)
+                Rc::new(self.weights.listed(inner, &class, self.version(), group, &path)?)
             }
             _ => place.listed.clone(),
         };

@@ -70,13 +70,13 @@ struct Graph<'a> {
 
 /// A call of a layer or operation.
 #[derive(Clone, Copy)]
-struct Made<'a> {
+struct LayerCall<'a> {
     op: &'a Op,
     source: &'a SourceOp,
     config: Option<&'a Attr>,
 }
 
-impl Made<'_> {
+impl LayerCall<'_> {
     /// The argument at `position`, or else the one called `name`.
     fn argument(&self, position: usize, name: &str) -> Option<&Attr> {
         let args = self.source.attrs.get("args").and_then(Attr::as_list);
@@ -102,15 +102,15 @@ impl Made<'_> {
 }
 
 impl<'a> Graph<'a> {
-    fn made(&self, value: ValueId) -> Option<Made<'a>> {
+    fn made(&self, value: ValueId) -> Option<LayerCall<'a>> {
         let op = &self.func[self.func.producer(value)?];
         let OpKind::Source(source) = &op.kind else { return None };
         let config = source.layer.and_then(|id| self.module[id].config.get("config"));
-        Some(Made { op, source, config })
+        Some(LayerCall { op, source, config })
     }
 
     /// The call that made `value`, if it is this `keras.ops` operation.
-    fn made_by(&self, value: ValueId, operation: &str) -> Option<Made<'a>> {
+    fn made_by(&self, value: ValueId, operation: &str) -> Option<LayerCall<'a>> {
         self.made(value).filter(|made| made.source.name.strip_prefix("keras.ops.") == Some(operation))
     }
 

@@ -6,16 +6,20 @@ use netc_ir::{Attr, Attrs, Name};
 
 use crate::config::classes::class_by_name;
 use crate::config::path::join;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::container::variable::{MAX_WEIGHT_NAME, Variable, WeightLists};
 use crate::error::{Problem, Result};
 use crate::legacy::{is_model, layers_with_weights, makes_weights};
 use netc_format::stack::MAX_NESTING;
 
 /// Groups the weights into one list per outermost layer.
-pub(super) fn by_layer(object: &Attr, era: Era, variables: Vec<(String, Variable)>) -> Result<WeightLists> {
+pub(super) fn by_layer(
+    object: &Attr,
+    version: KerasVersion,
+    variables: Vec<(String, Variable)>,
+) -> Result<WeightLists> {
     let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
-    let owners = owners(&config, era)?;
+    let owners = owners(&config, version)?;
     let mut lists = WeightLists::new();
     for (name, variable) in variables {
         let owner = owners.of(&name).unwrap_or_default().to_string();
@@ -28,12 +32,12 @@ pub(super) fn by_layer(object: &Attr, era: Era, variables: Vec<(String, Variable
 pub(super) struct Owners(BTreeMap<Name, Name>);
 
 /// Finds the owners for the model with this configuration.
-pub(super) fn owners(config: &Attrs, era: Era) -> Result<Owners> {
+pub(super) fn owners(config: &Attrs, version: KerasVersion) -> Result<Owners> {
     let (mut outermost, mut wrapped, mut idle) = (BTreeMap::new(), Vec::new(), Vec::new());
     for layer in config.get("layers").and_then(Attr::as_list).unwrap_or_default() {
         let alone = Attrs::new().with("layers", Attr::List(vec![layer.clone()]));
         let name = Name::from(name_of(layer));
-        add_listed(&alone, ("", era), 0, &mut |member| {
+        add_listed(&alone, ("", version), 0, &mut |member| {
             wrapped.extend(member.in_wrapper.into_iter().map(|inner| (inner, name.clone())));
             if member.has_weights {
                 outermost.insert(member.name, name.clone());
@@ -81,7 +85,7 @@ pub(super) struct Member {
 /// Calls `add` for every leaf layer of the model at `path`, including those of nested models.
 pub(super) fn add_listed(
     config: &Attrs,
-    (path, era): (&str, Era),
+    (path, version): (&str, KerasVersion),
     depth: usize,
     add: &mut impl FnMut(Member),
 ) -> Result<()> {
@@ -92,12 +96,12 @@ pub(super) fn add_listed(
         let (name, path) = (name_of(layer), join(path, name_of(layer)));
         let config = layer.get("config").and_then(Attr::as_map);
         match config.filter(|c| c.get("layers").is_some()) {
-            Some(model) => add_listed(model, (&path, era), depth + 1, add)?,
+            Some(model) => add_listed(model, (&path, version), depth + 1, add)?,
             None => {
-                let class = layer.as_map().map_or_else(|| Name::from(""), |layer| class_by_name(layer, era));
+                let class = layer.as_map().map_or_else(|| Name::from(""), |layer| class_by_name(layer, version));
                 let mut in_wrapper = BTreeSet::new();
-                add_wrapped(config, era, &mut in_wrapper);
-                let has_weights = makes_weights(&class, config.unwrap_or(&Attrs::new()), era);
+                add_wrapped(config, version, &mut in_wrapper);
+                let has_weights = makes_weights(&class, config.unwrap_or(&Attrs::new()), version);
                 add(Member { name: name.into(), path, has_weights, in_wrapper });
             }
         }
@@ -106,11 +110,11 @@ pub(super) fn add_listed(
 }
 
 /// If a layer with this configuration wraps a model, adds the names of the model's layers with weights.
-fn add_wrapped(mut config: Option<&Attrs>, era: Era, names: &mut BTreeSet<Name>) {
+fn add_wrapped(mut config: Option<&Attrs>, version: KerasVersion, names: &mut BTreeSet<Name>) {
     while let Some(inner) = config.and_then(|config| config.get("layer")?.as_map()) {
         config = inner.get("config").and_then(Attr::as_map);
-        if let Some(model) = config.filter(|config| is_model(&class_by_name(inner, era), config)) {
-            names.extend(layers_with_weights(model, era));
+        if let Some(model) = config.filter(|config| is_model(&class_by_name(inner, version), config)) {
+            names.extend(layers_with_weights(model, version));
         }
     }
 }

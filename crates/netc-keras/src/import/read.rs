@@ -12,12 +12,12 @@ use netc_format::{Imported, Note, ReadOptions, Source, stack};
 use netc_ir::{Attr, Attrs, Budget, verify};
 
 use crate::config::attrs::{NETC, WRITTEN_BY};
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::config::{declaration, json};
 use crate::container::assets::{self, Assets};
-use crate::container::compiled::Compiled;
 use crate::container::hdf5::model::WholeModel;
 use crate::container::tfjs::{self, LayersModel};
+use crate::container::training_state::TrainingState;
 use crate::container::variable::{Variables, WeightTable, Weights};
 use crate::container::zip::{Archive, MAX_MEMBER};
 use crate::container::{hdf5, sharded};
@@ -67,10 +67,10 @@ pub(crate) fn read_source(
         .weights
         .map(|weights| other_weights(weights, options.allowed).map_err(|source| failed(weights, source)));
     let given = given.transpose()?;
-    let compiled = options.training_state && given.is_none();
+    let training_state = options.training_state && given.is_none();
     let path = source.path();
     let folders = Folders::of_model(path, options.allowed);
-    Reader { path, folders, given, compiled, dialects }.read(source).map_err(|problem| {
+    Reader { path, folders, given, training_state, dialects }.read(source).map_err(|problem| {
         let of_weights = matches!(problem, Problem::Weights { .. } | Problem::Unfit { .. });
         match options.weights.filter(|_| of_weights) {
             Some(weights) => failed(weights, problem.in_whole_model()),
@@ -119,7 +119,7 @@ struct Reader<'a> {
     folders: Folders,
     /// The weights of a separate file.
     given: Option<Weights>,
-    compiled: bool,
+    training_state: bool,
     dialects: &'a Dialects,
 }
 
@@ -135,9 +135,16 @@ impl Reader<'_> {
 
     /// Reads a model in an HDF5 file.
     fn whole_model(mut self, file: Arc<dyn ReadAt>) -> Result<Imported> {
-        let whole = hdf5::model::read(file.clone(), self.path, self.compiled)?;
-        let WholeModel { object: mut model, keras_version, backend, is_own, mut weights, is_compiled, mut compiled } =
-            whole;
+        let whole = hdf5::model::read(file.clone(), self.path, self.training_state)?;
+        let WholeModel {
+            object: mut model,
+            keras_version,
+            backend,
+            is_own,
+            mut weights,
+            is_compiled,
+            mut training_state,
+        } = whole;
         let mut version = keras_version.as_deref().unwrap_or(keras1::DECLARED_AS);
         let is_of_keras_1 = keras1::is_of(keras_version.as_deref());
         if is_of_keras_1 {
@@ -145,16 +152,16 @@ impl Reader<'_> {
             weights = keras1::weights(&model, weights, &*file)?;
             version = keras1::DECLARED_AS;
             // The training state refers to the layers as Keras 1 declares them.
-            compiled = None;
+            training_state = None;
             self.given_as_of_keras_2(&model)?;
         }
         let mut attrs = Attrs::new().with("format", "keras-h5").with("keras_version", version);
         if let Some(backend) = backend {
             attrs.set("backend", &*backend);
         }
-        let is_left_out = is_compiled && compiled.is_none();
+        let is_left_out = is_compiled && training_state.is_none();
         let own = Weights::of_file(self.path, WeightTable::Lists(weights));
-        let mut imported = self.import(own, Assets::default(), attrs, compiled, model)?;
+        let mut imported = self.import(own, Assets::default(), attrs, training_state, model)?;
         imported.is_own = is_own;
         if is_of_keras_1 {
             imported
@@ -162,7 +169,7 @@ impl Reader<'_> {
                 .push(Note::new("layers-converted", "the file is from Keras 1: its layers are converted to Keras 2"));
         }
         if is_left_out {
-            imported.notes.push(Note::training_state_left_out());
+            imported.notes.push(Note::training_state_dropped());
         }
         Ok(imported)
     }
@@ -202,9 +209,9 @@ impl Reader<'_> {
         attrs.set(ARCHITECTURE, !is_given);
         let mut none = Variables::default();
         let object = Attr::Map(object);
-        let compiled = Compiled::of_object(&object, &mut none);
+        let training_state = TrainingState::of_object(&object, &mut none);
         let none = Weights::of_file(self.path, WeightTable::Groups(none));
-        let mut imported = self.import(none, Assets::default(), attrs, compiled, object)?;
+        let mut imported = self.import(none, Assets::default(), attrs, training_state, object)?;
         if !is_given {
             let note = "it is an architecture without weights; give a weights file with --weights";
             imported.notes.push(Note::new("no-weights", note));
@@ -216,7 +223,7 @@ impl Reader<'_> {
     fn tfjs(self, json: &Attr) -> Result<Imported> {
         let LayersModel { object, keras_version, weights, shards } = tfjs::read(self.path, &self.folders, json)?;
         let attrs = Attrs::new().with("format", "tfjs").with("keras_version", &*keras_version);
-        let weights = by_layer(&object, Era::of(&attrs), weights)?;
+        let weights = by_layer(&object, KerasVersion::of(&attrs), weights)?;
         if keras1::is_of(Some(&keras_version)) {
             let note =
                 format!("it is from Keras {keras_version}, which TensorFlow.js does not read; convert it from Keras 2");
@@ -231,7 +238,7 @@ impl Reader<'_> {
     fn archive(self, file: Arc<dyn ReadAt>) -> Result<Imported> {
         let archive = open_archive(&file)?;
         let given = self.given.is_some();
-        let own = || if given { Ok(Variables::default()) } else { weights(&archive, &file, self.compiled) };
+        let own = || if given { Ok(Variables::default()) } else { weights(&archive, &file, self.training_state) };
         let (own, config) = stack::both(own, || parse_member(&archive, CONFIG))?;
         let (config, mut own) = (config?, own?);
         let metadata = match parse_member(&archive, METADATA) {
@@ -241,10 +248,10 @@ impl Reader<'_> {
         let assets = Assets::of(&archive)?;
         let attrs = module_attrs(&metadata);
         legacy::with_new_groups(&config, &mut own.datasets, &attrs);
-        let compiled = Compiled::of_object(&config, &mut own);
+        let training_state = TrainingState::of_object(&config, &mut own);
         let own = Weights::of_file(self.path, WeightTable::Groups(own));
         let is_own = metadata.get(WRITTEN_BY).and_then(Attr::as_str) == Some(NETC);
-        let imported = self.import(own, assets, attrs, compiled, config)?;
+        let imported = self.import(own, assets, attrs, training_state, config)?;
         Ok(Imported { is_own, ..imported })
     }
 
@@ -264,7 +271,7 @@ impl Reader<'_> {
         own: Weights,
         assets: Assets,
         attrs: Attrs,
-        compiled: Option<Compiled>,
+        training_state: Option<TrainingState>,
         object: Attr,
     ) -> Result<Imported> {
         let notes = self.given.as_mut().map(|given| fit(given, &object, &attrs)).unwrap_or_default();
@@ -274,14 +281,14 @@ impl Reader<'_> {
             let weights = self.given.unwrap_or(own);
             let mut importer = Importer::new(self.path, weights, given, assets, self.dialects, attrs);
             importer.top_level(object)?;
-            let is_left_out = compiled.is_some() && !self.compiled;
-            if let Some(compiled) = compiled.filter(|_| self.compiled) {
-                importer.compiled(compiled)?;
+            let is_left_out = training_state.is_some() && !self.training_state;
+            if let Some(training_state) = training_state.filter(|_| self.training_state) {
+                importer.training_state(training_state)?;
             }
             let mut imported = importer.finish()?;
             imported.notes.splice(0..0, notes);
             if is_left_out {
-                imported.notes.push(Note::training_state_left_out());
+                imported.notes.push(Note::training_state_dropped());
             }
             verify(&imported.module)?;
             Ok(imported)
@@ -299,7 +306,7 @@ fn fit(given: &mut Weights, object: &Attr, attrs: &Attrs) -> Vec<Note> {
         }
         WeightTable::Lists(lists) => {
             let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
-            let renamed = give_in_order(lists, &given.order, &config, Era::of(attrs));
+            let renamed = give_in_order(lists, &given.order, &config, KerasVersion::of(attrs));
             let note = |(layer, list)| {
                 Note::new(
                     "weights-by-place",

@@ -95,9 +95,9 @@ fn is_of_tensors(argument: &Attr) -> bool {
 mod tests {
     use super::*;
     use crate::config::call::call_attrs;
-    use crate::config::version::Era;
+    use crate::config::version::KerasVersion;
     use crate::legacy::tensorflow::NoTwin;
-    use crate::legacy::upgrade::modern_call;
+    use crate::legacy::upgrade::upgrade_call;
 
     /// The Keras 3 call of a layer of class `class` called with `args` and `kwargs`.
     fn called(class: &str, config: Attrs, args: Vec<Attr>, kwargs: Attrs) -> Result<Attrs, NoTwin> {
@@ -105,7 +105,7 @@ mod tests {
         let class = format!("keras.{class}").into();
         let layer = Layer { name: "l".into(), class, config: declared, weights: Vec::new(), assets: Vec::new() };
         let call = call_attrs(Attr::List(args), Attr::Map(kwargs));
-        modern_call(&layer, &call, &[], Era::Before3).map(|modern| modern.call.into_owned())
+        upgrade_call(&layer, &call, &[], KerasVersion::Legacy).map(|upgraded| upgraded.call.into_owned())
     }
 
     fn tensors(range: std::ops::Range<u32>) -> Attr {

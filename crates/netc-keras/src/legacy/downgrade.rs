@@ -6,7 +6,7 @@ use netc_ir::{Attr, Attrs, Layer, Module};
 
 use crate::config::classes::{self, is_own};
 use crate::config::keys::{ACTIVATIONS, RENAMED};
-use crate::config::version::{Era, KERAS_2, is_legacy};
+use crate::config::version::{KERAS_2, KerasVersion, is_legacy};
 use crate::error::{Problem, Result};
 use crate::legacy::keras2::{self, Said};
 
@@ -23,33 +23,33 @@ pub(crate) enum Reader {
 ///
 /// # Errors
 /// A layer that Keras 2 cannot express.
-pub(crate) fn older(module: &Module, reader: Reader) -> Result<Cow<'_, Module>> {
-    if Era::of(&module.attrs) == Era::Before3 {
+pub(crate) fn downgrade(module: &Module, reader: Reader) -> Result<Cow<'_, Module>> {
+    if KerasVersion::of(&module.attrs) == KerasVersion::Legacy {
         return Ok(Cow::Borrowed(module));
     }
-    let mut older = module.clone();
-    older.attrs.set("keras_version", KERAS_2);
-    for layer in &mut older.layers {
+    let mut downgraded = module.clone();
+    downgraded.attrs.set("keras_version", KERAS_2);
+    for layer in &mut downgraded.layers {
         let refuse = |note| Problem::NotKeras { place: format!("layer `{}`", layer.name), note };
         layer.config = object(&layer.config, reader).map_err(refuse)?;
     }
-    for func in &mut older.funcs {
+    for func in &mut downgraded.funcs {
         let Some(own) = func.attrs.get("object").and_then(Attr::as_map) else { continue };
         let refuse = |note| Problem::NotKeras { place: format!("`@{}`", func.name), note };
         let own = object(own, reader).map_err(refuse)?;
         func.attrs.set("object", own);
     }
-    Ok(Cow::Owned(older))
+    Ok(Cow::Owned(downgraded))
 }
 
 /// Converts an object of a configuration and the objects inside it. Keras 2 names its own classes without a package,
 /// those of users with it.
-fn object(modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
-    let text = |key| modern.get(key).and_then(Attr::as_str);
+fn object(upgraded: &Attrs, reader: Reader) -> Result<Attrs, String> {
+    let text = |key| upgraded.get(key).and_then(Attr::as_str);
     let class = text("class_name").unwrap_or_default();
     let registered = text("registered_name").filter(|name| name.contains('>'));
-    let mut older = Attrs::new().with("class_name", registered.unwrap_or(class));
-    for (key, value) in modern.iter() {
+    let mut downgraded = Attrs::new().with("class_name", registered.unwrap_or(class));
+    for (key, value) in upgraded.iter() {
         match (&**key, value) {
             // Only Keras 3 has these.
             (
@@ -57,28 +57,28 @@ fn object(modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
                 _,
             ) => {}
             // A user's class may have any keys.
-            ("config", Attr::Map(config)) if is_users(modern, class) => {
+            ("config", Attr::Map(config)) if is_users(upgraded, class) => {
                 let mut config = config.clone();
                 if let Some(dtype) = config.get("dtype").map(policy_name) {
                     config.set("dtype", dtype);
                 }
-                older.set("config", config);
+                downgraded.set("config", config);
             }
-            ("config", Attr::Map(config)) => older.set("config", configuration(class, config, reader)?),
-            (_, value) => older.set(key.clone(), value.clone()),
+            ("config", Attr::Map(config)) => downgraded.set("config", configuration(class, config, reader)?),
+            (_, value) => downgraded.set(key.clone(), value.clone()),
         }
     }
-    Ok(older)
+    Ok(downgraded)
 }
 
 /// Whether the object is of a user-defined class.
 fn is_users(object: &Attrs, class: &str) -> bool {
-    if is_legacy(object) { !classes::is_known(class, Era::Keras3) } else { !is_own(object) }
+    if is_legacy(object) { !classes::is_known(class, KerasVersion::Keras3) } else { !is_own(object) }
 }
 
-fn configuration(class: &str, modern: &Attrs, reader: Reader) -> Result<Attrs, String> {
-    let mut older = Attrs::new();
-    for (key, value) in modern.iter() {
+fn configuration(class: &str, upgraded: &Attrs, reader: Reader) -> Result<Attrs, String> {
+    let mut downgraded = Attrs::new();
+    for (key, value) in upgraded.iter() {
         match keras2::said(class, key, value) {
             Said::Nothing => continue,
             Said::Unknown if reader == Reader::Keras2 => {
@@ -92,16 +92,16 @@ fn configuration(class: &str, modern: &Attrs, reader: Reader) -> Result<Attrs, S
             key if ACTIVATIONS.contains(&key) => activation(value, reader)?,
             _ => nested(value, reader)?,
         };
-        older.set(renamed.map_or_else(|| key.clone(), Into::into), value);
+        downgraded.set(renamed.map_or_else(|| key.clone(), Into::into), value);
     }
     if class == "MultiHeadAttention" && reader == Reader::Keras2 {
         // Without a shape, Keras 2 builds the layer when it is called.
-        ["query_shape", "key_shape", "value_shape"].into_iter().for_each(|key| older.set(key, Attr::Null));
+        ["query_shape", "key_shape", "value_shape"].into_iter().for_each(|key| downgraded.set(key, Attr::Null));
     }
-    if class == "Bidirectional" && is_mirrored(&older) {
-        older.remove("backward_layer");
+    if class == "Bidirectional" && is_mirrored(&downgraded) {
+        downgraded.remove("backward_layer");
     }
-    Ok(older)
+    Ok(downgraded)
 }
 
 /// Whether the backward layer of a `Bidirectional` mirrors the forward layer. Before Keras 3, only a different backward
@@ -192,7 +192,7 @@ fn nested(value: &Attr, reader: Reader) -> Result<Attr, String> {
 mod tests {
     use super::*;
 
-    fn modern(class: &str, config: Attrs) -> Attrs {
+    fn upgrade(class: &str, config: Attrs) -> Attrs {
         Attrs::new()
             .with("module", "keras.layers")
             .with("class_name", class)
@@ -207,10 +207,10 @@ mod tests {
 
     #[test]
     fn nested_objects_lose_keras_3_keys() {
-        let policy = modern("DTypePolicy", Attrs::new().with("name", "float32"));
-        let zeros = modern("Zeros", Attrs::new());
+        let policy = upgrade("DTypePolicy", Attrs::new().with("name", "float32"));
+        let zeros = upgrade("Zeros", Attrs::new());
         let dense = Attrs::new().with("dtype", policy).with("bias_initializer", zeros).with("activation", "silu");
-        let outer = modern("TimeDistributed", Attrs::new().with("layer", modern("Dense", dense)));
+        let outer = upgrade("TimeDistributed", Attrs::new().with("layer", upgrade("Dense", dense)));
         let dense = Attrs::new()
             .with("dtype", "float32")
             .with("bias_initializer", plain("Zeros", Attrs::new()))
@@ -223,27 +223,27 @@ mod tests {
     fn keys_get_their_old_names_by_class() {
         let slope = Attrs::new().with("negative_slope", 0.5);
         assert_eq!(
-            object(&modern("LeakyReLU", slope.clone()), Reader::TensorFlowJs),
+            object(&upgrade("LeakyReLU", slope.clone()), Reader::TensorFlowJs),
             Ok(plain("LeakyReLU", Attrs::new().with("alpha", 0.5)))
         );
-        assert_eq!(object(&modern("ReLU", slope.clone()), Reader::TensorFlowJs), Ok(plain("ReLU", slope)));
+        assert_eq!(object(&upgrade("ReLU", slope.clone()), Reader::TensorFlowJs), Ok(plain("ReLU", slope)));
     }
 
     #[test]
     fn classes_of_users_have_their_registered_names() {
-        let own = modern("Affine", Attrs::new()).with("module", Attr::Null).with("registered_name", "mine>Affine");
+        let own = upgrade("Affine", Attrs::new()).with("module", Attr::Null).with("registered_name", "mine>Affine");
         assert_eq!(object(&own, Reader::TensorFlowJs), Ok(plain("mine>Affine", Attrs::new())));
     }
 
     #[test]
     fn backward_layer_is_declared_only_if_it_differs() {
         let lstm = |name: &str, units: i64, back: bool| {
-            modern("LSTM", Attrs::new().with("name", name).with("units", units).with("go_backwards", back))
+            upgrade("LSTM", Attrs::new().with("name", name).with("units", units).with("go_backwards", back))
         };
         let says = |forward: Attrs, backward: Attrs| {
             let both = Attrs::new().with("layer", forward).with("backward_layer", backward);
-            let older = object(&modern("Bidirectional", both), Reader::TensorFlowJs).unwrap();
-            older.get("config").unwrap().get("backward_layer").is_some()
+            let downgraded = object(&upgrade("Bidirectional", both), Reader::TensorFlowJs).unwrap();
+            downgraded.get("config").unwrap().get("backward_layer").is_some()
         };
         assert!(!says(lstm("forward", 3, false), lstm("backward", 3, true).with("shared_object_id", 7)));
         assert!(says(lstm("forward", 3, false), lstm("backward", 4, true)));
@@ -253,8 +253,8 @@ mod tests {
 
     #[test]
     fn new_hard_sigmoid_is_rejected_at_any_depth() {
-        let lstm = modern("LSTM", Attrs::new().with("recurrent_activation", "hard_sigmoid"));
-        let both = modern("Bidirectional", Attrs::new().with("backward_layer", lstm));
+        let lstm = upgrade("LSTM", Attrs::new().with("recurrent_activation", "hard_sigmoid"));
+        let both = upgrade("Bidirectional", Attrs::new().with("backward_layer", lstm));
         assert!(object(&both, Reader::TensorFlowJs).is_err_and(|note| note.contains("x / 6")));
     }
 }

@@ -12,7 +12,7 @@ use netc_ir::{Attr, Attrs, Func, Layer, LayerId, Literal, Module, Number, Op, We
 
 use crate::config::declaration::{input_declaration, shape};
 use crate::config::keys::{ACTIVATIONS, NEW_HARD_SIGMOID};
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 
 /// The factor for weights.
 const FACTOR: f64 = 1.2;
@@ -87,7 +87,7 @@ pub(crate) fn gate_changes(module: &Module) -> impl Iterator<Item = (LayerId, Ga
 }
 
 fn of_before(module: &Module) -> impl Iterator<Item = LayerId> {
-    let before = Era::of(&module.attrs) == Era::Before3;
+    let before = KerasVersion::of(&module.attrs) == KerasVersion::Legacy;
     let ids = (0..module.layers.len()).map(LayerId::new);
     ids.filter(move |id| before && module[*id].class.starts_with("keras."))
 }
@@ -110,7 +110,7 @@ fn clipped(module: &Module, id: LayerId) -> Option<Layer> {
     if !calls.all(|call| given(call).as_ref() == Some(&ty)) {
         return None;
     }
-    let input = input_declaration("input", shape(&ty)?, dtype_name(ty.elem), None, Era::Keras3);
+    let input = input_declaration("input", shape(&ty)?, dtype_name(ty.elem), None, KerasVersion::Keras3);
     let entry = |class: &str, name: &str, config: Attrs| {
         let object = Attrs::new().with("module", "keras.layers").with("class_name", class);
         Attr::Map(object.with("config", config.with("name", name)).with("registered_name", Attr::Null))

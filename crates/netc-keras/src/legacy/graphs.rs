@@ -7,10 +7,10 @@ use netc_ir::{Attr, Attrs, Layer, Name};
 use crate::config::call::{fill, tensor_object};
 use crate::config::classes::{dialect_class, is_graph};
 use crate::config::tf;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::legacy::calls::layer_call;
 use crate::legacy::old_call::read_call;
-use crate::legacy::upgrade::modern_object;
+use crate::legacy::upgrade::upgrade_object;
 
 /// Converts the `layers` of a Keras 2 model. Leaves calls that Keras 3 does not support unchanged: see
 /// [`has_old_calls`].
@@ -19,31 +19,31 @@ pub(super) fn modern_layers(layers: &Attr) -> Attr {
     let is_model = |object: &&Attr| object.get("class_name").and_then(Attr::as_str).is_some_and(is_graph);
     let name = |object: &Attr| object.get("name").and_then(Attr::as_str).map(Name::from);
     let models: BTreeSet<Name> = objects.iter().filter(is_model).filter_map(name).collect();
-    let modern = |object: &Attr| match object.as_map() {
+    let upgraded = |object: &Attr| match object.as_map() {
         Some(object) => with_modern_calls(object, &models).into(),
         None => object.clone(),
     };
-    Attr::List(objects.iter().map(modern).collect())
+    Attr::List(objects.iter().map(upgraded).collect())
 }
 
 fn with_modern_calls(object: &Attrs, models: &BTreeSet<Name>) -> Attrs {
-    let modern = modern_object(object, Era::Before3);
-    let Some(nodes) = object.get("inbound_nodes").and_then(Attr::as_list) else { return modern };
-    let class = dialect_class(object, Era::Before3);
+    let upgraded = upgrade_object(object, KerasVersion::Legacy);
+    let Some(nodes) = object.get("inbound_nodes").and_then(Attr::as_list) else { return upgraded };
+    let class = dialect_class(object, KerasVersion::Legacy);
     if tf::is_operation(&class) {
-        return modern;
+        return upgraded;
     }
     let (config, weights, assets) = (object.clone(), Vec::new(), Vec::new());
     let layer = Layer { name: "".into(), class, config, weights, assets };
     match nodes.iter().map(|node| modern_node(node, &layer, models)).collect() {
-        Some(nodes) => modern.with("inbound_nodes", Attr::List(nodes)),
-        None => modern,
+        Some(nodes) => upgraded.with("inbound_nodes", Attr::List(nodes)),
+        None => upgraded,
     }
 }
 
 fn modern_node(node: &Attr, layer: &Layer, models: &BTreeSet<Name>) -> Option<Attr> {
-    let call = read_call(node.clone(), &layer.class, Era::Before3, "").ok()?;
-    let modern = layer_call(layer, &call.attrs).ok()?;
+    let call = read_call(node.clone(), &layer.class, KerasVersion::Legacy, "").ok()?;
+    let upgraded = layer_call(layer, &call.attrs).ok()?;
     let mut tensors = Vec::new();
     for tensor in &call.tensors {
         // Keras 2 numbers the calls of nested models from 1.
@@ -52,7 +52,7 @@ fn modern_node(node: &Attr, layer: &Layer, models: &BTreeSet<Name>) -> Option<At
         tensors.push(tensor_object(None, "float32", history));
     }
     let tensor = |i: u32| tensors.get(i as usize).cloned().unwrap_or(Attr::Null);
-    let part = |key| modern.get(key).map(|tree| fill(tree, &tensor));
+    let part = |key| upgraded.get(key).map(|tree| fill(tree, &tensor));
     Some(Attr::Map(Attrs::new().with("args", part("args")?).with("kwargs", part("kwargs")?)))
 }
 

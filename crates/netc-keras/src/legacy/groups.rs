@@ -11,7 +11,7 @@ use netc_ir::{Attr, Attrs, Name};
 use crate::config::classes::dialect_class;
 use crate::config::names::GroupNames;
 use crate::config::path::join;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::container::variable::{Variable, take_below};
 use crate::legacy::parts::{Part, is_model, parts};
 
@@ -19,13 +19,13 @@ use crate::legacy::parts::{Part, is_model, parts};
 const DEPENDENCIES: &str = "_layer_checkpoint_dependencies";
 
 /// Whether a module with these attributes is from a Keras with older group names.
-pub(crate) fn has_older_groups(module: &Attrs) -> bool {
-    let version = version(module);
+pub(crate) fn has_old_groups(module: &Attrs) -> bool {
+    let version = major_minor(module);
     version.is_some_and(|version| version < (3, 1))
 }
 
 /// Major and minor version.
-fn version(module: &Attrs) -> Option<(u32, u32)> {
+fn major_minor(module: &Attrs) -> Option<(u32, u32)> {
     let mut numbers = module.get("keras_version")?.as_str()?.split('.').map_while(|n| n.parse().ok());
     Some((numbers.next()?, numbers.next()?))
 }
@@ -33,18 +33,18 @@ fn version(module: &Attrs) -> Option<(u32, u32)> {
 /// Moves the weights of the model `object` to the groups used since Keras 3.1. `module` has the attributes of the
 /// module, with its Keras version.
 pub(crate) fn with_new_groups(object: &Attr, datasets: &mut BTreeMap<String, Variable>, module: &Attrs) {
-    let (Some(object), true) = (object.as_map(), has_older_groups(module)) else { return };
-    let era = Era::of(module);
-    let counts_twice = version(module).is_some_and(|version| version < (2, 14));
-    let mut renamer = Renamer { era, counts_twice, datasets, renamed: BTreeMap::new() };
+    let (Some(object), true) = (object.as_map(), has_old_groups(module)) else { return };
+    let version = KerasVersion::of(module);
+    let counts_twice = major_minor(module).is_some_and(|version| version < (2, 14));
+    let mut renamer = Renamer { version, counts_twice, datasets, renamed: BTreeMap::new() };
     let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
-    renamer.parts(&dialect_class(object, era), &config, "", "");
+    renamer.parts(&dialect_class(object, version), &config, "", "");
     let mut renamed = renamer.renamed;
     datasets.append(&mut renamed);
 }
 
 struct Renamer<'a> {
-    era: Era,
+    version: KerasVersion,
     counts_twice: bool,
     datasets: &'a mut BTreeMap<String, Variable>,
     renamed: BTreeMap<String, Variable>,
@@ -62,7 +62,7 @@ impl Renamer<'_> {
         let dependencies = join(old, DEPENDENCIES);
         let listed = is_model(class, config) && self.is_group(&dependencies);
         let mut groups = GroupNames::default();
-        for part in parts(class, config, self.era) {
+        for part in parts(class, config, self.version) {
             let mut group = join(old, &part.group);
             if listed {
                 let class = part.class.rsplit('.').next().unwrap_or_default();
@@ -71,7 +71,7 @@ impl Renamer<'_> {
                     groups.next(class);
                 }
             } else if !self.is_group(&group) {
-                group = join(old, &part.older);
+                group = join(old, &part.old_group);
             }
             let new = join(new, &part.group);
             self.parts(&part.class, &part.config, &group, &new);
@@ -84,13 +84,13 @@ impl Renamer<'_> {
 }
 
 /// The places in an archive from before Keras 3.1 of the weights at `places` in a layer's group.
-pub(crate) fn older_places<'p>(
+pub(crate) fn places_in_old_groups<'p>(
     class: &str,
     config: &Attrs,
-    era: Era,
+    version: KerasVersion,
     places: impl IntoIterator<Item = &'p Name>,
 ) -> Vec<String> {
-    let layer = Older::of(parts(class, config, era), era);
+    let layer = Older::of(parts(class, config, version), version);
     places.into_iter().map(|place| layer.place(place)).collect()
 }
 
@@ -98,18 +98,18 @@ pub(crate) fn older_places<'p>(
 struct Older(BTreeMap<String, (String, Older)>);
 
 impl Older {
-    fn of(layers: Vec<Part>, era: Era) -> Self {
+    fn of(layers: Vec<Part>, version: KerasVersion) -> Self {
         let inner = |part: Part| {
-            let inner = Self::of(parts(&part.class, &part.config, era), era);
-            (part.group, (part.older, inner))
+            let inner = Self::of(parts(&part.class, &part.config, version), version);
+            (part.group, (part.old_group, inner))
         };
         Self(layers.into_iter().map(inner).collect())
     }
 
     fn place(&self, place: &str) -> String {
         for (at, _) in place.match_indices('/') {
-            if let Some((older, inner)) = self.0.get(&place[..at]) {
-                return join(older, &inner.place(&place[at + 1..]));
+            if let Some((downgraded, inner)) = self.0.get(&place[..at]) {
+                return join(downgraded, &inner.place(&place[at + 1..]));
             }
         }
         place.into()
@@ -177,8 +177,8 @@ mod tests {
     fn older_groups_are_restored() {
         let wrapped = Attrs::new().with("layer", object("MultiHeadAttention", Attrs::new()));
         let places = ["layer/query_dense/vars/0", "seed_generator/vars/0"].map(Name::from);
-        let older = older_places("keras.TimeDistributed", &wrapped, Era::Keras3, &places);
-        assert_eq!(older, ["layer/_query_dense/vars/0", "seed_generator/vars/0"]);
+        let downgraded = places_in_old_groups("keras.TimeDistributed", &wrapped, KerasVersion::Keras3, &places);
+        assert_eq!(downgraded, ["layer/_query_dense/vars/0", "seed_generator/vars/0"]);
     }
     #[test]
     fn older_places_of_many_layers_are_found_quickly() {
@@ -186,7 +186,7 @@ mod tests {
         let layers: Vec<(&str, Attrs)> = vec![("Dense", Attrs::new()); n];
         let wrapped = Attrs::new().with("layer", object("Sequential", model(&layers)));
         let places: Vec<Name> = (1..n).map(|i| format!("layer/layers/dense_{i}/vars/0").into()).collect();
-        let older = older_places("keras.TimeDistributed", &wrapped, Era::Keras3, &places);
-        assert!(older.iter().map(String::as_str).eq(places.iter().map(|place| &**place)));
+        let downgraded = places_in_old_groups("keras.TimeDistributed", &wrapped, KerasVersion::Keras3, &places);
+        assert!(downgraded.iter().map(String::as_str).eq(places.iter().map(|place| &**place)));
     }
 }

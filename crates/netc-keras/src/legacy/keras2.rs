@@ -9,10 +9,10 @@ use crate::config::call::trains;
 use crate::config::classes;
 use crate::config::declaration::makes_mask;
 use crate::config::keys::INNER;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::error::{Problem, Result};
 use crate::legacy::calls::RECURRENT;
-use crate::legacy::downgrade::{Reader, older};
+use crate::legacy::downgrade::{Reader, downgrade};
 use crate::legacy::old_call;
 use crate::legacy::tensorflow::{self, Twin};
 
@@ -123,13 +123,13 @@ impl Without {
 /// # Errors
 /// A layer that Keras 2 does not have or computes differently.
 pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>> {
-    if Era::of(&module.attrs) == Era::Before3 {
+    if KerasVersion::of(&module.attrs) == KerasVersion::Legacy {
         return Ok(Cow::Borrowed(module));
     }
     refuse_masks_of_models(module)?;
-    let mut older = older(module, Reader::Keras2)?.into_owned();
-    older.attrs.set("backend", BACKEND);
-    for layer in &mut older.layers {
+    let mut downgraded = downgrade(module, Reader::Keras2)?.into_owned();
+    downgraded.attrs.set("backend", BACKEND);
+    for layer in &mut downgraded.layers {
         let refuse = |note| Problem::NotKeras { place: format!("layer `{}`", layer.name), note };
         let class = layer.class.rsplit('.').next().unwrap_or(&layer.class);
         if !is_scope(&layer.name) {
@@ -145,7 +145,7 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>> {
             }
             layer.class = format!("tf.{}", twin.of).into();
             layer.config = declaration(twin.of, &layer.name);
-        } else if layer.class.starts_with("keras.") && !classes::is_known(class, Era::Before3) {
+        } else if layer.class.starts_with("keras.") && !classes::is_known(class, KerasVersion::Legacy) {
             return Err(refuse(format!("Keras 2 has no layer `{class}`")));
         } else if &*layer.class == "keras.SpectralNormalization" {
             return Err(refuse("tf.keras cannot find the class `SpectralNormalization` in an HDF5 file".into()));
@@ -159,12 +159,12 @@ pub(crate) fn as_keras_2(module: &Module) -> Result<Cow<'_, Module>> {
             return Err(refuse("netc does not convert the calls in the model inside it to Keras 2".into()));
         }
     }
-    for at in 0..older.funcs.len() {
-        for (op, call) in old_calls(&older.funcs[at], module)? {
-            older.funcs[at].set_kind(op, OpKind::Source(Box::new(call)));
+    for at in 0..downgraded.funcs.len() {
+        for (op, call) in old_calls(&downgraded.funcs[at], module)? {
+            downgraded.funcs[at].set_kind(op, OpKind::Source(Box::new(call)));
         }
     }
-    Ok(Cow::Owned(older))
+    Ok(Cow::Owned(downgraded))
 }
 
 /// Whether TensorFlow accepts the name as a scope.

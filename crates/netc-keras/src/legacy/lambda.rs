@@ -9,7 +9,7 @@ const ABOUT: &[&str] = &["function_type", "module", "output_shape_type", "output
 const FUNCTIONS: &[&str] = &["function", "output_shape"];
 
 /// The configuration of a `Lambda` as Keras 3 writes it.
-pub(crate) fn modern(config: &Attrs) -> Attrs {
+pub(crate) fn upgrade(config: &Attrs) -> Attrs {
     let is_bytecode = |key: &str| config.get(&format!("{key}_type")).and_then(Attr::as_str) == Some("lambda");
     let kept =
         config.iter().filter(|(key, value)| !(ABOUT.contains(&&**key) || &**key == "output_shape" && value.is_null()));
@@ -78,29 +78,29 @@ mod tests {
 
     #[test]
     fn bytecode_becomes_an_object() {
-        let modern = modern(&declared(function(Attr::Null), "lambda"));
-        assert_eq!(modern.iter().map(|(key, _)| &**key).collect::<Vec<_>>(), ["name", "function"]);
-        assert_eq!(code(&modern), Some(&"4wE=".into()));
-        assert!(has_bytecode(&modern));
-        assert_eq!(refused(&modern), None);
+        let upgraded = upgrade(&declared(function(Attr::Null), "lambda"));
+        assert_eq!(upgraded.iter().map(|(key, _)| &**key).collect::<Vec<_>>(), ["name", "function"]);
+        assert_eq!(code(&upgraded), Some(&"4wE=".into()));
+        assert!(has_bytecode(&upgraded));
+        assert_eq!(refused(&upgraded), None);
     }
 
     #[test]
     fn defaults_stay_in_a_list_with_the_code() {
         let with = function(Attr::List(vec![2.0.into()]));
-        assert_eq!(code(&modern(&declared(with.clone(), "lambda"))), Some(&with));
+        assert_eq!(code(&upgrade(&declared(with.clone(), "lambda"))), Some(&with));
     }
 
     #[test]
     fn named_functions_keep_their_names() {
-        let modern = modern(&declared("sin".into(), "function"));
-        assert_eq!(modern.get("function"), Some(&"sin".into()));
-        assert!(!has_bytecode(&modern));
+        let upgraded = upgrade(&declared("sin".into(), "function"));
+        assert_eq!(upgraded.get("function"), Some(&"sin".into()));
+        assert!(!has_bytecode(&upgraded));
     }
 
     #[test]
     fn mask_functions_are_rejected() {
         let config = declared(function(Attr::Null), "lambda").with("mask", function(Attr::Null));
-        assert!(refused(&modern(&config)).is_some_and(|note| note.contains("mask")));
+        assert!(refused(&upgrade(&config)).is_some_and(|note| note.contains("mask")));
     }
 }

@@ -2,7 +2,7 @@
 
 use netc_ir::{Func, LayerId, Module, Name, OpId};
 
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 
 /// The layer classes that Keras 2 uses for losses and metrics.
 const CLASSES: &[&str] = &["keras.AddLoss", "keras.AddMetric"];
@@ -18,7 +18,7 @@ pub(crate) fn calls(module: &Module, func: &Func) -> Vec<OpId> {
 
 /// The names of the layers that add losses and metrics to a Keras 2 model. Only an HDF5 file keeps them.
 pub(crate) fn losses(module: &Module) -> Vec<Name> {
-    if Era::of(&module.attrs) == Era::Keras3 {
+    if KerasVersion::of(&module.attrs) == KerasVersion::Keras3 {
         return Vec::new();
     }
     let layers = module.funcs.iter().flat_map(|func| func.layers());

@@ -5,7 +5,7 @@ use netc_ir::{Attr, Attrs, Name};
 
 use crate::config::call::{Call, TensorRef, call_attrs, history, number_leaves};
 use crate::config::tf;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::error::{Problem, Result};
 
 /// Replaces the layer name for a constant in the first argument: `["_CONSTANT_VALUE", -1, value, kwargs]`.
@@ -15,12 +15,12 @@ const CONSTANT: &str = "_CONSTANT_VALUE";
 pub(crate) const BARE: &str = "bare";
 
 /// Whether the entry is a Keras 2 call, which may also be a dict of tensors.
-fn is_old(node: &Attr, era: Era) -> bool {
+fn is_old(node: &Attr, version: KerasVersion) -> bool {
     let is_new =
         || node.get("args").is_some_and(|a| !is_leaf(a)) && node.get("kwargs").is_some_and(|k| k.as_map().is_some());
     match node {
         Attr::List(_) => true,
-        Attr::Map(_) => era == Era::Before3 && !is_new(),
+        Attr::Map(_) => version == KerasVersion::Legacy && !is_new(),
         Attr::Null
         | Attr::Bool(_)
         | Attr::Int(_)
@@ -32,8 +32,8 @@ fn is_old(node: &Attr, era: Era) -> bool {
 }
 
 /// Reads an entry of `inbound_nodes` in the form of any Keras version, for a layer of class `class`.
-pub(crate) fn read_call(node: Attr, class: &str, era: Era, place: &str) -> Result<Call> {
-    if is_old(&node, era) { read(&node, class, place) } else { Call::read(node, place) }
+pub(crate) fn read_call(node: Attr, class: &str, version: KerasVersion, place: &str) -> Result<Call> {
+    if is_old(&node, version) { read(&node, class, place) } else { Call::read(node, place) }
 }
 
 /// Reads a Keras 2 call of a layer of class `class`.
@@ -166,7 +166,7 @@ mod tests {
     #[track_caller]
     fn check(class: &str, node: &str, args: &str) -> Call {
         let node = json::parsed(node);
-        let call = read_call(node.clone(), class, Era::Before3, "layer").unwrap();
+        let call = read_call(node.clone(), class, KerasVersion::Legacy, "layer").unwrap();
         let shown = fill(call.attrs.get("args").unwrap(), &|i| format!("${i}").as_str().into());
         assert_eq!(shown, json::parsed(args));
         let tensor = |i: u32| {
@@ -233,7 +233,7 @@ mod tests {
     fn malformed_tensors_are_rejected() {
         for node in [r#"[["x", 0]]"#, r#"[["x", "y", 0, {}]]"#, r#"["x"]"#, "[1]"] {
             let node = json::parsed(node);
-            assert!(read_call(node, "keras.Dense", Era::Before3, "layer").is_err());
+            assert!(read_call(node, "keras.Dense", KerasVersion::Legacy, "layer").is_err());
         }
     }
 }

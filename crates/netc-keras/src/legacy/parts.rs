@@ -9,7 +9,7 @@ use netc_ir::{Attr, Attrs, Name};
 
 use crate::config::classes::{dialect_class, is_layer_class};
 use crate::config::names::{GroupNames, snake_case};
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 
 /// A weight that a layer creates itself.
 #[derive(Clone, Copy)]
@@ -27,7 +27,7 @@ pub(super) struct Part {
     /// Its group below the outer layer's, in a Keras 3 archive.
     pub(super) group: String,
     /// Its group before Keras 3.1.
-    pub(super) older: String,
+    pub(super) old_group: String,
     /// The prefix of its weights' names in an HDF5 file.
     pub(super) scope: String,
     /// The dialect's name of its class.
@@ -119,7 +119,7 @@ pub(super) fn own(class: &str, config: &Attrs) -> Option<Vec<Own>> {
         cell if cell.ends_with("Cell") => {
             [trained("kernel"), trained("recurrent_kernel")].into_iter().chain(bias).collect()
         }
-        _ if !parts(class, config, Era::Keras3).is_empty() => Vec::new(),
+        _ if !parts(class, config, KerasVersion::Keras3).is_empty() => Vec::new(),
         _ => return None,
     })
 }
@@ -134,33 +134,33 @@ const PROJECTIONS: [(&str, &str); 5] = [
 ];
 
 /// The inner layers of a layer, in the order in which Keras tracks them.
-pub(super) fn parts(class: &str, config: &Attrs, era: Era) -> Vec<Part> {
+pub(super) fn parts(class: &str, config: &Attrs, version: KerasVersion) -> Vec<Part> {
     match class.strip_prefix("keras.").unwrap_or_default() {
         name @ ("LSTM" | "GRU" | "SimpleRNN" | "ConvLSTM1D" | "ConvLSTM2D" | "ConvLSTM3D") => {
             let scope = format!("{}_cell", snake_case(name));
             vec![part("cell", scope, &format!("{class}Cell"), config.clone())]
         }
-        "RNN" => of_config(config, "cell", "cell", "", era).into_iter().collect(),
-        "StackedRNNCells" => of_list(config, "cells", era),
-        "Pipeline" => of_list(config, "layers", era),
+        "RNN" => of_config(config, "cell", "cell", "", version).into_iter().collect(),
+        "StackedRNNCells" => of_list(config, "cells", version),
+        "Pipeline" => of_list(config, "layers", version),
         "TimeDistributed" | "SpectralNormalization" | "Wrapper" => {
-            of_config(config, "layer", "layer", "", era).into_iter().collect()
+            of_config(config, "layer", "layer", "", version).into_iter().collect()
         }
         "Bidirectional" => {
             let own = config.get("backward_layer").is_some_and(|layer| !layer.is_null());
             let backward = if own { "backward_layer" } else { "layer" };
-            let forward = of_config(config, "layer", "forward_layer", "forward_", era);
-            forward.into_iter().chain(of_config(config, backward, "backward_layer", "backward_", era)).collect()
+            let forward = of_config(config, "layer", "forward_layer", "forward_", version);
+            forward.into_iter().chain(of_config(config, backward, "backward_layer", "backward_", version)).collect()
         }
         name @ ("MultiHeadAttention" | "GroupQueryAttention") => projections(name, config),
-        _ if is_model(class, config) => of_model(config, era),
+        _ if is_model(class, config) => of_model(config, version),
         _ => Vec::new(),
     }
 }
 
 fn part(group: impl Into<String>, scope: impl Into<String>, class: &str, config: Attrs) -> Part {
     let group = group.into();
-    Part { older: group.clone(), group, scope: scope.into(), class: class.into(), config }
+    Part { old_group: group.clone(), group, scope: scope.into(), class: class.into(), config }
 }
 
 /// The projections of an attention layer. Since Keras 3.1 `MultiHeadAttention` has public attributes for them, which
@@ -173,15 +173,15 @@ fn projections(class: &str, config: &Attrs) -> Vec<Part> {
     made.map(|(attribute, name)| {
         let config = Attrs::new().with("bias_axes", bias_axes.clone());
         let group = if is_public(name) { attribute.trim_start_matches('_') } else { attribute };
-        Part { older: attribute.into(), ..part(group, name, "keras.EinsumDense", config) }
+        Part { old_group: attribute.into(), ..part(group, name, "keras.EinsumDense", config) }
     })
     .collect()
 }
 
 /// The inner layer at `key` of a configuration.
-fn of_config(config: &Attrs, key: &str, group: &str, prefix: &str, era: Era) -> Option<Part> {
+fn of_config(config: &Attrs, key: &str, group: &str, prefix: &str, version: KerasVersion) -> Option<Part> {
     let object = config.get(key).and_then(Attr::as_map)?;
-    let class = dialect_class(object, era);
+    let class = dialect_class(object, version);
     let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
     let scope = match (config.get("name").and_then(Attr::as_str), prefix) {
         (_, "") if &*class != "keras.StackedRNNCells" => String::new(),
@@ -192,18 +192,22 @@ fn of_config(config: &Attrs, key: &str, group: &str, prefix: &str, era: Era) -> 
 }
 
 /// The layers of a model.
-pub(super) fn of_model(config: &Attrs, era: Era) -> Vec<Part> {
-    of_list(config, "layers", era)
+pub(super) fn of_model(config: &Attrs, version: KerasVersion) -> Vec<Part> {
+    of_list(config, "layers", version)
 }
 
 /// The objects in the list at `key`, each with its class and its weight group. Operations and the input of a
 /// `Sequential` model have no group.
-pub(crate) fn grouped<'c>(config: &'c Attrs, key: &str, era: Era) -> Vec<(&'c Attrs, Name, Option<String>)> {
+pub(crate) fn grouped<'c>(
+    config: &'c Attrs,
+    key: &str,
+    version: KerasVersion,
+) -> Vec<(&'c Attrs, Name, Option<String>)> {
     let objects = config.get(key).and_then(Attr::as_list).unwrap_or_default();
     let is_functional = config.get("input_layers").is_some();
     let mut groups = GroupNames::default();
     let object = |object| {
-        let class = dialect_class(object, era);
+        let class = dialect_class(object, version);
         let is_counted = is_layer_class(&class) && (is_functional || &*class != "keras.InputLayer");
         let group = is_counted.then(|| format!("{key}/{}", groups.next(class.rsplit('.').next().unwrap_or_default())));
         (object, class, group)
@@ -212,9 +216,9 @@ pub(crate) fn grouped<'c>(config: &'c Attrs, key: &str, era: Era) -> Vec<(&'c At
 }
 
 /// The layers declared in the list at `key` that have a group, which is below `key`.
-fn of_list(config: &Attrs, key: &str, era: Era) -> Vec<Part> {
+fn of_list(config: &Attrs, key: &str, version: KerasVersion) -> Vec<Part> {
     let mut parts = Vec::new();
-    for (object, class, group) in grouped(config, key, era) {
+    for (object, class, group) in grouped(config, key, version) {
         let Some(group) = group else { continue };
         let config = object.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
         let name = config.get("name").or_else(|| object.get("name")).and_then(Attr::as_str);

@@ -2,7 +2,7 @@
 //!
 //! Keras 2 wraps each TensorFlow operation or operator applied to a tensor of a model in a layer (`TFOpLambda`,
 //! `SlicingOpLambda`). The layer names the operation, its call has the arguments. Keras 3 makes an operation of its own
-//! (`keras.ops.Softmax`), whose declaration has most of the arguments. So [`modern`] converts a declaration together
+//! (`keras.ops.Softmax`), whose declaration has most of the arguments. So [`upgrade`] converts a declaration together
 //! with its call.
 
 mod twins;
@@ -40,7 +40,7 @@ type Mapped = Result<(), String>;
 
 /// Converts a layer and its call `call` on tensors of the types `operands` to the declaration and call of a `keras.ops`
 /// operation.
-pub(crate) fn modern(layer: &Layer, call: &Attrs, operands: &[Type]) -> Result<(Layer, Attrs), NoTwin> {
+pub(crate) fn upgrade(layer: &Layer, call: &Attrs, operands: &[Type]) -> Result<(Layer, Attrs), NoTwin> {
     let function = layer.class.strip_prefix("tf.").unwrap_or_default();
     let twin = twins::ALL.iter().find(|twin| twin.of == function).ok_or(NoTwin::Operation)?;
     let mut mapping = Mapping::new(call, operands);
@@ -234,7 +234,7 @@ mod tests {
         let class = class_of(&declared).unwrap();
         let layer = Layer { name: "l".into(), class, config: declared, weights: Vec::new(), assets: Vec::new() };
         let call = call::call_attrs(Attr::List(vec![first]), Attr::Map(kwargs));
-        modern(&layer, &call, &[Type::new(elem, [Dim::Known(2), Dim::Known(3)])])
+        upgrade(&layer, &call, &[Type::new(elem, [Dim::Known(2), Dim::Known(3)])])
     }
 
     fn x() -> Attr {

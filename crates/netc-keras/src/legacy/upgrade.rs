@@ -8,7 +8,7 @@ use crate::config::classes::{self, is_graph, is_own};
 use crate::config::declaration::write_name;
 use crate::config::keys::{self, ACTIVATIONS, INNER, OLD_HARD_SIGMOID, RENAMED};
 use crate::config::tf;
-use crate::config::version::{Era, is_legacy};
+use crate::config::version::{KerasVersion, is_legacy};
 use crate::legacy::calls::{self, layer_call};
 use crate::legacy::tensorflow::{self, NoTwin};
 use crate::legacy::{graphs, lambda};
@@ -44,7 +44,7 @@ const GONE: &[(&[&str], &[&str])] = &[
 ];
 
 /// The Keras 3 class that computes the same as `class`.
-pub(crate) fn class_now(class: &str) -> &str {
+pub(crate) fn upgraded_class(class: &str) -> &str {
     match class {
         "keras.ThresholdedReLU" => "keras.ReLU",
         // Both return their input.
@@ -57,7 +57,7 @@ pub(crate) fn class_now(class: &str) -> &str {
 /// in use gets a number.
 pub(crate) fn without_slashes(module: &Module) -> Cow<'_, Module> {
     let slashed = |layer: &Layer| layer.name.contains('/');
-    if Era::of(&module.attrs) == Era::Keras3 || !module.layers.iter().any(slashed) {
+    if KerasVersion::of(&module.attrs) == KerasVersion::Keras3 || !module.layers.iter().any(slashed) {
         return Cow::Borrowed(module);
     }
     let kept = module.layers.iter().filter(|layer| !slashed(layer));
@@ -132,59 +132,59 @@ pub(crate) fn not_in_keras_3(object: &Attrs) -> Option<String> {
 }
 
 /// A layer's declaration and call in Keras 3.
-pub(crate) struct Modern<'a> {
+pub(crate) struct Upgraded<'a> {
     pub(crate) layer: Cow<'a, Layer>,
     pub(crate) call: Cow<'a, Attrs>,
 }
 
 /// Converts the declaration `layer` and its call `call` on operands of these types to Keras 3.
-pub(crate) fn modern_call<'a>(
+pub(crate) fn upgrade_call<'a>(
     layer: &'a Layer,
     call: &'a Attrs,
     operands: &[Type],
-    era: Era,
-) -> Result<Modern<'a>, NoTwin> {
-    if era == Era::Keras3 {
-        return Ok(Modern { layer: modern(layer, era), call: Cow::Borrowed(call) });
+    version: KerasVersion,
+) -> Result<Upgraded<'a>, NoTwin> {
+    if version == KerasVersion::Keras3 {
+        return Ok(Upgraded { layer: upgrade(layer, version), call: Cow::Borrowed(call) });
     }
     if tf::is_operation(&layer.class) {
-        let (layer, call) = tensorflow::modern(layer, call, operands)?;
-        return Ok(Modern { layer: Cow::Owned(layer), call: Cow::Owned(call) });
+        let (layer, call) = tensorflow::upgrade(layer, call, operands)?;
+        return Ok(Upgraded { layer: Cow::Owned(layer), call: Cow::Owned(call) });
     }
     let call = layer_call(layer, call).map_err(NoTwin::With)?;
-    Ok(Modern { layer: modern(layer, era), call: Cow::Owned(call) })
+    Ok(Upgraded { layer: upgrade(layer, version), call: Cow::Owned(call) })
 }
 
 /// The declaration as Keras 3 writes it. A Keras 3 declaration is unchanged.
-pub(crate) fn modern(layer: &Layer, era: Era) -> Cow<'_, Layer> {
-    if era == Era::Keras3 && !is_legacy(&layer.config) {
+pub(crate) fn upgrade(layer: &Layer, version: KerasVersion) -> Cow<'_, Layer> {
+    if version == KerasVersion::Keras3 && !is_legacy(&layer.config) {
         return Cow::Borrowed(layer);
     }
-    Cow::Owned(Layer { config: modern_object(&layer.config, era), ..layer.clone() })
+    Cow::Owned(Layer { config: upgrade_object(&layer.config, version), ..layer.clone() })
 }
 
 /// An object of a configuration as Keras 3 writes it.
-pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
-    if era == Era::Keras3 && !is_legacy(object) {
+pub(crate) fn upgrade_object(object: &Attrs, version: KerasVersion) -> Attrs {
+    if version == KerasVersion::Keras3 && !is_legacy(object) {
         return object.clone();
     }
     let own = match object.get("class_name").and_then(Attr::as_str).unwrap_or_default() {
-        "GroupedQueryAttention" if era == Era::Keras3 => "GroupQueryAttention",
+        "GroupedQueryAttention" if version == KerasVersion::Keras3 => "GroupQueryAttention",
         class => class,
     };
-    let mut modern = object.clone();
+    let mut upgraded = object.clone();
     if is_legacy(object) {
-        let known = classes::is_known(own, era);
+        let known = classes::is_known(own, version);
         let class = if known { own } else { own.rsplit('>').next().unwrap_or(own) };
-        modern = Attrs::new()
+        upgraded = Attrs::new()
             .with("module", if known { Attr::str("keras.layers") } else { Attr::Null })
             .with("class_name", class)
             .with("config", Attrs::new())
             .with("registered_name", if known { Attr::Null } else { Attr::str(own) });
-        object.iter().filter(|(key, _)| &**key != "class_name").for_each(|(k, v)| modern.set(k.clone(), v.clone()));
+        object.iter().filter(|(key, _)| &**key != "class_name").for_each(|(k, v)| upgraded.set(k.clone(), v.clone()));
     }
-    if era == Era::Keras3 && !is_graph(own) || !is_own(&modern) {
-        return modern;
+    if version == KerasVersion::Keras3 && !is_graph(own) || !is_own(&upgraded) {
+        return upgraded;
     }
     let (class, module, registered) = match own {
         "Model" | "Functional" => ("Functional", "keras.src.models.functional", Attr::str("Functional")),
@@ -192,52 +192,52 @@ pub(crate) fn modern_object(object: &Attrs, era: Era) -> Attrs {
         "ThresholdedReLU" => ("ReLU", "keras.layers", Attr::Null),
         class => (class, "keras.layers", Attr::Null),
     };
-    let mut modern = modern.with("module", module).with("class_name", class).with("registered_name", registered);
-    if era == Era::Before3 {
+    let mut upgraded = upgraded.with("module", module).with("class_name", class).with("registered_name", registered);
+    if version == KerasVersion::Legacy {
         if class == "MultiHeadAttention" {
             // Keras 3 needs several shapes to build it. Without any, it builds the layer when it is called.
-            modern.remove("build_config");
+            upgraded.remove("build_config");
         }
         if let Some(built) = object.get("build_config").filter(|_| calls::is_recurrent(own)) {
-            modern.set("build_config", calls::of_sequence(built));
+            upgraded.set("build_config", calls::of_sequence(built));
         }
     }
-    match object.get("config").and_then(Attr::as_map).filter(|_| era == Era::Before3) {
-        Some(config) => modern.with("config", modern_config(own, config)),
-        None => modern,
+    match object.get("config").and_then(Attr::as_map).filter(|_| version == KerasVersion::Legacy) {
+        Some(config) => upgraded.with("config", modern_config(own, config)),
+        None => upgraded,
     }
 }
 
 fn modern_config(class: &str, config: &Attrs) -> Attrs {
     if class == "Lambda" {
-        return lambda::modern(config);
+        return lambda::upgrade(config);
     }
     let gone = GONE.iter().filter(|(classes, _)| classes.contains(&class)).flat_map(|(_, keys)| *keys);
     let gone: Vec<&str> = gone.copied().collect();
-    let mut modern = Attrs::new();
+    let mut upgraded = Attrs::new();
     for (key, value) in config.iter().filter(|(key, value)| !gone.contains(&&**key) || says(key, value)) {
         let renamed = RENAMED.iter().find(|(of, old, _)| *of == class && **key == **old).map(|(_, _, new)| *new);
         match (renamed, &**key) {
-            (Some(new), _) => modern.set(new, value.clone()),
+            (Some(new), _) => upgraded.set(new, value.clone()),
             // The input layer has it.
             (None, "batch_input_shape") => {}
-            (None, "axis") if class == "BatchNormalization" => modern.set("axis", the_only(value)),
-            (None, key) if ACTIVATIONS.contains(&key) => modern.set(key, activation(value)),
-            (None, "dtype") => modern.set("dtype", dtype(value)),
-            (None, key) if INNER.contains(&key) => modern.set(key, inner(value)),
+            (None, "axis") if class == "BatchNormalization" => upgraded.set("axis", the_only(value)),
+            (None, key) if ACTIVATIONS.contains(&key) => upgraded.set(key, activation(value)),
+            (None, "dtype") => upgraded.set("dtype", dtype(value)),
+            (None, key) if INNER.contains(&key) => upgraded.set(key, inner(value)),
             // Before Keras 3, a list of one tensor means the tensor itself.
             (None, "input_layers" | "output_layers") if is_graph(class) => {
-                modern.set(key.clone(), the_only_tensor(value))
+                upgraded.set(key.clone(), the_only_tensor(value))
             }
-            (None, "layers") if is_graph(class) => modern.set("layers", graphs::modern_layers(value)),
-            (None, _) => modern.set(key.clone(), value.clone()),
+            (None, "layers") if is_graph(class) => upgraded.set("layers", graphs::modern_layers(value)),
+            (None, _) => upgraded.set(key.clone(), value.clone()),
         }
     }
-    if class == "GRU" && modern.get("reset_after").is_none() {
+    if class == "GRU" && upgraded.get("reset_after").is_none() {
         // The default of older releases, which did not have the key.
-        modern.set("reset_after", false);
+        upgraded.set("reset_after", false);
     }
-    modern
+    upgraded
 }
 
 /// Whether the value of a key that Keras 3 no longer accepts changes what the layer computes.
@@ -283,7 +283,9 @@ fn dtype(value: &Attr) -> Attr {
 /// Converts an inner layer of a configuration, or a list of them.
 fn inner(value: &Attr) -> Attr {
     match (value.as_map(), value.as_list()) {
-        (Some(object), _) if object.get("class_name").is_some() => Attr::Map(modern_object(object, Era::Before3)),
+        (Some(object), _) if object.get("class_name").is_some() => {
+            Attr::Map(upgrade_object(object, KerasVersion::Legacy))
+        }
         (_, Some(items)) => Attr::List(items.iter().map(inner).collect()),
         _ => value.clone(),
     }
@@ -299,49 +301,52 @@ mod tests {
         module.map_or(object.clone(), |module| object.with("module", module))
     }
 
-    fn modern_value(object: &Attrs, era: Era, key: &str) -> Option<Attr> {
-        modern_object(object, era).get("config")?.get(key).cloned()
+    fn modern_value(object: &Attrs, version: KerasVersion, key: &str) -> Option<Attr> {
+        upgrade_object(object, version).get("config")?.get(key).cloned()
     }
 
     #[test]
     fn era_of_the_file_decides_how_to_read_a_declaration() {
         for module in [None, Some("keras.layers")] {
             let dense = object(module, "Dense", "activation", "hard_sigmoid");
-            assert_eq!(modern_value(&dense, Era::Before3, "activation"), Some(OLD_HARD_SIGMOID.into()));
-            assert_eq!(modern_value(&dense, Era::Keras3, "activation"), Some("hard_sigmoid".into()));
+            assert_eq!(modern_value(&dense, KerasVersion::Legacy, "activation"), Some(OLD_HARD_SIGMOID.into()));
+            assert_eq!(modern_value(&dense, KerasVersion::Keras3, "activation"), Some("hard_sigmoid".into()));
         }
     }
 
     #[test]
     fn declarations_of_keras_3_stay_unchanged() {
         let model = object(Some("keras.src.engine.functional"), "Functional", "name", "m");
-        assert_eq!(modern_object(&model, Era::Keras3), model);
-        assert_ne!(modern_object(&model, Era::Before3), model);
+        assert_eq!(upgrade_object(&model, KerasVersion::Keras3), model);
+        assert_ne!(upgrade_object(&model, KerasVersion::Legacy), model);
     }
 
     #[test]
     fn configurations_of_users_classes_stay_unchanged() {
         for (module, class) in [(Some("my.layers"), "LeakyReLU"), (None, "my>LeakyReLU")] {
             let own = object(module, class, "alpha", 0.5);
-            assert_eq!(modern_value(&own, Era::Before3, "alpha"), Some(0.5.into()), "{class}");
+            assert_eq!(modern_value(&own, KerasVersion::Legacy, "alpha"), Some(0.5.into()), "{class}");
         }
         let keras = object(None, "LeakyReLU", "alpha", 0.5);
-        assert_eq!(modern_value(&keras, Era::Before3, "negative_slope"), Some(0.5.into()));
+        assert_eq!(modern_value(&keras, KerasVersion::Legacy, "negative_slope"), Some(0.5.into()));
     }
 
     #[test]
     fn keys_that_change_the_result_are_kept() {
         let dropped = object(None, "LSTM", "time_major", false);
         let kept = object(None, "LSTM", "time_major", true);
-        assert_eq!(modern_value(&dropped, Era::Before3, "time_major"), None);
-        assert!(not_in_keras_3(&modern_object(&kept, Era::Before3)).is_some_and(|note| note.contains("time_major")));
+        assert_eq!(modern_value(&dropped, KerasVersion::Legacy, "time_major"), None);
+        assert!(
+            not_in_keras_3(&upgrade_object(&kept, KerasVersion::Legacy))
+                .is_some_and(|note| note.contains("time_major"))
+        );
     }
 
     #[test]
     fn inner_layers_are_checked_too() {
         let inner = object(None, "LSTM", "recurrent_activation", "hard_sigmoid");
         let outer = object(None, "Bidirectional", "backward_layer", inner);
-        let modern = modern_object(&outer, Era::Before3);
-        assert!(not_in_keras_3(&modern).is_some_and(|note| note.contains("hard_sigmoid")));
+        let upgraded = upgrade_object(&outer, KerasVersion::Legacy);
+        assert!(not_in_keras_3(&upgraded).is_some_and(|note| note.contains("hard_sigmoid")));
     }
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use netc_ir::{Attr, Attrs, Name, UniqueNames};
 
 use crate::config::path::join;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::legacy::parts::{self, Part, is_model, may_have_weights, of_model, own, parts, trains};
 
 /// A weight of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct ListedWeight {
     /// Its place in the layer's group of a `.keras` file.
     pub(crate) place: Name,
     /// Its name below the layer's name, such as `kernel`.
@@ -25,7 +25,12 @@ pub(crate) const LISTED: &str = "listed/";
 
 /// The weights at these places of a layer, in Keras's order. `None` if netc does not know the order, or Keras would
 /// create other weights. Omits random number states, and lists a weight with two places once.
-pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) -> Option<Vec<Listed>> {
+pub(crate) fn weight_list(
+    class: &str,
+    config: &Attrs,
+    version: KerasVersion,
+    places: &[Name],
+) -> Option<Vec<ListedWeight>> {
     if !class.starts_with("keras.") && places.first().is_some_and(|place| place.starts_with(LISTED)) {
         let listed = |place: &Name| place.starts_with(LISTED).then(|| by_number(place));
         return places.iter().map(listed).collect();
@@ -36,7 +41,7 @@ pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) ->
         let below = known.range(group.as_str()..).map_while(|place| place.strip_prefix(group.as_str()));
         below.filter(|number| !number.contains('/')).count()
     };
-    let Made { mut listed, twice } = Lister { era, count: &count }.list(class, config)?;
+    let OrderedWeights { mut listed, twice } = Lister { version, count: &count }.list(class, config)?;
     listed.retain(|weight| known.contains(&*weight.place));
     let twice: BTreeSet<Name> = twice.into_iter().map(|(other, _)| other).collect();
     let is_listed = |place: &&Name| !place.split('/').any(|part| part == "seed_generator");
@@ -48,8 +53,8 @@ pub(crate) fn listing(class: &str, config: &Attrs, era: Era, places: &[Name]) ->
 
 /// A weight known only by its number in the list. Its name has two parts, so that it is not taken for the layer's own
 /// weight.
-fn by_number(place: &Name) -> Listed {
-    Listed { place: place.clone(), name: place.to_string(), trained: None }
+fn by_number(place: &Name) -> ListedWeight {
+    ListedWeight { place: place.clone(), name: place.to_string(), trained: None }
 }
 
 /// The places of the weights that a file lists.
@@ -62,17 +67,18 @@ pub(crate) struct Places {
 
 /// The place in the layer's group of a `.keras` file for each weight in the layer's list. `names` are their names in
 /// the list.
-pub(crate) fn places(class: &str, config: &Attrs, era: Era, names: &[&str]) -> Places {
+pub(crate) fn places(class: &str, config: &Attrs, version: KerasVersion, names: &[&str]) -> Places {
     let numbered = || (0..names.len()).map(|i| format!("{LISTED}{i}").into()).collect();
-    if !class.starts_with("keras.") && holds_layers(config, era, names) {
+    if !class.starts_with("keras.") && holds_layers(config, version, names) {
         return Places { of_listed: numbered(), twice: Vec::new() };
     }
     if is_quantized(config) && QUANTIZED.contains(&class) {
         let of_listed = of_quantized(names).unwrap_or_else(numbered);
         return Places { of_listed, twice: Vec::new() };
     }
-    let known = exact_places(class, config, era, names.len()).or_else(|| {
-        let of_listed = of_projections(class, config, names).or_else(|| shared_out(class, config, era, names.len()))?;
+    let known = exact_places(class, config, version, names.len()).or_else(|| {
+        let of_listed =
+            of_projections(class, config, names).or_else(|| shared_out(class, config, version, names.len()))?;
         Some(Places { of_listed, twice: Vec::new() })
     });
     let own = || (0..names.len()).map(|i| format!("vars/{i}").into()).collect();
@@ -82,7 +88,7 @@ pub(crate) fn places(class: &str, config: &Attrs, era: Era, names: &[&str]) -> P
 /// Whether the weights of a custom layer may belong to inner layers. This is so if a name has parts other than the
 /// layer's name and the weight's own. Before Keras 3 inner layers need not appear in names, so a layer declared in the
 /// configuration counts as well.
-fn holds_layers(config: &Attrs, era: Era, names: &[&str]) -> bool {
+fn holds_layers(config: &Attrs, version: KerasVersion, names: &[&str]) -> bool {
     let layer = config.get("name").and_then(Attr::as_str).unwrap_or_default();
     let is_own = |weight: &&str| match weight.rsplit_once('/') {
         Some((scope, _)) => scope.strip_suffix(layer).is_some_and(|outer| outer.is_empty() || outer.ends_with('/')),
@@ -90,7 +96,7 @@ fn holds_layers(config: &Attrs, era: Era, names: &[&str]) -> bool {
     };
     let is_layer = |value: &Attr| value.get("config").is_some_and(|config| config.get("trainable").is_some());
     let declares = |value: &Attr| is_layer(value) || value.as_list().unwrap_or_default().iter().any(is_layer);
-    let may_hide = era == Era::Before3 && config.iter().any(|(_, value)| declares(value));
+    let may_hide = version == KerasVersion::Legacy && config.iter().any(|(_, value)| declares(value));
     !names.is_empty() && (may_hide || !names.iter().all(is_own))
 }
 
@@ -115,10 +121,10 @@ fn of_quantized(names: &[&str]) -> Option<Vec<Name>> {
 
 /// The places of `n` weights by Keras's rule, if the layer creates that many. Assumes that all inner layers of unknown
 /// class have the same number of weights.
-pub(crate) fn exact_places(class: &str, config: &Attrs, era: Era, n: usize) -> Option<Places> {
+pub(crate) fn exact_places(class: &str, config: &Attrs, version: KerasVersion, n: usize) -> Option<Places> {
     let counted = |unknown: usize| {
         let count = move |_: &str, class: &str| if may_have_weights(class) { unknown } else { 0 };
-        Lister { era, count: &count }.list(class, config)
+        Lister { version, count: &count }.list(class, config)
     };
     let none = counted(0)?;
     let more = counted(1)?.listed.len() - none.listed.len();
@@ -134,28 +140,28 @@ pub(crate) fn exact_places(class: &str, config: &Attrs, era: Era, n: usize) -> O
 }
 
 /// The least number of weights that the layer creates: those of the classes that netc knows.
-pub(crate) fn least(class: &str, config: &Attrs, era: Era) -> usize {
-    Lister { era, count: &|_, _| 0 }.list(class, config).map_or(0, |made| made.listed.len())
+pub(crate) fn least(class: &str, config: &Attrs, version: KerasVersion) -> usize {
+    Lister { version, count: &|_, _| 0 }.list(class, config).map_or(0, |made| made.listed.len())
 }
 
 /// Whether the layer may create weights.
-pub(crate) fn makes_weights(class: &str, config: &Attrs, era: Era) -> bool {
+pub(crate) fn makes_weights(class: &str, config: &Attrs, version: KerasVersion) -> bool {
     let count = |_: &str, class: &str| usize::from(may_have_weights(class));
-    Lister { era, count: &count }.list(class, config).is_none_or(|made| !made.listed.is_empty())
+    Lister { version, count: &count }.list(class, config).is_none_or(|made| !made.listed.is_empty())
 }
 
 /// The names of the layers that may have weights in a model and in its nested models, including wrapped ones.
-pub(crate) fn layers_with_weights(model: &Attrs, era: Era) -> Vec<Name> {
+pub(crate) fn layers_with_weights(model: &Attrs, version: KerasVersion) -> Vec<Name> {
     let mut names = Vec::new();
-    let mut waiting = of_model(model, era);
+    let mut waiting = of_model(model, version);
     while let Some(part) = waiting.pop() {
         let is_model = |part: &Part| is_model(&part.class, &part.config);
-        let inner = parts(&part.class, &part.config, era);
+        let inner = parts(&part.class, &part.config, version);
         if is_model(&part) {
             waiting.extend(inner);
         } else {
             waiting.extend(inner.into_iter().filter(is_model));
-            if makes_weights(&part.class, &part.config, era) {
+            if makes_weights(&part.class, &part.config, version) {
                 names.push(Name::from(part.scope));
             }
         }
@@ -168,7 +174,7 @@ fn of_projections(class: &str, config: &Attrs, names: &[&str]) -> Option<Vec<Nam
     if !matches!(class, "keras.MultiHeadAttention" | "keras.GroupQueryAttention") {
         return None;
     }
-    let all = parts(class, &config.clone().with("use_gate", true), Era::Keras3);
+    let all = parts(class, &config.clone().with("use_gate", true), KerasVersion::Keras3);
     let part = |name: &&str| {
         let scope = name.rsplit('/').nth(1)?;
         all.iter().find(|part| part.scope == scope).map(|part| &part.group)
@@ -184,34 +190,34 @@ fn of_projections(class: &str, config: &Attrs, names: &[&str]) -> Option<Vec<Nam
 }
 
 /// The places of `n` weights, if all innermost layers have the same number.
-fn shared_out(class: &str, config: &Attrs, era: Era, n: usize) -> Option<Vec<Name>> {
+fn shared_out(class: &str, config: &Attrs, version: KerasVersion, n: usize) -> Option<Vec<Name>> {
     let mut groups = Vec::new();
-    innermost(class, config, era, "", &mut groups);
+    innermost(class, config, version, "", &mut groups);
     let each = n.checked_div(groups.len()).filter(|each| each * groups.len() == n)?;
     let of_group = |group: &String| (0..each).map(|i| format!("{group}vars/{i}").into()).collect::<Vec<_>>();
     Some(groups.iter().flat_map(of_group).collect())
 }
 
-fn innermost(class: &str, config: &Attrs, era: Era, group: &str, groups: &mut Vec<String>) {
-    let parts = parts(class, config, era);
+fn innermost(class: &str, config: &Attrs, version: KerasVersion, group: &str, groups: &mut Vec<String>) {
+    let parts = parts(class, config, version);
     if parts.is_empty() {
         groups.push(group.into());
     }
     for part in parts {
-        innermost(&part.class, &part.config, era, &format!("{group}{}/", part.group), groups);
+        innermost(&part.class, &part.config, version, &format!("{group}{}/", part.group), groups);
     }
 }
 
 /// Lists the weights of layers in Keras's order.
 struct Lister<'a> {
-    era: Era,
+    version: KerasVersion,
     /// The number of weights of a layer that [`own`] does not know, by its group (ending with a slash) and its class.
     count: &'a dyn Fn(&str, &str) -> usize,
 }
 
 /// The weights of a layer in Keras's order, and the second places of some of them.
-struct Made {
-    listed: Vec<Listed>,
+struct OrderedWeights {
+    listed: Vec<ListedWeight>,
     twice: Vec<(Name, Name)>,
 }
 
@@ -219,22 +225,22 @@ struct Made {
 /// creation order.
 #[derive(Default)]
 struct Lists {
-    trained: Vec<Listed>,
-    others: Vec<Listed>,
+    trained: Vec<ListedWeight>,
+    others: Vec<ListedWeight>,
     twice: Vec<(Name, Name)>,
 }
 
 impl Lister<'_> {
-    fn list(&self, class: &str, config: &Attrs) -> Option<Made> {
+    fn list(&self, class: &str, config: &Attrs) -> Option<OrderedWeights> {
         let Lists { trained, others, twice } = self.lists(class, config, "")?;
-        let mut listed: Vec<Listed> = Vec::new();
+        let mut listed: Vec<ListedWeight> = Vec::new();
         // The position in the list of each weight with two places, once it is listed.
         let mut first: BTreeMap<Name, Option<usize>> = twice.iter().map(|(_, place)| (place.clone(), None)).collect();
         for weight in trained.into_iter().chain(others) {
             match first.get_mut(&weight.place) {
                 Some(Some(at)) => {
                     // The layer that creates the weight decides.
-                    if self.era == Era::Keras3 {
+                    if self.version == KerasVersion::Keras3 {
                         listed[*at].trained = weight.trained;
                     }
                     continue;
@@ -244,20 +250,20 @@ impl Lister<'_> {
             }
             listed.push(weight);
         }
-        if self.era == Era::Keras3 && trains(config) {
+        if self.version == KerasVersion::Keras3 && trains(config) {
             // `trainable_weights`, then `non_trainable_weights`.
             listed.sort_by_key(|weight| weight.trained == Some(false));
         }
-        Some(Made { listed, twice })
+        Some(OrderedWeights { listed, twice })
     }
 
     /// The weights of a layer whose group is `group`, which ends with a slash or is empty.
     fn lists(&self, class: &str, config: &Attrs, group: &str) -> Option<Lists> {
         let mut lists = self.own(class, config, group)?;
         let mut below = Lists::default();
-        for part in parts(class, config, self.era) {
+        for part in parts(class, config, self.version) {
             let of_part = self.lists(&part.class, &part.config, &format!("{group}{}/", part.group))?;
-            let scoped = |mut weight: Listed| {
+            let scoped = |mut weight: ListedWeight| {
                 if !part.scope.is_empty() {
                     weight.name = format!("{}/{}", part.scope, weight.name);
                 }
@@ -265,7 +271,7 @@ impl Lister<'_> {
             };
             let (trained, others) = (of_part.trained.into_iter().map(scoped), of_part.others.into_iter().map(scoped));
             // A frozen layer lists all weights of each inner layer together.
-            if self.era == Era::Before3 && !trains(config) && !is_model(class, config) {
+            if self.version == KerasVersion::Legacy && !trains(config) && !is_model(class, config) {
                 below.others.extend(trained.chain(others));
             } else {
                 below.trained.extend(trained);
@@ -276,9 +282,10 @@ impl Lister<'_> {
         lists.trained.extend(below.trained);
         lists.others.extend(below.others);
         lists.twice.extend(below.twice);
-        if self.era == Era::Before3 && !trains(config) {
+        if self.version == KerasVersion::Legacy && !trains(config) {
             let frozen = std::mem::take(&mut lists.trained).into_iter().chain(std::mem::take(&mut lists.others));
-            lists.others = frozen.map(|weight| Listed { trained: weight.trained.map(|_| false), ..weight }).collect();
+            lists.others =
+                frozen.map(|weight| ListedWeight { trained: weight.trained.map(|_| false), ..weight }).collect();
         }
         Some(lists)
     }
@@ -287,7 +294,7 @@ impl Lister<'_> {
     fn own(&self, class: &str, config: &Attrs, group: &str) -> Option<Lists> {
         let mut lists = Lists::default();
         let Some(known) = own(class, config) else {
-            let weight = |i: usize| Listed {
+            let weight = |i: usize| ListedWeight {
                 place: format!("{group}vars/{i}").into(),
                 name: format!("variable_{i}"),
                 trained: None,
@@ -306,8 +313,8 @@ impl Lister<'_> {
             }
             // In Keras 3 only the innermost layers keep their flags, because a loaded layer creates its inner layers
             // again.
-            let weight = Listed { place, name: name.into(), trained: Some(trained && trains(config)) };
-            if trained || self.era == Era::Keras3 {
+            let weight = ListedWeight { place, name: name.into(), trained: Some(trained && trains(config)) };
+            if trained || self.version == KerasVersion::Keras3 {
                 lists.trained.push(weight);
             } else {
                 lists.others.push(weight);
@@ -325,12 +332,12 @@ fn is_quantized(config: &Attrs) -> bool {
 }
 
 /// The path and weight group of each leaf layer of the model at `path`, except layers inside wrappers.
-pub(crate) fn layers_of_model(class: &str, config: &Attrs, era: Era, path: &str) -> Vec<(String, String)> {
+pub(crate) fn layers_of_model(class: &str, config: &Attrs, version: KerasVersion, path: &str) -> Vec<(String, String)> {
     let mut layers = Vec::new();
-    for part in parts(class, config, era) {
+    for part in parts(class, config, version) {
         let path = join(path, &part.scope);
         if is_model(&part.class, &part.config) {
-            let inner = layers_of_model(&part.class, &part.config, era, &path);
+            let inner = layers_of_model(&part.class, &part.config, version, &path);
             layers.extend(inner.into_iter().map(|(path, group)| (path, join(&part.group, &group))));
         } else {
             layers.push((path, part.group));

@@ -30,7 +30,7 @@ fn multi_head(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     // Keras reads the mask attached to the query even if the call passes `query_mask`. Keras 3 also removes the masks
     // of the tensors that it reads.
     let of_query = c.attached_to(0, "query");
-    if !c.is_before_3() {
+    if !c.is_legacy() {
         c.unmask(&[(0, "query"), (1, "value"), (2, "key")]);
     }
     let (mixed, weights) = mixed(c, [query, value, key], of_query, scale)?;
@@ -73,14 +73,14 @@ fn mixed(
     let [query, value, key] = of;
     let with_scores = c.flag_arg(7, "return_attention_scores")?;
     // Keras has two implementations, which round differently.
-    if c.float_or("dropout", 0.0)? > 0.0 || with_scores || c.is_before_3() {
+    if c.float_or("dropout", 0.0)? > 0.0 || with_scores || c.is_legacy() {
         let query = c.mul(query, scale)?;
         let logits = einsum(c, "BSNH,BTNH->BNTS", key, query)?;
         let keep = attention_mask(c, logits, of_query)?;
         // The `Softmax` layer passes its mask on to the scores.
         c.attach(1, keep.filter(|_| with_scores));
         let weights = match keep {
-            Some(keep) if c.is_before_3() => {
+            Some(keep) if c.is_legacy() => {
                 let logits = lowered_outside(c, logits, keep)?;
                 softmax(c, logits, &[3])?
             }

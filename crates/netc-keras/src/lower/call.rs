@@ -5,11 +5,11 @@ pub(crate) mod mask;
 pub(crate) mod promote;
 pub(crate) mod tensor;
 
-use netc_dialect::{Dialects, LowerError, Meaning, OpContext, Purpose, Repeat};
+use netc_dialect::{Dialects, LowerError, LoweredOp, OpContext, Purpose, Repeat};
 use netc_ir::{Attr, Builder, Dim, ElemType, Layer, Layout, Name, SourceOp, Type, ValueId, WeightId};
 
 use crate::config::message::found;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::lower::call::literal::literal;
 use crate::lower::call::promote::{Arg, dtype};
 use crate::lower::result::{Result, bad};
@@ -31,16 +31,16 @@ pub(crate) struct Call<'a, 'm> {
     pub(crate) dialects: &'a Dialects,
     /// Ranges of ops that represent several steps.
     pub(crate) repeats: Vec<Repeat>,
-    era: Era,
+    version: KerasVersion,
 }
 
 impl<'a, 'm> Call<'a, 'm> {
     pub(crate) fn new(b: &'a mut Builder<'m>, context: OpContext<'a>) -> Self {
         let config = context.layer.and_then(|l| l.config.get("config"));
         let OpContext { op, layer, operands, masks, purpose, dialects } = context;
-        let era = Era::of(&b.module().attrs);
+        let version = KerasVersion::of(&b.module().attrs);
         let (attached, unmasked, repeats) = (Vec::new(), Vec::new(), Vec::new());
-        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, dialects, repeats, era }
+        Self { b, op, layer, operands, config, masks, attached, unmasked, purpose, dialects, repeats, version }
     }
 
     /// Runs `f` with `config` in place of the layer's configuration.
@@ -52,13 +52,13 @@ impl<'a, 'm> Call<'a, 'm> {
     }
 
     /// Lowers a layer that is declared in this layer's configuration.
-    pub(crate) fn lower_inner(&mut self, context: OpContext<'_>) -> Result<Meaning> {
+    pub(crate) fn lower_inner(&mut self, context: OpContext<'_>) -> Result<LoweredOp> {
         self.dialects.lower(self.b, context)
     }
 
     /// Whether the model is from Keras 1 or 2, which treat some masks differently.
-    pub(crate) fn is_before_3(&self) -> bool {
-        self.era == Era::Before3
+    pub(crate) fn is_legacy(&self) -> bool {
+        self.version == KerasVersion::Legacy
     }
 
     pub(crate) fn class(&self) -> &'a str {

@@ -2,7 +2,7 @@
 
 use netc_ir::{Attr, Compare, ElemType, Reduce, Unary, ValueId};
 
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::lower::call::Call;
 use crate::lower::call::literal::literal;
 use crate::lower::call::promote::{Arg, dtype};
@@ -46,8 +46,8 @@ fn category_encoding(c: &mut Call<'_, '_>) -> Result<ValueId> {
 fn discretization(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let x = c.input()?;
     let mode = mode(c, &["int", "one_hot", "multi_hot", "count"])?;
-    let is_before_3 = Era::of(&c.b.module().attrs) == Era::Before3;
-    if is_before_3 && mode != Mode::Int {
+    let is_legacy = KerasVersion::of(&c.b.module().attrs) == KerasVersion::Legacy;
+    if is_legacy && mode != Mode::Int {
         return Err(c.unsupported("an `output_mode` other than \"int\" in a model of Keras 2"));
     }
     let bounds = match c.get("bin_boundaries") {
@@ -67,7 +67,7 @@ fn discretization(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let above = c.unary(Unary::Not, below)?;
     let above = c.b.cast(above, ElemType::I32)?;
     let index = c.reduce(Reduce::Sum, above, &[rank as u64], false)?;
-    if is_before_3 {
+    if is_legacy {
         let name = c.get("dtype").and_then(Attr::as_str);
         let elem = name.and_then(dtype).ok_or_else(|| c.unsupported_key("dtype"))?;
         return Ok(c.b.cast(index, elem)?);

@@ -1,14 +1,14 @@
 //! The dialect of Keras: how a source op becomes core ops.
 
-use netc_dialect::{Dialect, LowerError, Meaning, OpContext};
+use netc_dialect::{Dialect, LowerError, LoweredOp, OpContext};
 use netc_ir::{Attr, Attrs, Builder, CallOp, ElemType, Func, Layer, LayerId, Module, Name, OpId, SourceOp, Type};
 
 use crate::config::classes::{is_layer_class, is_of_keras};
 use crate::config::ties::ties;
-use crate::config::version::{self, Era};
+use crate::config::version::{self, KerasVersion};
 use crate::config::{call, declaration, tf, training};
 use crate::legacy::tensorflow::NoTwin;
-use crate::legacy::{self, Modern};
+use crate::legacy::{self, Upgraded};
 use crate::lower::call::{Call, mask};
 use crate::lower::declared;
 use crate::lower::entry::{Entry, Lower};
@@ -23,13 +23,13 @@ impl Dialect for KerasDialect {
         is_of_keras(class)
     }
 
-    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_dialect::Result<Meaning> {
-        let era = Era::of(&builder.module().attrs);
+    fn lower(&self, builder: &mut Builder<'_>, context: OpContext<'_>) -> netc_dialect::Result<LoweredOp> {
+        let version = KerasVersion::of(&builder.module().attrs);
         match context.layer {
-            Some(layer) if era == Era::Before3 || version::is_legacy(&layer.config) => {
-                lower_modern(builder, context, layer, era)
+            Some(layer) if version == KerasVersion::Legacy || version::is_legacy(&layer.config) => {
+                lower_upgraded(builder, context, layer, version)
             }
-            Some(_) | None => lower(builder, context, era),
+            Some(_) | None => lower(builder, context, version),
         }
     }
 
@@ -96,20 +96,20 @@ impl Dialect for KerasDialect {
     }
 }
 
-fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_dialect::Result<Meaning> {
+fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, version: KerasVersion) -> netc_dialect::Result<LoweredOp> {
     let name = &*context.op.name;
-    let Some(entry) = entry(legacy::class_now(name)) else {
+    let Some(entry) = entry(legacy::upgraded_class(name)) else {
         return Err(LowerError::Unknown { class: name.rsplit('.').next().unwrap_or(name).into() });
     };
     if !context.op.absent.is_empty() {
         return Err(LowerError::Operands("Keras layers have no optional operands".into()));
     }
     let mut call = Call::new(builder, context);
-    if era == Era::Before3 && call.flag_arg(usize::MAX, "training")? {
+    if version == KerasVersion::Legacy && call.flag_arg(usize::MAX, "training")? {
         // `predict` overrides it in Keras 3, but not in Keras 2.
         return Err(call.unsupported("`training` = true in its call"));
     }
-    if era == Era::Before3 {
+    if version == KerasVersion::Legacy {
         call.has_masks_known_in_keras_2()?;
     }
     let answer = meaning(&mut call, entry);
@@ -129,18 +129,18 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, era: Era) -> netc_di
 }
 
 /// Lowers the Keras 3 equivalent of an older layer's call.
-fn lower_modern(
+fn lower_upgraded(
     builder: &mut Builder<'_>,
     context: OpContext<'_>,
     layer: &Layer,
-    era: Era,
-) -> netc_dialect::Result<Meaning> {
+    version: KerasVersion,
+) -> netc_dialect::Result<LoweredOp> {
     let own = &context.op.name;
     let unsupported = |what: String, types| LowerError::Unsupported { class: own.clone(), what, types };
     let operands: Vec<Type> = context.operands.iter().map(|x| builder.ty(*x).clone()).collect();
     let is_operation = tf::is_operation(own);
-    let Modern { layer, call } = match legacy::modern_call(layer, &context.op.attrs, &operands, era) {
-        Ok(modern) => modern,
+    let Upgraded { layer, call } = match legacy::upgrade_call(layer, &context.op.attrs, &operands, version) {
+        Ok(upgraded) => upgraded,
         Err(NoTwin::Operation) => return Err(LowerError::Unknown { class: own.clone() }),
         Err(NoTwin::With(what)) if is_operation => return Err(unsupported(what, Vec::new())),
         Err(NoTwin::With(what)) => {
@@ -153,7 +153,7 @@ fn lower_modern(
     let op = SourceOp { absent, ..SourceOp::new(name, context.op.layer, call.into_owned()) };
     // Keras 2 passes no mask to a TensorFlow operation, and attaches none to its result.
     let masks = if is_operation { &[][..] } else { context.masks };
-    let lowered = lower(builder, OpContext { op: &op, layer: Some(&layer), masks, ..context }, era);
+    let lowered = lower(builder, OpContext { op: &op, layer: Some(&layer), masks, ..context }, version);
     lowered.map_err(|error| match error {
         LowerError::Unknown { .. } if is_operation => LowerError::Unknown { class: own.clone() },
         LowerError::Unsupported { what, types, .. } if is_operation => unsupported(what, types),
@@ -166,14 +166,14 @@ fn lower_modern(
     })
 }
 
-fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_dialect::Result<Meaning> {
+fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_dialect::Result<LoweredOp> {
     let results = match entry.lower {
         Lower::One(lower) => lower(call).map(|y| vec![y]),
         Lower::Many(lower) => lower(call),
     }?;
     let masks = call.attachments(entry.attaches, &results)?;
     let (unmasked, repeats) = (std::mem::take(&mut call.unmasked), std::mem::take(&mut call.repeats));
-    Ok(Meaning { results, masks, unmasked, repeats })
+    Ok(LoweredOp { results, masks, unmasked, repeats })
 }
 
 /// Turns `error` into "unsupported" if the type of an operand may be its cause, so that the model can still be split.

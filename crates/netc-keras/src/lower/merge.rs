@@ -49,7 +49,7 @@ fn fold(c: &mut Call<'_, '_>, f: Binary) -> Result<ValueId> {
 /// Attaches the merged mask to the result. In Keras 3 that is the disjunction, if all inputs carry masks; in Keras 1
 /// and 2 it is the conjunction of the masks that there are.
 fn attach_merged(c: &mut Call<'_, '_>) -> Result<()> {
-    if c.is_before_3() {
+    if c.is_legacy() {
         let mut all = None;
         for mask in c.attached_to_first().into_iter().flatten() {
             if all.map(|all| c.rank(all)).transpose()?.is_some_and(|rank| c.rank(mask).ok() != Some(rank)) {
@@ -83,7 +83,7 @@ fn attach_merged(c: &mut Call<'_, '_>) -> Result<()> {
 fn masked(c: &mut Call<'_, '_>) -> Result<(Vec<ValueId>, Vec<Option<ValueId>>)> {
     let inputs = aligned(c)?;
     let masks = c.attached_to_first();
-    if c.is_before_3() || masks.iter().all(Option::is_none) {
+    if c.is_legacy() || masks.iter().all(Option::is_none) {
         return Ok((inputs, Vec::new()));
     }
     let ranks = c.inputs()?.iter().map(|x| c.rank(*x)).collect::<Result<Vec<_>>>()?;
@@ -111,7 +111,7 @@ fn product(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let y = fold_all(c, Binary::Mul, &inputs)?;
     attach_merged(c)?;
     match c.attached.first().copied().flatten() {
-        Some(either) if !c.is_before_3() => {
+        Some(either) if !c.is_legacy() => {
             let keep = of_elements(c, either)?;
             c.select(keep, y, 0.0)
         }
@@ -221,7 +221,7 @@ fn attach_concatenated(c: &mut Call<'_, '_>, inputs: &[ValueId], axis: u64) -> R
     }
     let whole = c.b.concat(&parts, axis)?;
     let last = c.rank(whole)?.saturating_sub(1) as u64;
-    let keeps = if c.is_before_3() { Reduce::Min } else { Reduce::Max };
+    let keeps = if c.is_legacy() { Reduce::Min } else { Reduce::Max };
     let mask = logical(c, keeps, whole, &[last], false)?;
     c.attach(0, Some(mask));
     Ok(())

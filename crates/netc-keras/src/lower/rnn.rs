@@ -10,7 +10,7 @@ use netc_ir::{Attr, CoreOp, Dim, ElemType, Literal, SliceAxis, Type, ValueId};
 
 use crate::config::classes::dialect_class;
 use crate::config::names::GroupNames;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::lower::activation::activate_at;
 use crate::lower::call::Call;
 use crate::lower::dense::matmul;
@@ -89,7 +89,7 @@ fn recurrent<'a>(c: &mut Call<'a, '_>, cell: &'static Cell) -> Result<Vec<ValueI
 fn of_cells(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let key = "cell";
     let object = c.get(key).ok_or_else(|| c.bad(key, "the declaration of a cell"))?;
-    let class = object.as_map().map(|object| dialect_class(object, Era::Keras3));
+    let class = object.as_map().map(|object| dialect_class(object, KerasVersion::Keras3));
     let stacked = class.as_deref() == Some("keras.StackedRNNCells");
     if !stacked {
         let cell = placed(c, object, key.into())?;
@@ -109,7 +109,7 @@ fn of_cells(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
 
 fn placed<'a>(c: &mut Call<'a, '_>, object: &'a Attr, place: String) -> Result<Placed<'a>> {
     let entry = object.as_map().ok_or_else(|| bad("cell", Some(object), "the declaration of a cell"))?;
-    let class = dialect_class(entry, Era::Keras3);
+    let class = dialect_class(entry, KerasVersion::Keras3);
     let cell = match &*class {
         "keras.SimpleRNNCell" => &SIMPLE,
         "keras.GRUCell" => &GRU,

@@ -2,11 +2,11 @@
 
 pub(crate) mod model;
 
-use netc_dialect::{LowerError, Meaning, OpContext};
+use netc_dialect::{LowerError, LoweredOp, OpContext};
 use netc_ir::{Attr, Attrs, CoreOp, Dim, Layer, SourceOp, Type, ValueId};
 
 use crate::config::classes::dialect_class;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::legacy::is_model;
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, many};
@@ -33,7 +33,7 @@ fn time_distributed(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
         Some(mask) if reads_mask(object) => Some(mask_of_examples(c, mask)?),
         Some(_) | None => None,
     };
-    let results = c.apply("layer", object, Given { x: flat, mask, states: &[] }, &[]);
+    let results = c.apply("layer", object, InnerInputs { x: flat, mask, states: &[] }, &[]);
     // In the known result types, the batch axis holds the steps.
     let results = results.map_err(|error| {
         let LowerError::Unsupported { types, .. } = &error else { return error };
@@ -58,7 +58,7 @@ fn steps_apart(ty: &Type, batch: &Dim, steps: &Dim) -> Type {
 
 /// The inputs of the inner layer.
 #[derive(Clone, Copy)]
-struct Given<'s> {
+struct InnerInputs<'s> {
     x: ValueId,
     mask: Option<ValueId>,
     /// The initial states of a recurrent layer; empty if they are zeros.
@@ -67,7 +67,7 @@ struct Given<'s> {
 
 /// Whether a mask changes what the layer declared by `object` computes.
 fn reads_mask(object: &Attrs) -> bool {
-    let class = dialect_class(object, Era::Keras3);
+    let class = dialect_class(object, KerasVersion::Keras3);
     let others = ["keras.RNN", "keras.Bidirectional", "keras.TimeDistributed"];
     let others = others.into_iter().chain(["keras.GlobalAveragePooling1D", "keras.Softmax"]);
     RECURRENT.iter().copied().chain(others).any(|reader| reader == class.as_ref())
@@ -85,8 +85,8 @@ fn mask_of_examples(c: &mut Call<'_, '_>, mask: ValueId) -> Result<ValueId> {
 fn spectral_normalization(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     let x = c.input()?;
     let object = c.object("layer")?;
-    let Meaning { results, masks, .. } =
-        c.apply("layer", object, Given { x, mask: None, states: &[] }, &c.attached_to_first())?;
+    let LoweredOp { results, masks, .. } =
+        c.apply("layer", object, InnerInputs { x, mask: None, states: &[] }, &c.attached_to_first())?;
     masks.into_iter().enumerate().for_each(|(i, mask)| c.attach(i, mask));
     let elem = c.elem(x);
     results.into_iter().map(|y| Ok(c.b.cast(y, elem)?)).collect()
@@ -107,14 +107,14 @@ fn bidirectional(c: &mut Call<'_, '_>) -> Result<Vec<ValueId>> {
     }
     let object = c.object("layer")?;
     for inner in [Some(object), c.get("backward_layer").and_then(Attr::as_map)].into_iter().flatten() {
-        let class = dialect_class(inner, Era::Keras3);
+        let class = dialect_class(inner, KerasVersion::Keras3);
         if !RECURRENT.contains(&&*class) {
             return Err(c.unsupported(format!("an inner layer of the class `{class}`")));
         }
     }
     let mask = c.mask(2)?;
     let (first, last) = states.split_at(states.len() / 2);
-    let (given, turned_given) = (Given { x, mask, states: first }, Given { x, mask, states: last });
+    let (given, turned_given) = (InnerInputs { x, mask, states: first }, InnerInputs { x, mask, states: last });
     let forward = c.apply("forward_layer", &zeroing(object), given, &[]).map_err(|error| merged_types(c, error))?;
     let backward = match c.get("backward_layer").and_then(Attr::as_map) {
         Some(own) => c.apply("backward_layer", &zeroing(own), turned_given, &[])?,
@@ -198,8 +198,14 @@ impl<'a> Call<'a, '_> {
 
     /// Lowers the layer declared by `object`, whose weights are below `place`, on the inputs `given`. `masks` are
     /// attached to the input tensor.
-    fn apply(&mut self, place: &str, object: &Attrs, given: Given<'_>, masks: &[Option<ValueId>]) -> Result<Meaning> {
-        let class = dialect_class(object, Era::Keras3);
+    fn apply(
+        &mut self,
+        place: &str,
+        object: &Attrs,
+        given: InnerInputs<'_>,
+        masks: &[Option<ValueId>],
+    ) -> Result<LoweredOp> {
+        let class = dialect_class(object, KerasVersion::Keras3);
         let below = |at: &str| at.strip_prefix(place)?.strip_prefix('/').map(Into::into);
         let weights = self.weights().iter().filter_map(|(at, weight)| Some((below(at)?, *weight))).collect();
         let layer = Layer {

@@ -57,7 +57,7 @@ struct Reader<'a> {
 
 /// The source of a value: a model input by name, or an output of a stage.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Given {
+enum InputSpec {
     Input(String),
     Stage(u64, u64),
 }
@@ -197,10 +197,10 @@ impl Reader<'_> {
     ) -> Result<Func> {
         self.require_unique("inputs", inputs.iter().map(|(name, ..)| name.as_str()))?;
         let mut b = Builder::new(module, MAIN);
-        let mut given: BTreeMap<Given, ValueId> = BTreeMap::new();
+        let mut given: BTreeMap<InputSpec, ValueId> = BTreeMap::new();
         for (name, ty, layer) in inputs {
             let value = b.param(name.clone(), ty, layer);
-            given.insert(Given::Input(name), value);
+            given.insert(InputSpec::Input(name), value);
         }
         for (i, (func, stage)) in funcs.iter().zip(stages).enumerate() {
             let place = format!("stages[{i}]");
@@ -227,7 +227,7 @@ impl Reader<'_> {
             let results = types.into_iter().zip(&callee.outputs).map(|(ty, o)| (ty, Some(o.name.clone())));
             let op = b.op(OpKind::Call(Box::new(call)), &operands, results.collect::<Vec<_>>());
             for (j, value) in b.results(op).iter().enumerate() {
-                given.insert(Given::Stage(i as u64, j as u64), *value);
+                given.insert(InputSpec::Stage(i as u64, j as u64), *value);
             }
         }
         let outputs = self.list(self.json, "outputs", "the manifest")?.iter().enumerate().map(|(i, output)| {
@@ -264,7 +264,10 @@ impl Reader<'_> {
             let place = format!("stages[{i}]");
             for (j, (input, param)) in self.list(stage, "inputs", &place)?.iter().zip(&module[*func].params).enumerate()
             {
-                let Given::Input(name) = self.source(input, &place)? else { continue };
+                let InputSpec::Input(name) = self.source(input, &place)? else { continue };
+                if types.contains_key(&name) {
+                    continue;
+                }
                 let ty = &module[*func][param.value].ty;
                 if let (Some(main), Some(of_main)) = (head.main(), declared(&name)) {
                     let found = &main[of_main.value].ty;
@@ -273,7 +276,7 @@ impl Reader<'_> {
                         return Err(self.error("main", &expected));
                     }
                 }
-                types.entry(name).or_insert_with(|| ty.clone());
+                types.insert(name, ty.clone());
             }
         }
         self.list(self.json, "inputs", "the manifest")?
@@ -297,14 +300,14 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn source(&self, port: &Value, place: &str) -> Result<Given> {
+    fn source(&self, port: &Value, place: &str) -> Result<InputSpec> {
         let source = port.get("source");
         let number = |key| source.and_then(|s| s.get(key)).and_then(Value::as_u64);
         if let Some(name) = source.and_then(|s| s.get("model_input")).and_then(Value::as_str) {
-            return Ok(Given::Input(name.into()));
+            return Ok(InputSpec::Input(name.into()));
         }
         match (number("stage"), number("output")) {
-            (Some(stage), Some(output)) => Ok(Given::Stage(stage, output)),
+            (Some(stage), Some(output)) => Ok(InputSpec::Stage(stage, output)),
             _ => Err(self.error(place, "a `source`: {\"model_input\": NAME} or {\"stage\": I, \"output\": J}")),
         }
     }

@@ -1,6 +1,6 @@
 //! Oracle of types and costs: lowering for types alone must agree with the unrolled program.
 
-use netc_dialect::{Dialects, LowerError, Meaning, OpContext, Purpose};
+use netc_dialect::{Dialects, LowerError, LoweredOp, OpContext, Purpose};
 use netc_ir::{Builder, Func, MAIN, Module, Op, OpKind, SourceOp, Type, ValueId};
 use netc_passes::analysis::Costs;
 use netc_passes::lower;
@@ -43,7 +43,7 @@ fn layer_looks_right(
         let layer = source.layer.map(|id| &module[id]);
         let meaning =
             dialects.lower(&mut b, OpContext { op: source, layer, operands: &operands, masks: &[], purpose, dialects });
-        meaning.map(|Meaning { results, repeats, .. }| {
+        meaning.map(|LoweredOp { results, repeats, .. }| {
             let types: Vec<Type> = results.iter().map(|y| b.ty(*y).clone()).collect();
             (types, repeats.len())
         })

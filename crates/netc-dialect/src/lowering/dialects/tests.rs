@@ -13,7 +13,7 @@ impl Dialect for Silent {
         class.starts_with("silent.")
     }
 
-    fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
+    fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Result<LoweredOp> {
         Err(LowerError::Unknown { class: op.op.name.clone() })
     }
 }
@@ -26,7 +26,7 @@ impl Dialect for Loud {
         class.split('.').next() == Some(self.0)
     }
 
-    fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Result<Meaning> {
+    fn lower(&self, _: &mut Builder<'_>, op: OpContext<'_>) -> Result<LoweredOp> {
         Err(LowerError::Operands(format!("{} had to lower {}", self.0, op.op.name)))
     }
 

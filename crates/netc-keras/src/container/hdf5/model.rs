@@ -17,8 +17,8 @@ use netc_ir::{Attr, Budget};
 use crate::config::attrs::{NETC, WRITTEN_BY};
 use crate::config::path::join;
 use crate::config::{declaration, json};
-use crate::container::compiled::{Compiled, OPTIMIZER_WEIGHTS, TRAINING_CONFIG};
 use crate::container::hdf5::read::{self, Headers};
+use crate::container::training_state::{OPTIMIZER_WEIGHTS, TRAINING_CONFIG, TrainingState};
 use crate::container::variable::{Variable, WeightLists, WeightTable, Weights};
 use crate::error::{Problem, Result};
 
@@ -33,7 +33,7 @@ pub(crate) struct WholeModel {
     /// Whether the file has training state: a compile configuration, or a group other than that of the weights.
     pub(crate) is_compiled: bool,
     /// The training state, if requested.
-    pub(crate) compiled: Option<Compiled>,
+    pub(crate) training_state: Option<TrainingState>,
 }
 
 /// The attribute that holds the model.
@@ -41,15 +41,15 @@ pub(crate) const CONFIG: &str = "model_config";
 
 pub(crate) const WEIGHTS: &str = "model_weights";
 
-/// Reads the headers of the file, and the training state if `compiled` is set.
-pub(crate) fn read(file: Arc<dyn ReadAt>, path: &Path, compiled: bool) -> Result<WholeModel> {
+/// Reads the headers of the file, and the training state if `training_state` is set.
+pub(crate) fn read(file: Arc<dyn ReadAt>, path: &Path, training_state: bool) -> Result<WholeModel> {
     let len = file.num_bytes()?;
     let headers = Headers::open(file, 0, len, &Arc::new(Budget::for_file(len)));
-    headers.and_then(|headers| read_headers(headers, path, compiled)).map_err(Problem::in_whole_model)
+    headers.and_then(|headers| read_headers(headers, path, training_state)).map_err(Problem::in_whole_model)
 }
 
 /// Parses the configuration and finds the weights in parallel, because both take about the same time.
-fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<WholeModel> {
+fn read_headers(mut headers: Headers, path: &Path, training_state: bool) -> Result<WholeModel> {
     let root = headers.root();
     let attrs = attrs(&root, "/")?;
     let text = |key: &str| attrs.get(key).and_then(AttrValue::as_str).map(str::to_string);
@@ -66,20 +66,20 @@ fn read_headers(mut headers: Headers, path: &Path, compiled: bool) -> Result<Who
     let object = object.map_err(|problem| Problem::Json { member: CONFIG, problem })?;
     let weights = weights?;
     let has_state = groups.iter().any(|g| g == OPTIMIZER_WEIGHTS);
-    let config = training_config.filter(|_| compiled);
-    let compiled = config.map(|config| read_compiled(&mut headers, &root, &config, has_state).map_err(with_hint));
-    let compiled = compiled.transpose()?;
+    let config = training_config.filter(|_| training_state);
+    let training_state = config.map(|config| read_compiled(&mut headers, &root, &config, has_state).map_err(with_hint));
+    let training_state = training_state.transpose()?;
     let (keras_version, backend) = (text("keras_version"), text("backend"));
     let is_own = text(WRITTEN_BY).as_deref() == Some(NETC);
-    Ok(WholeModel { object, keras_version, backend, is_own, weights, is_compiled, compiled })
+    Ok(WholeModel { object, keras_version, backend, is_own, weights, is_compiled, training_state })
 }
 
 /// Reads the training state: the compile configuration `config`, and the optimizer's variables if `has_state` is set.
-fn read_compiled(headers: &mut Headers, root: &Group, config: &str, has_state: bool) -> Result<Compiled> {
+fn read_compiled(headers: &mut Headers, root: &Group, config: &str, has_state: bool) -> Result<TrainingState> {
     let config = json::parse(config, headers.budget());
     let config = config.map_err(|e| Problem::whole(TRAINING_CONFIG, format!("it is not JSON: {e}")))?;
     let variables = if has_state { optimizer_weights(headers, root)? } else { Vec::new() };
-    Ok(Compiled::of_hdf5(config, variables))
+    Ok(TrainingState::of_hdf5(config, variables))
 }
 
 fn optimizer_weights(headers: &mut Headers, root: &Group) -> Result<Vec<(String, Variable)>> {

@@ -8,10 +8,10 @@ use netc_data::ReadAt;
 use netc_ir::{Budget, ElemType, Exceeded, Literal, Resource, Type};
 
 use crate::config::path::join;
-use crate::container::compiled;
 use crate::container::hdf5::links::{self, Links};
 use crate::container::hdf5::source::{InMemory, Metered, Part};
 use crate::container::hdf5::types::{Stored, from_hdf5};
+use crate::container::training_state;
 use crate::container::variable::{Bytes, Variable, Variables};
 use crate::error::{Problem, Result};
 use netc_format::stack::MAX_NESTING;
@@ -111,7 +111,7 @@ impl Headers {
 
     /// Rejects soft and external links below the group at `place`.
     fn require_own(&self, place: &str) -> Result<Links> {
-        let skipped = self.skips_optimizer.then_some(compiled::GROUP);
+        let skipped = self.skips_optimizer.then_some(training_state::GROUP);
         match links::stray(&self.source, &self.budget, self.h5.superblock(), place, skipped) {
             Links::Stray(stray) => Err(Problem::weights(
                 join(place, &stray.path),
@@ -139,7 +139,7 @@ impl Headers {
             self.found.datasets.insert(path, variable);
         }
         for (name, child) in group.iter_groups().map_err(|e| broken(&place(), &e))? {
-            if depth == 0 && self.skips_optimizer && name == compiled::GROUP {
+            if depth == 0 && self.skips_optimizer && name == training_state::GROUP {
                 continue;
             }
             let path = below(&path, &name)?;

@@ -12,7 +12,7 @@ use crate::error::{Problem, Result};
 use crate::export::exporter::{Container, Exporter, Scope};
 use crate::export::lists::{Entry, WeightList};
 use crate::export::tfjs;
-use crate::legacy::{self, Listed, old_call};
+use crate::legacy::{self, ListedWeight, old_call};
 
 /// Whether Keras 3 would misread a value in the arguments of a call. In an HDF5 file only, it takes some encodings for
 /// older ones of the same name (`_decode_helper` in its `json_utils.py`).
@@ -47,11 +47,11 @@ impl<'m> Exporter<'m> {
         }
         let places: Vec<Name> = layer.weights.iter().map(|(place, _)| place.clone()).collect();
         let config = layer.config.get("config").and_then(Attr::as_map).cloned().unwrap_or_default();
-        let listed = legacy::listing(&layer.class, &config, self.era, &places);
+        let listed = legacy::weight_list(&layer.class, &config, self.version, &places);
         let listed = listed.ok_or_else(|| refuse("netc does not know the order in which Keras lists its weights"))?;
         let suffix = if self.is_old() { ":0" } else { "" };
         let weights: BTreeMap<&Name, &WeightId> = layer.weights.iter().map(|(place, weight)| (place, weight)).collect();
-        for Listed { place, name, trained } in listed {
+        for ListedWeight { place, name, trained } in listed {
             let Some(weight) = weights.get(&place).copied() else { continue };
             let elem = self.module[*weight].ty.elem;
             if elem == ElemType::BF16 {

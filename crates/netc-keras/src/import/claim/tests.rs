@@ -24,7 +24,7 @@ fn wrapper_owns_the_weights_of_its_model() {
     let mid = format!(r#"{{"class_name": "TimeDistributed", "config": {{"name": "mid", "layer": {chain}}}}}"#);
     let idle = r#"{"class_name": "Activation", "config": {"name": "a"}}"#;
     let config = model(&format!(r#"{{"layers": [{idle}, {mid}, {}]}}"#, dense("b")));
-    let owners = owners(&config, Era::Before3).unwrap();
+    let owners = owners(&config, KerasVersion::Legacy).unwrap();
     assert_eq!([owners.of("a/kernel"), owners.of("b/kernel")], [Some("mid"), Some("b")]);
 }
 
@@ -38,7 +38,7 @@ fn separate_lists_go_to_layers_with_weights_in_order() {
     lists.insert("dense_1".into(), list(&["dense_1/kernel"]));
     lists.insert("re_lu_7".into(), Vec::new());
     lists.insert("dense_2".into(), list(&["dense_2/kernel"]));
-    let renamed = give_in_order(&mut lists, &order, &config, Era::Before3);
+    let renamed = give_in_order(&mut lists, &order, &config, KerasVersion::Legacy);
     assert_eq!(renamed, [("dense".into(), "dense_1".into()), ("dense_1".into(), "dense_2".to_string())]);
     let first = |layer: &str| lists[layer][0].0.clone();
     assert_eq!([first("dense"), first("dense_1")], ["dense_1/kernel", "dense_2/kernel"]);
@@ -55,8 +55,8 @@ fn layers_claim_their_weights_from_a_long_list_in_any_order() {
     let names: Vec<String> = (0..n).map(|i| format!("d{i}/kernel")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).chain(["rest/kernel"]).collect();
     let mut table = WeightTable::Lists([("m".to_string(), list(&names))].into());
-    let era = Era::Keras3;
-    let listed = table.listed(&config, "keras.Functional", era, "m", "m").unwrap();
+    let version = KerasVersion::Keras3;
+    let listed = table.listed(&config, "keras.Functional", version, "m", "m").unwrap();
     for i in (1..n).rev() {
         let (name, path) = (format!("d{i}"), format!("m/d{i}"));
         let claim = Claim {
@@ -67,7 +67,7 @@ fn layers_claim_their_weights_from_a_long_list_in_any_order() {
             nested: false,
             path: &path,
             listed: &listed,
-            era,
+            version,
         };
         assert_eq!(table.claim(&claim).len(), 1, "{name}");
     }

@@ -33,11 +33,11 @@ fn listed_weights_return_to_their_places() {
     ] {
         let mut shuffled = places_of(text);
         shuffled.reverse();
-        let listed = listing(&format!("keras.{class}"), config, Era::Before3, &shuffled).unwrap();
+        let listed = weight_list(&format!("keras.{class}"), config, KerasVersion::Legacy, &shuffled).unwrap();
         assert_eq!(listed.iter().map(|l| l.place.clone()).collect::<Vec<_>>(), places_of(text), "{class}");
         let names: Vec<String> = listed.iter().map(|l| format!("x/{}:0", l.name)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let found = places(&format!("keras.{class}"), config, Era::Before3, &names);
+        let found = places(&format!("keras.{class}"), config, KerasVersion::Legacy, &names);
         assert_eq!(found.of_listed, places_of(text), "{class}");
     }
 }
@@ -45,7 +45,7 @@ fn listed_weights_return_to_their_places() {
 #[test]
 fn trainable_weights_come_first() {
     let trained = |class: &str, config: &Attrs| {
-        let listed = listing(class, config, Era::Keras3, &places_of("vars/0 vars/1 vars/2")).unwrap();
+        let listed = weight_list(class, config, KerasVersion::Keras3, &places_of("vars/0 vars/1 vars/2")).unwrap();
         listed.into_iter().map(|l| (l.name, l.trained)).collect::<Vec<_>>()
     };
     let known = |names: [&str; 3], trained: [bool; 3]| {
@@ -63,8 +63,8 @@ fn trainable_weights_come_first() {
 #[test]
 fn flags_of_the_innermost_layers_count_in_keras_3() {
     let frozen = Attrs::new().with("trainable", false);
-    let trained = |class: &str, config: &Attrs, places: &str, era| {
-        listing(class, config, era, &places_of(places))
+    let trained = |class: &str, config: &Attrs, places: &str, version| {
+        weight_list(class, config, version, &places_of(places))
             .unwrap()
             .into_iter()
             .map(|l| l.trained.unwrap())
@@ -76,29 +76,30 @@ fn flags_of_the_innermost_layers_count_in_keras_3() {
         ("keras.MultiHeadAttention", &frozen, "query_dense/vars/0", true),
         ("keras.LSTM", &frozen, "cell/vars/0", false),
     ] {
-        assert_eq!(trained(class, config, places, Era::Keras3), [in_keras_3], "{class}");
-        assert_eq!(trained(class, config, places, Era::Before3), [false], "{class}");
+        assert_eq!(trained(class, config, places, KerasVersion::Keras3), [in_keras_3], "{class}");
+        assert_eq!(trained(class, config, places, KerasVersion::Legacy), [false], "{class}");
     }
 }
 
 #[test]
 fn weights_that_keras_would_not_create_are_not_listed() {
     let three = places_of("vars/0 vars/1 vars/2");
-    assert_eq!(listing("keras.Dense", &Attrs::new(), Era::Keras3, &three), None);
+    assert_eq!(weight_list("keras.Dense", &Attrs::new(), KerasVersion::Keras3, &three), None);
     let low_rank = Attrs::new().with("lora_rank", 2);
-    assert_eq!(listing("keras.Dense", &low_rank, Era::Keras3, &places_of("vars/0 vars/1")), None);
+    assert_eq!(weight_list("keras.Dense", &low_rank, KerasVersion::Keras3, &places_of("vars/0 vars/1")), None);
 }
 
 #[test]
 fn random_state_is_omitted_and_unknown_places_are_not_guessed() {
-    let dropout = listing("keras.Dropout", &Attrs::new(), Era::Keras3, &places_of("seed_generator/vars/0"));
+    let dropout =
+        weight_list("keras.Dropout", &Attrs::new(), KerasVersion::Keras3, &places_of("seed_generator/vars/0"));
     assert_eq!(dropout, Some(Vec::new()));
-    assert_eq!(listing("custom.Block", &Attrs::new(), Era::Keras3, &places_of("conv/vars/0")), None);
+    assert_eq!(weight_list("custom.Block", &Attrs::new(), KerasVersion::Keras3, &places_of("conv/vars/0")), None);
 }
 
 /// The places of weights with these names, and after `|` their second places.
-fn places_in(class: &str, config: &Attrs, era: Era, names: &[&str]) -> String {
-    let found = places(&format!("keras.{class}"), config, era, names);
+fn places_in(class: &str, config: &Attrs, version: KerasVersion, names: &[&str]) -> String {
+    let found = places(&format!("keras.{class}"), config, version, names);
     let twice = found.twice.into_iter().map(|(place, first)| format!(" | {place} is {first}"));
     found.of_listed.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ") + &twice.collect::<String>()
 }
@@ -108,7 +109,7 @@ fn places_match_those_of_keras_3() {
     // The names are those of tf_keras, the places those that Keras 3 saves for the same layers.
     let layer = |class: &str| Attrs::new().with("layer", Attr::Map(Attrs::new().with("class_name", class)));
     let none = Attrs::new();
-    let of = |class: &str, config: &Attrs, names: &[&str]| places_in(class, config, Era::Before3, names);
+    let of = |class: &str, config: &Attrs, names: &[&str]| places_in(class, config, KerasVersion::Legacy, names);
     assert_eq!(of("Dense", &none, &["d/kernel:0", "d/bias:0"]), "vars/0 vars/1");
     assert_eq!(of("GRU", &none, &["g/c/kernel:0", "g/c/bias:0"]), "cell/vars/0 cell/vars/1");
     assert_eq!(of("TimeDistributed", &layer("Dense"), &["t/kernel:0"]), "layer/vars/0");
@@ -142,8 +143,8 @@ fn cells_have_groups_named_after_their_classes() {
     let expected = "cell/cells/lstm_cell/vars/0 cell/cells/lstm_cell/vars/1 cell/cells/lstm_cell/vars/2 \
                     cell/cells/lstm_cell_1/vars/0 cell/cells/lstm_cell_1/vars/1 \
                     cell/cells/gru_cell/vars/0 cell/cells/gru_cell/vars/1 cell/cells/gru_cell/vars/2";
-    for era in [Era::Before3, Era::Keras3] {
-        assert_eq!(places_in("RNN", &config, era, &["w"; 8]), expected);
+    for version in [KerasVersion::Legacy, KerasVersion::Keras3] {
+        assert_eq!(places_in("RNN", &config, version, &["w"; 8]), expected);
     }
 }
 
@@ -152,14 +153,14 @@ fn kernel_of_spectral_normalization_has_two_places() {
     let config = Attrs::new().with("layer", object("Dense", Attrs::new()));
     let frozen = config.clone().with("trainable", false);
     let twice = " | vars/0 is layer/vars/0";
-    for era in [Era::Before3, Era::Keras3] {
-        let of = |config: &Attrs| places_in("SpectralNormalization", config, era, &["w"; 3]);
+    for version in [KerasVersion::Legacy, KerasVersion::Keras3] {
+        let of = |config: &Attrs| places_in("SpectralNormalization", config, version, &["w"; 3]);
         assert_eq!(of(&config), format!("layer/vars/0 layer/vars/1 vars/1{twice}"));
         // Both Keras versions list frozen weights in creation order.
         assert_eq!(of(&frozen), format!("layer/vars/0 vars/1 layer/vars/1{twice}"));
     }
     let all = places_of("vars/0 vars/1 layer/vars/0 layer/vars/1");
-    let listed = listing("keras.SpectralNormalization", &config, Era::Keras3, &all).unwrap();
+    let listed = weight_list("keras.SpectralNormalization", &config, KerasVersion::Keras3, &all).unwrap();
     assert_eq!(listed.iter().map(|weight| &*weight.name).collect::<Vec<_>>(), ["kernel", "bias", "vector_u"]);
 }
 
@@ -172,8 +173,8 @@ fn wrapped_model_lists_trainable_weights_first() {
     let dense = ["layer/layers/dense/vars/", "layer/layers/dense_1/vars/"];
     let [first, last] = dense.map(|group| format!("{group}0 {group}1"));
     let expected = format!("{first} {bn}0 {bn}1 {last} {bn}2 {bn}3");
-    for era in [Era::Before3, Era::Keras3] {
-        assert_eq!(places_in("TimeDistributed", &config, era, &["w"; 8]), expected);
+    for version in [KerasVersion::Legacy, KerasVersion::Keras3] {
+        assert_eq!(places_in("TimeDistributed", &config, version, &["w"; 8]), expected);
     }
 }
 
@@ -181,7 +182,7 @@ fn wrapped_model_lists_trainable_weights_first() {
 fn unknown_layers_get_the_remaining_weights() {
     let layers = [object("Dense", Attrs::new()), object("mine>Own", Attrs::new()), object("Flatten", Attrs::new())];
     let model = object("Sequential", Attrs::new().with("layers", list(layers)));
-    let found = places_in("TimeDistributed", &Attrs::new().with("layer", model), Era::Before3, &["w"; 5]);
+    let found = places_in("TimeDistributed", &Attrs::new().with("layer", model), KerasVersion::Legacy, &["w"; 5]);
     let own = "layer/layers/own/vars/";
     assert_eq!(found, format!("layer/layers/dense/vars/0 layer/layers/dense/vars/1 {own}0 {own}1 {own}2"));
 }
@@ -189,27 +190,28 @@ fn unknown_layers_get_the_remaining_weights() {
 #[test]
 fn weights_of_inner_layers_of_a_custom_layer_are_numbered() {
     let named = Attrs::new().with("name", "mid");
-    let of = |config: &Attrs, era, name: &str| places("custom.Twice", config, era, &[name]).of_listed.join(" ");
-    assert_eq!(of(&named, Era::Keras3, "outer/mid/kernel"), "vars/0");
-    assert_eq!(of(&named, Era::Keras3, "mid/inside/kernel"), "listed/0");
-    assert_eq!(of(&named, Era::Keras3, "other/kernel"), "listed/0");
+    let of = |config: &Attrs, version, name: &str| places("custom.Twice", config, version, &[name]).of_listed.join(" ");
+    assert_eq!(of(&named, KerasVersion::Keras3, "outer/mid/kernel"), "vars/0");
+    assert_eq!(of(&named, KerasVersion::Keras3, "mid/inside/kernel"), "listed/0");
+    assert_eq!(of(&named, KerasVersion::Keras3, "other/kernel"), "listed/0");
     let declared = named.clone().with("layer", layer("Dense"));
-    assert_eq!(of(&declared, Era::Before3, "mid/kernel:0"), "listed/0");
-    assert_eq!(of(&declared, Era::Keras3, "mid/kernel"), "vars/0");
-    let listed = listing("custom.Twice", &named, Era::Keras3, &places_of("listed/0 listed/1")).unwrap();
+    assert_eq!(of(&declared, KerasVersion::Legacy, "mid/kernel:0"), "listed/0");
+    assert_eq!(of(&declared, KerasVersion::Keras3, "mid/kernel"), "vars/0");
+    let listed = weight_list("custom.Twice", &named, KerasVersion::Keras3, &places_of("listed/0 listed/1")).unwrap();
     assert_eq!(listed.iter().map(|l| &*l.place).collect::<Vec<_>>(), ["listed/0", "listed/1"]);
     // They keep their places when they are written and read again.
     for listed in listed {
-        for era in [Era::Before3, Era::Keras3] {
-            assert_eq!(of(&named, era, &format!("mid/{}:0", listed.name)), "listed/0");
+        for version in [KerasVersion::Legacy, KerasVersion::Keras3] {
+            assert_eq!(of(&named, version, &format!("mid/{}:0", listed.name)), "listed/0");
         }
     }
 }
 
 #[test]
 fn quantized_and_lora_weights_are_identified_by_name() {
-    let of =
-        |key: &str, names: &[&str]| places("keras.Dense", &Attrs::new().with(key, 2), Era::Keras3, names).of_listed;
+    let of = |key: &str, names: &[&str]| {
+        places("keras.Dense", &Attrs::new().with(key, 2), KerasVersion::Keras3, names).of_listed
+    };
     assert_eq!(of("quantization_config", &["d/bias", "d/kernel", "d/kernel_scale"]).join(" "), "vars/1 vars/0 vars/2");
     let adapted = of("lora_rank", &["d/bias", "d/lora_kernel_a", "d/lora_kernel_b", "d/kernel"]);
     assert_eq!(adapted.join(" "), "vars/1 listed/1 listed/2 vars/0");
@@ -223,6 +225,7 @@ fn weights_of_many_layers_are_listed_in_time_in_proportion() {
     let group = |i: usize| if i == 0 { "dense".to_string() } else { format!("dense_{i}") };
     let of_layer = |i| [0, 1].map(|weight| Name::from(format!("layer/layers/{}/vars/{weight}", group(i))));
     let all: Vec<Name> = (0..n).flat_map(of_layer).collect();
-    let listed = listing("keras.TimeDistributed", &Attrs::new().with("layer", model), Era::Keras3, &all).unwrap();
+    let listed =
+        weight_list("keras.TimeDistributed", &Attrs::new().with("layer", model), KerasVersion::Keras3, &all).unwrap();
     assert!(listed.iter().map(|weight| &weight.place).eq(&all));
 }

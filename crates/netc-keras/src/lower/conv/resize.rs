@@ -6,7 +6,7 @@
 use netc_dialect::LowerError;
 use netc_ir::{Compare, CoreOp, Dim, ElemType, Literal, PadMode, Reduce, SliceAxis, Unary, ValueId};
 
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::lower::call::Call;
 use crate::lower::entry::{Entry, one};
 use crate::lower::norm::to_compute_type;
@@ -103,7 +103,7 @@ fn resized(c: &mut Call<'_, '_>, x: ValueId, to: [u64; 2]) -> Result<ValueId> {
     if elem.is_float() {
         return both_axes(c, x, first, to, (method, antialias));
     }
-    if Era::of(&c.b.module().attrs) == Era::Before3 {
+    if KerasVersion::of(&c.b.module().attrs) == KerasVersion::Legacy {
         // Keras 2 returns floats.
         return Err(c.unsupported(format!("elements of type {elem}")));
     }

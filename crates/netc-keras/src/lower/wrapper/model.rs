@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use netc_dialect::{LowerError, Meaning, OpContext};
+use netc_dialect::{LowerError, LoweredOp, OpContext};
 use netc_ir::{Attr, Attrs, Layer, Name, SourceOp, ValueId};
 
 use crate::config::call::{TensorRef, structure};
 use crate::config::declaration::layer_name;
 use crate::config::keys::INNER;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::legacy::{grouped, is_model, read_call};
 use crate::lower::call::Call;
 use crate::lower::result::{Result, bad};
@@ -42,14 +42,14 @@ type Values = BTreeMap<(Name, usize), Vec<ValueId>>;
 
 impl Call<'_, '_> {
     /// Lowers the model declared by `config`, whose weights are below `place`, on the input `x`.
-    pub(crate) fn model(&mut self, place: &str, config: &Attrs, x: ValueId) -> Result<Meaning> {
+    pub(crate) fn model(&mut self, place: &str, config: &Attrs, x: ValueId) -> Result<LoweredOp> {
         if calls(config) > MAX_CALLS {
             return Err(self.unsupported(format!("an inner model of more than {MAX_CALLS} calls")));
         }
-        let era = Era::of(&self.b.module().attrs);
-        let layers = layers(config, era);
+        let version = KerasVersion::of(&self.b.module().attrs);
+        let layers = layers(config, version);
         let results = match config.get("input_layers") {
-            Some(inputs) => self.graph(place, &layers, (inputs, config.get("output_layers")), x, era)?,
+            Some(inputs) => self.graph(place, &layers, (inputs, config.get("output_layers")), x, version)?,
             None => {
                 let mut y = vec![x];
                 let args = Attr::List(vec![Attr::Operand(0)]);
@@ -70,7 +70,7 @@ impl Call<'_, '_> {
         layers: &[Inner<'_>],
         signature: (&Attr, Option<&Attr>),
         x: ValueId,
-        era: Era,
+        version: KerasVersion,
     ) -> Result<Vec<ValueId>> {
         let is_functional = |name: &Name| {
             let layer = layers.iter().find(|layer| *layer.name == **name);
@@ -88,7 +88,7 @@ impl Call<'_, '_> {
         for layer in layers {
             let nodes = layer.object.get("inbound_nodes").and_then(Attr::as_list).unwrap_or_default();
             for (i, node) in nodes.iter().enumerate() {
-                let node = read_call(node.clone(), &layer.class, era, layer.name);
+                let node = read_call(node.clone(), &layer.class, version, layer.name);
                 waiting.push((
                     layer,
                     i,
@@ -125,7 +125,7 @@ impl Call<'_, '_> {
     fn inner(&mut self, place: &str, inner: &Inner<'_>, call: Attrs, operands: &[ValueId]) -> Result<Vec<ValueId>> {
         let prefix = format!("{place}/{}/", inner.group);
         let class = inner.class.clone();
-        let Meaning { results, masks, repeats, .. } = match inner.object.get("config").and_then(Attr::as_map) {
+        let LoweredOp { results, masks, repeats, .. } = match inner.object.get("config").and_then(Attr::as_map) {
             Some(config) if is_model(&class, config) => {
                 let [x] = operands else { return Err(self.unsupported("an inner model of several inputs")) };
                 self.model(prefix.trim_end_matches('/'), config, *x)?
@@ -156,9 +156,9 @@ impl Call<'_, '_> {
 }
 
 /// The layers of a model, with their weight groups.
-fn layers(config: &Attrs, era: Era) -> Vec<Inner<'_>> {
+fn layers(config: &Attrs, version: KerasVersion) -> Vec<Inner<'_>> {
     let mut layers = Vec::new();
-    for (object, class, group) in grouped(config, "layers", era) {
+    for (object, class, group) in grouped(config, "layers", version) {
         let name = layer_name(object).map_or("", |name| name);
         layers.push(Inner { name, class, object, group: group.unwrap_or_default() });
     }

@@ -7,22 +7,22 @@ use netc_ir::{Attr, Attrs, Func, Layer, LayerId, OpId, Type};
 
 use crate::config::order::calls_beside;
 use crate::config::tf;
-use crate::config::version::Era;
+use crate::config::version::KerasVersion;
 use crate::error::{Problem, Result};
 use crate::export::exporter::{Container, Exporter, Scope, is_chain};
 use crate::export::unknown;
 use crate::legacy::tensorflow::NoTwin;
-use crate::legacy::{self, Modern, losses};
+use crate::legacy::{self, Upgraded, losses};
 
 impl<'m> Exporter<'m> {
     /// The Keras 3 declaration of a layer and its call `op`.
-    pub(super) fn modern_call(&self, scope: &Scope<'m>, id: LayerId, op: OpId) -> Result<Modern<'m>> {
+    pub(super) fn upgrade_call(&self, scope: &Scope<'m>, id: LayerId, op: OpId) -> Result<Upgraded<'m>> {
         let (layer, op) = (&self.module[id], &scope.func[op]);
         let operands: Vec<Type> = op.operands.iter().map(|x| scope.func[*x].ty.clone()).collect();
         let Some(call) = op.kind.attrs() else {
-            return Ok(Modern { layer: self.declaration(id), call: Cow::Owned(Attrs::new()) });
+            return Ok(Upgraded { layer: self.declaration(id), call: Cow::Owned(Attrs::new()) });
         };
-        let modern = legacy::modern_call(layer, call, &operands, self.era).map_err(|no| {
+        let upgraded = legacy::upgrade_call(layer, call, &operands, self.version).map_err(|no| {
             let what = layer.class.strip_prefix("keras.").unwrap_or(&layer.class);
             let note = match no {
                 NoTwin::Operation => format!("`keras.ops` has no operation equivalent to `{what}`"),
@@ -33,29 +33,34 @@ impl<'m> Exporter<'m> {
             };
             Problem::NotKeras { place: format!("layer `{}`", layer.name), note }
         })?;
-        let gives = |key| modern.call.get("kwargs").and_then(|k| k.get(key)).is_some_and(|value| !value.is_null());
-        let sequence =
-            op.operands.first().filter(|_| self.era == Era::Before3 && gives("initial_state") && !gives("mask"));
+        let gives = |key| upgraded.call.get("kwargs").and_then(|k| k.get(key)).is_some_and(|value| !value.is_null());
+        let sequence = op
+            .operands
+            .first()
+            .filter(|_| self.version == KerasVersion::Legacy && gives("initial_state") && !gives("mask"));
         if sequence.is_some_and(|x| unknown::may_carry_mask(self.module, scope.func, *x)) {
             let note = "it has both initial states and a masked input, for which Keras 3 drops the mask";
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
-        if self.era == Era::Before3 && self.container == Container::Archive && has_values_of_their_own(&modern) {
+        if self.version == KerasVersion::Legacy
+            && self.container == Container::Archive
+            && has_values_of_their_own(&upgraded)
+        {
             let note = "Keras 3 with JAX fails on attention whose `value_dim` differs from its `key_dim`; write the \
                         model as .h5";
             return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
         }
-        Ok(modern)
+        Ok(upgraded)
     }
 
     /// The declaration of a layer in an archive, which must fit all its calls.
-    pub(super) fn modern(&self, scope: &Scope<'m>, id: LayerId) -> Result<Cow<'m, Layer>> {
+    pub(super) fn upgraded_layer(&self, scope: &Scope<'m>, id: LayerId) -> Result<Cow<'m, Layer>> {
         if !tf::is_operation(&self.module[id].class) {
             return Ok(self.declaration(id));
         }
         let mut found: Option<Cow<'m, Layer>> = None;
         for op in scope.calls.get(&id).into_iter().flatten() {
-            let layer = self.modern_call(scope, id, *op)?.layer;
+            let layer = self.upgrade_call(scope, id, *op)?.layer;
             if found.as_ref().is_some_and(|found| *found != layer) {
                 let note = "its calls differ in arguments that Keras 3 stores in the operation";
                 return Err(Problem::NotKeras { place: format!("layer `{}`", layer.name), note: note.into() });
@@ -67,8 +72,8 @@ impl<'m> Exporter<'m> {
 
     /// The calls that the file keeps although no output needs them: those that losses and metrics need.
     pub(super) fn calls_beside(&self, func: &Func) -> Vec<OpId> {
-        match (self.container, self.era) {
-            (Container::Hdf5, Era::Before3) => calls_beside(func, &losses::calls(self.module, func)),
+        match (self.container, self.version) {
+            (Container::Hdf5, KerasVersion::Legacy) => calls_beside(func, &losses::calls(self.module, func)),
             (Container::Archive | Container::Hdf5 | Container::Tfjs, _) => Vec::new(),
         }
     }
@@ -82,10 +87,12 @@ impl<'m> Exporter<'m> {
 
 /// Whether this is a `MultiHeadAttention` whose value size differs from its key size, and that Keras 3 computes with
 /// the backend's attention function. It does not use that function if it needs the scores.
-fn has_values_of_their_own(modern: &Modern<'_>) -> bool {
-    let says = |key: &str| modern.layer.config.get("config").and_then(|c| c.get(key)).filter(|value| !value.is_null());
+fn has_values_of_their_own(upgraded: &Upgraded<'_>) -> bool {
+    let says =
+        |key: &str| upgraded.layer.config.get("config").and_then(|c| c.get(key)).filter(|value| !value.is_null());
     let other = says("value_dim").is_some_and(|values| Some(values) != says("key_dim"));
     let drops = says("dropout").and_then(Attr::as_f64).is_some_and(|rate| rate > 0.0);
-    let with_scores = modern.call.get("kwargs").and_then(|k| k.get("return_attention_scores")).and_then(Attr::as_bool);
-    &*modern.layer.class == "keras.MultiHeadAttention" && other && !drops && with_scores != Some(true)
+    let with_scores =
+        upgraded.call.get("kwargs").and_then(|k| k.get("return_attention_scores")).and_then(Attr::as_bool);
+    &*upgraded.layer.class == "keras.MultiHeadAttention" && other && !drops && with_scores != Some(true)
 }

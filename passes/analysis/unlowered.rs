@@ -4,7 +4,7 @@ use netc_ir::{Loc, Module, OpKind};
 use netc_pass::Context;
 
 /// Adds a remark that the pass `name`, which works on core ops, finds only layers, if that is so.
-pub(crate) fn note_layers_alone(module: &Module, name: &'static str, context: &mut Context<'_>) {
+pub(crate) fn warn_unlowered(module: &Module, name: &'static str, context: &mut Context<'_>) {
     let kinds = || module.funcs.iter().flat_map(|func| func.ops().map(|(_, op)| &op.kind));
     if !kinds().any(|kind| matches!(kind, OpKind::Core(_))) && kinds().any(|kind| matches!(kind, OpKind::Source(_))) {
         let note = "found layers but no core ops: put `lower` or `@simplify` before it";

@@ -22,7 +22,7 @@ pub(crate) const TRAINING_CONFIG: &str = "training_config";
 pub(crate) const OPTIMIZER_WEIGHTS: &str = "optimizer_weights";
 
 /// The training state of a model, as its file records it.
-pub(crate) struct Compiled {
+pub(crate) struct TrainingState {
     /// The name of the optimizer.
     name: Name,
     /// The compile configuration, under the file's own key for it.
@@ -31,7 +31,7 @@ pub(crate) struct Compiled {
     variables: Vec<(Name, Variable)>,
 }
 
-impl Compiled {
+impl TrainingState {
     /// The training state of the model `object`, from an archive or JSON. Takes the optimizer's variables out of
     /// `variables`. `None` if the model is not compiled.
     pub(crate) fn of_object(object: &Attr, variables: &mut Variables) -> Option<Self> {

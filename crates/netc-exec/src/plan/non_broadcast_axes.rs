@@ -7,9 +7,9 @@ use crate::error::KernelError;
 
 /// For each operand of a broadcasting op, its symbolic axes, counted from the last.
 #[derive(Debug, Default)]
-pub(super) struct Rigid(Vec<Vec<usize>>);
+pub(super) struct NonBroadcastAxes(Vec<Vec<usize>>);
 
-impl Rigid {
+impl NonBroadcastAxes {
     /// The symbolic axes among those that `op` broadcasts, for operands of the types `types`.
     pub(super) fn of(op: &CoreOp, types: &[&Type]) -> Self {
         let first = match op.class() {

@@ -21,7 +21,7 @@ const BLOCKS: usize = 16;
 
 /// An op on the tensor, on earlier results and on operands.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum TailOp {
+pub(crate) enum EpilogueOp {
     Unary(Unary, Source),
     Binary(Binary, [Source; 2]),
 }
@@ -32,18 +32,18 @@ pub(crate) enum Source {
     /// A tensor from outside, broadcast to the shape.
     Operand(usize),
     /// The tensor itself (0), or the result of an earlier op (1, 2, ...).
-    Made(usize),
+    Computed(usize),
 }
 
 /// Ops compiled to moves on block-sized slots. Slot 0 is the block of the tensor.
 #[derive(Debug)]
-pub(crate) struct Tail {
-    moves: Vec<Move>,
+pub(crate) struct Epilogue {
+    instrs: Vec<Instr>,
     slots: usize,
 }
 
 #[derive(Debug)]
-enum Move {
+enum Instr {
     Copy { to: usize, from: Place },
     Unary { f: Unary, at: usize },
     Binary { f: Binary, at: usize, other: Place, other_first: bool },
@@ -55,25 +55,25 @@ enum Place {
     Operand(usize),
 }
 
-impl Tail {
+impl Epilogue {
     /// Compiles the ops. Each reads the tensor, earlier results or operands; the last one computes the result.
-    pub(crate) fn new(ops: &[TailOp]) -> Self {
+    pub(crate) fn new(ops: &[EpilogueOp]) -> Self {
         let mut slots = Slots { of: vec![0], free: Vec::new(), count: 1 };
-        let mut moves = Vec::new();
+        let mut instrs = Vec::new();
         for (i, op) in ops.iter().enumerate() {
             let dies = |source: Source| !ops[i + 1..].iter().any(|later| later.reads(source));
             match *op {
-                TailOp::Unary(f, x) => {
-                    let at = slots.overwritten(x, dies(x), &mut moves);
-                    moves.push(Move::Unary { f, at });
+                EpilogueOp::Unary(f, x) => {
+                    let at = slots.overwritten(x, dies(x), &mut instrs);
+                    instrs.push(Instr::Unary { f, at });
                     slots.of.push(at);
                 }
-                TailOp::Binary(f, [a, b]) => {
-                    let can_overwrite = |source| dies(source) && matches!(source, Source::Made(_));
+                EpilogueOp::Binary(f, [a, b]) => {
+                    let can_overwrite = |source| dies(source) && matches!(source, Source::Computed(_));
                     let other_first = a != b && !can_overwrite(a) && can_overwrite(b);
                     let (x, other) = if other_first { (b, a) } else { (a, b) };
-                    let at = slots.overwritten(x, a != b && dies(x), &mut moves);
-                    moves.push(Move::Binary { f, at, other: slots.place(other), other_first });
+                    let at = slots.overwritten(x, a != b && dies(x), &mut instrs);
+                    instrs.push(Instr::Binary { f, at, other: slots.place(other), other_first });
                     slots.of.push(at);
                     if let Place::Slot(slot) = slots.place(other)
                         && dies(other)
@@ -85,9 +85,9 @@ impl Tail {
         }
         let last = slots.of[slots.of.len() - 1];
         if last != 0 {
-            moves.push(Move::Copy { to: 0, from: Place::Slot(last) });
+            instrs.push(Instr::Copy { to: 0, from: Place::Slot(last) });
         }
-        Self { moves, slots: slots.count }
+        Self { instrs, slots: slots.count }
     }
 
     /// Applies the ops to `x` in place. The operands broadcast to its shape.
@@ -139,13 +139,13 @@ impl Tail {
             let len = elements.len();
             let others = temporaries.iter_mut().map(|t| &mut t[..len]);
             let mut slots: Vec<&mut [T]> = std::iter::once(elements).chain(others).collect();
-            self.moves.iter().try_for_each(|step| step.run(&mut slots, &mut operands, start + i * block))?;
+            self.instrs.iter().try_for_each(|step| step.run(&mut slots, &mut operands, start + i * block))?;
         }
         Ok(())
     }
 }
 
-impl TailOp {
+impl EpilogueOp {
     fn reads(&self, source: Source) -> bool {
         match self {
             Self::Unary(_, x) => *x == source,
@@ -166,26 +166,26 @@ impl Slots {
     fn place(&self, source: Source) -> Place {
         match source {
             Source::Operand(i) => Place::Operand(i),
-            Source::Made(i) => Place::Slot(self.of[i]),
+            Source::Computed(i) => Place::Slot(self.of[i]),
         }
     }
 
     /// A slot that holds `x` and may be overwritten: its own slot if `x` dies, else a copy.
-    fn overwritten(&mut self, x: Source, dies: bool, moves: &mut Vec<Move>) -> usize {
+    fn overwritten(&mut self, x: Source, dies: bool, instrs: &mut Vec<Instr>) -> usize {
         let from = self.place(x);
         match from {
             Place::Slot(slot) if dies => slot,
             Place::Slot(_) | Place::Operand(_) => {
                 let to = self.free.pop().unwrap_or(self.count);
                 self.count = self.count.max(to + 1);
-                moves.push(Move::Copy { to, from });
+                instrs.push(Instr::Copy { to, from });
                 to
             }
         }
     }
 }
 
-impl Move {
+impl Instr {
     /// Executes the move for the block that begins at element `start`.
     fn run<T: Real>(&self, slots: &mut [&mut [T]], operands: &mut [Repeated<'_, T>], start: usize) -> Result<()> {
         let to = match self {

@@ -10,7 +10,7 @@ use crate::id::{OpId, ValueId};
 
 /// The ops and values that passed verification and have not changed since. Entries past the end of a list are new.
 #[derive(Clone, Default)]
-pub(crate) struct Seen {
+pub(crate) struct VerifiedSet {
     /// By op: whether it was in the order.
     pub(crate) ops: Vec<bool>,
     /// By value: whether it was defined.
@@ -19,7 +19,7 @@ pub(crate) struct Seen {
     pub(crate) files: usize,
 }
 
-impl Seen {
+impl VerifiedSet {
     /// Records that the op is about to change.
     pub(crate) fn op_changes(&mut self, op: OpId) {
         if let Some(seen) = self.ops.get_mut(op.index()) {
@@ -46,7 +46,7 @@ impl Seen {
 }
 
 /// Prints `_`: the state is not part of the program.
-impl fmt::Debug for Seen {
+impl fmt::Debug for VerifiedSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("_")
     }

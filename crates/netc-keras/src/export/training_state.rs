@@ -5,9 +5,9 @@ use netc_format::module::training_state;
 use netc_ir::{Attr, Attrs, FuncId, Layer, LayerId, MAIN, Module};
 
 use crate::config::path::join;
-use crate::config::version::Era;
-use crate::container::compiled::{COMPILE_CONFIG, GROUP, TRAINING_CONFIG};
+use crate::config::version::KerasVersion;
 use crate::container::hdf5::write::Tree;
+use crate::container::training_state::{COMPILE_CONFIG, GROUP, TRAINING_CONFIG};
 use crate::export::exporter::{Container, Exporter};
 use crate::export::lists;
 
@@ -19,7 +19,7 @@ fn declaration_for<'m>(module: &'m Module, func: FuncId, key: &str) -> Option<(&
 
 /// The declaration's configuration under `key`. An archive is for Keras 3, which cannot read that of Keras 2.
 fn carried<'m>(module: &Module, layer: &'m Layer, key: &str) -> Option<&'m Attr> {
-    let is_read = key != COMPILE_CONFIG || Era::of(&module.attrs) == Era::Keras3;
+    let is_read = key != COMPILE_CONFIG || KerasVersion::of(&module.attrs) == KerasVersion::Keras3;
     layer.config.get(key).filter(|_| is_read)
 }
 
@@ -56,7 +56,7 @@ pub(super) fn omissions(module: &Module, container: Container) -> Vec<Note> {
     training_state(module)
         .next()
         .filter(|layer| !has(*layer))
-        .map(|_| Note::training_state_left_out())
+        .map(|_| Note::training_state_dropped())
         .into_iter()
         .collect()
 }

@@ -12,7 +12,7 @@ use crate::inline::inline;
 use crate::prune::replace_funcs;
 
 /// A module in which all cuts are places in `@main`.
-pub(crate) struct Dissolved<'m> {
+pub(crate) struct Flattened<'m> {
     pub(crate) module: Cow<'m, Module>,
     /// The places of each cut.
     pub(crate) cuts: Vec<Vec<CutPoint>>,
@@ -41,12 +41,12 @@ pub(crate) struct Origins<'m> {
 ///
 /// # Errors
 /// Fails if a cut names no layer, or is inside a model that cannot be dissolved.
-pub(crate) fn dissolve<'m>(
+pub(crate) fn flatten_submodels<'m>(
     module: &'m Module,
     specs: &[String],
     pass: &'static str,
     dialects: &'m Dialects,
-) -> Result<Dissolved<'m>> {
+) -> Result<Flattened<'m>> {
     let main = module.func_named(MAIN).ok_or_else(PassError::no_main)?;
     let names = Names::of(module, main, dialects);
     let parts =
@@ -54,20 +54,20 @@ pub(crate) fn dissolve<'m>(
     let open = wanted(module, main, parts.iter().flatten())?;
     let (inlined, remarks) = inlined(module, &open, pass, dialects)?;
     let (cuts, origins) = (Vec::new(), OnceCell::new());
-    let mut dissolved = Dissolved { module: inlined, cuts, remarks, names, before: module, main, open, origins };
-    if dissolved.module.main().map(Func::num_ops) != Some(dissolved.expected_ops()) {
+    let mut flattened = Flattened { module: inlined, cuts, remarks, names, before: module, main, open, origins };
+    if flattened.module.main().map(Func::num_ops) != Some(flattened.expected_ops()) {
         return Err(PassError::new("a nested model that contains a cut cannot be dissolved"));
     }
     let points = |parts: Vec<CutPart>| {
-        let points = parts.iter().map(|part| dissolved.points(part)).collect::<Result<Vec<_>, _>>();
+        let points = parts.iter().map(|part| flattened.points(part)).collect::<Result<Vec<_>, _>>();
         points.map(|points| points.concat())
     };
     let cuts = parts.into_iter().map(points).collect::<Result<_, _>>().map_err(PassError::from_error)?;
-    dissolved.cuts = cuts;
-    Ok(dissolved)
+    flattened.cuts = cuts;
+    Ok(flattened)
 }
 
-impl<'m> Dissolved<'m> {
+impl<'m> Flattened<'m> {
     /// The name under which `split` knows the original place of `op`, an op of the new `@main`.
     pub(crate) fn name(&self, op: OpId) -> String {
         let path = self.names.path(&self.origins().models, self.slot(op));
