@@ -27,8 +27,7 @@
 mod attrs;
 mod extents;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map};
 use std::fmt;
 
 use crate::dim::Dim;
@@ -452,7 +451,7 @@ impl<'m> Verifier<'m> {
             while let Some((id, leaving)) = stack.pop() {
                 if leaving {
                     state.insert(id, Visit::Done);
-                } else if let Entry::Vacant(unvisited) = state.entry(id) {
+                } else if let btree_map::Entry::Vacant(unvisited) = state.entry(id) {
                     unvisited.insert(Visit::Open);
                     stack.push((id, true));
                     for callee in self.calls.get(id.index()).cloned().unwrap_or_default() {

@@ -64,7 +64,6 @@ mod tests {
         assert_eq!(nearest("mixed", &["mixed9_concatenated"]), "; did you mean `mixed9_concatenated`?");
         assert_eq!(nearest("z", &["x"]), "");
         assert_eq!(nearest("typo", &["y"]), "");
-        assert_eq!(nearest("xy", &["y"]), "; did you mean `y`?");
     }
 
     #[test]
