@@ -246,7 +246,7 @@ impl<'m> Lowering<'m> {
     /// Lowers `op`. Charges the new ops afterwards, which is safe because one layer adds a limited number.
     fn op(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<()> {
         let start = body.copy.builder.func().num_op_slots();
-        self.meaning(body, op)?;
+        self.lower_op(body, op)?;
         let made = body.copy.builder.func().num_op_slots() - start;
         // The ops of a nested model are counted one by one.
         let made = if matches!(op.kind, OpKind::Call(_)) { 1 } else { made as u64 };
@@ -260,7 +260,8 @@ impl<'m> Lowering<'m> {
         })
     }
 
-    fn meaning(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<()> {
+    /// Appends what `op` lowers to: core ops, a call, or the op itself if it stays.
+    fn lower_op(&mut self, body: &mut Body<'m>, op: &'m Op) -> Result<()> {
         body.copy.builder.at(op.loc.clone());
         let operands = body.copy.get_all(&op.operands);
         let lowered = match &op.kind {
@@ -274,7 +275,7 @@ impl<'m> Lowering<'m> {
                         body.masks.lowered(body.copy.builder.func(), start, body.at, op, &operands, &meaning);
                         Ok(meaning)
                     }
-                    Err(error) => return self.without_meaning(body, op, &error),
+                    Err(error) => return self.keep_or_fail(body, op, &error),
                 }
             }
             OpKind::Source(_) => {
@@ -284,13 +285,13 @@ impl<'m> Lowering<'m> {
         };
         match lowered {
             Ok(meaning) => body.copy.set_all(&op.results, &meaning.results),
-            Err(error) => return self.without_meaning(body, op, &error.into()),
+            Err(error) => return self.keep_or_fail(body, op, &error.into()),
         }
         Ok(())
     }
 
     /// Handles an op that cannot be lowered: keeps it or fails.
-    fn without_meaning(&self, body: &mut Body<'m>, op: &Op, error: &LowerError) -> Result<()> {
+    fn keep_or_fail(&self, body: &mut Body<'m>, op: &Op, error: &LowerError) -> Result<()> {
         let known = !matches!(error, LowerError::Unknown { .. });
         if self.goal.on_error == OnError::Fail && known {
             return Err(body.unknown_before(op).cloned().unwrap_or_else(|| at(self.module, op, error)));

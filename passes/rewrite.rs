@@ -38,7 +38,7 @@ pub const INFO: PassInfo = PassInfo {
            and applies them wherever they match, until none does. If several rules match, the first in the file applies. \
            Each rule is first tested on random programs. A rule that changes values is rejected with a program that shows \
            it. A rule must preserve every bit, unless it says `rounding` after its name.\n\n\
-           `docs/reference/rules.md` describes the language of rules. Rules that replace several values multi_pattern apply after the \
+           `docs/reference/rules.md` describes the language of rules. Rules that replace several values together apply after the \
            rules for one value, and only if no value is needed to compute the replacement of another. Then the rules for \
            one value apply again.",
     fidelity: Fidelity::Rounding,

@@ -101,7 +101,11 @@ fn errors_of_damaged_files_name_the_place() {
         ),
         ("\"group1-shard1.bin\"", "\"/dev/zero\"", "weightsManifest[0]: `/dev/zero` is not the name"),
         ("\"group1-shard1.bin\"", "7", "weightsManifest[0]: `` is not the name"),
-        ("[5,5],\"dtype\"", "[5,4000000000],\"dtype\"", "weight `hidden/kernel`: its bytes begin at 0 of 168"),
+        (
+            "[5,5],\"dtype\"",
+            "[5,4000000000],\"dtype\"",
+            "weight `hidden/kernel`: its bytes begin at 0 and go beyond the 168 bytes",
+        ),
         ("[5,5],\"dtype\"", "[5,-5],\"dtype\"", "weight `hidden/kernel`: its `shape` is not a list of extents"),
         ("[5,5],\"dtype\"", "[5,4],\"dtype\"", "weightsManifest[0]: its files have 168 bytes, its weights 148"),
         ("[5,5],\"dtype\":\"float32\"", "[5,5],\"dtype\":\"string\"", "its dtype `string` is not supported"),

@@ -106,8 +106,8 @@ fn errors_say_which_end_is_wrong() {
     check_error("..%k", "`%k` is a weight or a constant, which depends on no input: name a layer or a value that does");
     check_error("..before:stem", "nothing is computed up to `before:stem`");
     check_error("..image", "`image` is an input of the model: nothing is computed up to there");
-    let begin = "the first place out to begin at the inputs, as in `..top`";
-    check_error("image..top", &format!("`image` is an input of the model: leave {begin}"));
+    let begin = "to begin at the inputs, omit the first place, as in `..top`";
+    check_error("image..top", &format!("`image` is an input of the model: {begin}"));
     check_error(
         "before:stem..top",
         &format!(

@@ -42,7 +42,7 @@ impl Network {
         self.first.len() - 1
     }
 
-    /// Charges `weight` to every cut that does not have all these nodes on one side.
+    /// Adds `weight` to the cost of every cut that separates these nodes.
     pub(super) fn tie(&mut self, nodes: &[Node], weight: u64) {
         let mut nodes = nodes.to_vec();
         nodes.sort_unstable();

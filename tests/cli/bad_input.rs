@@ -29,13 +29,13 @@ fn files_that_are_not_models() {
 fn misspelt_arguments_get_suggestions() {
     let folder = Folder::with_tiny();
     folder.refuses(&["resnet50"], &["did you mean `zoo:resnet50`?"]);
-    folder.refuses(&["cutz"], &["there is no such file; did you mean `cuts`?"]);
+    folder.refuses(&["cutz"], &["no such file. Did you mean `cuts`?"]);
     let ran = folder.netc(&["split", "tiny.keras"]);
-    assert!(ran.code == 2 && ran.err.contains("write `netc tiny.keras --pass split`"), "{}", ran.err);
+    assert!(ran.code == 2 && ran.err.contains("use `netc tiny.keras --pass split`"), "{}", ran.err);
     let ran = folder.netc(&["cutz", "tiny.keras"]);
     let meant = "error: there is no subcommand `cutz`; did you mean `cuts`?\n";
     assert!(ran.code == 2 && ran.err.starts_with(meant), "{}", ran.err);
-    folder.refuses(&["layers", "tiny.keras", "--above", "image"], &["`image` is an input of the model: name a layer"]);
+    folder.refuses(&["layers", "tiny.keras", "--above", "image"], &["`image` is an input of the model; name a layer"]);
     for (args, stray) in [
         (["a.keras", "b.keras"].as_slice(), "b.keras"),
         (&["a.keras", "--verify", "3"], "3"),

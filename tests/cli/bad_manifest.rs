@@ -44,7 +44,7 @@ fn crossing_tensors_must_have_unique_names_and_matching_types() {
     let port = manifest["outputs"][0].clone();
     manifest["outputs"] = json!([port, port]);
     folder = folder.with("out/twice.json", manifest.to_string());
-    folder.refuses(&["inspect", "out/twice.json"], &["out/twice.json", "outputs: expected different names", "twice"]);
+    folder.refuses(&["inspect", "out/twice.json"], &["out/twice.json", "outputs: expected distinct names", "twice"]);
     let mut manifest = folder.json("out/manifest.json");
     // The first stage expects an image, not its own output.
     let first = folder.read(&format!("out/{}", manifest["stages"][0]["file"].as_str().unwrap()));

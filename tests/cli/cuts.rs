@@ -62,8 +62,8 @@ fn cuts_lists_nested_models_and_inputs_read_on_both_sides() {
     let folder = with_nested();
     let out = folder.netc(&["cuts", "m.nir"]).done();
     let rows: Vec<Vec<&str>> = out.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0][..8], ["cut", "tensor", "bytes", "read", "on", "both", "sides", "params"], "{out}");
-    let cuts: Vec<(&str, &str)> = rows[1..].iter().map(|row| (row[0], row[3])).collect();
+    assert_eq!(rows[0][..9], ["cut", "tensor", "per", "example", "read", "on", "both", "sides", "params"], "{out}");
+    let cuts: Vec<(&str, &str)> = rows[1..].iter().map(|row| (row[0], row[4])).collect();
     let of_mask = ["masked", "backbone/b0", "backbone/b1", "backbone", "\"a,b\""].map(|name| (name, "mask"));
     assert_eq!(cuts[..5], of_mask, "{out}");
     assert_eq!((cuts[5].0, cuts.len()), ("again", 6), "{out}");
@@ -90,7 +90,11 @@ fn cuts_through_a_tensor_of_unknown_type_are_left_out() {
     );
     let folder = Folder::new().with("m.nir", text);
     let ran = folder.netc(&["cuts", "m.nir", "--json"]);
-    assert!(ran.err.starts_with("note: not listed: backbone, \"a,b\"; the type of the tensor"), "{}", ran.err);
+    assert!(
+        ran.err.starts_with("note: not listed: backbone, \"a,b\"; a stage needs the type of the tensor"),
+        "{}",
+        ran.err
+    );
     let cuts: Value = serde_json::from_str(&ran.out).unwrap();
     let names: Vec<&str> = cuts.as_array().unwrap().iter().map(|cut| cut["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["masked", "again"]);
@@ -209,7 +213,7 @@ fn extract_reports_the_part() {
     let folder = with_file();
     let report = folder.netc(&["m.keras", "--pass", "extract=backbone/b0..backbone/b1"]).done();
     assert!(report.starts_with("model     net_part (Functional), 2 layers, 16 params, 16 MAC\n"), "{report}");
-    assert!(report.contains("\noutput    b1: f32[N,4]"), "{report}");
+    assert!(report.contains("\noutput    b1 "), "{report}");
     let json: Value =
         serde_json::from_str(&folder.netc(&["m.keras", "--pass", "extract=..masked", "--emit", "json"]).done())
             .unwrap();
@@ -219,7 +223,7 @@ fn extract_reports_the_part() {
     );
     assert_eq!(json["outputs"][0]["name"], "masked");
     let split = folder.netc(&["m.keras", "--pass", "split=masked"]).done();
-    assert!(split.starts_with("model     net (Functional): 7 layers"), "{split}");
+    assert!(split.starts_with("model     net (Functional), 7 layers"), "{split}");
 }
 
 /// A custom head whose configuration contains the embedding.

@@ -1,4 +1,4 @@
-//! The help of every command on one page, `tests/snapshots/help.snap`, to be read as a user reads it.
+//! The help of every command on one page, `tests/cli/snapshots/help.snap`, to be read as a user reads it.
 
 use crate::support::Folder;
 
@@ -15,7 +15,7 @@ fn help_reads_well() {
         page.push_str(&format!("\n$ netc {name} --help\n{}", folder.netc(&[name, "--help"]).done()));
     }
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../snapshots");
+    settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| insta::assert_snapshot!("help", page));

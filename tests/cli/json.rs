@@ -44,7 +44,10 @@ fn an_architecture_can_be_split_but_not_run() {
         table.lines().any(|line| line.split_whitespace().eq(["logits", "Dense", "any[*]", "?", "pool"])),
         "{table}"
     );
-    folder.refuses(&["tiny.json", "-o", "x.keras"], &["x.keras", "weights: none are given", "--weights"]);
+    folder.refuses(
+        &["tiny.json", "-o", "x.keras"],
+        &["x.keras", "weights: the model is an architecture without weights", "--weights"],
+    );
     for args in [&["run", "tiny.json"][..], &["tiny.json", "--pass", "split=sum", "--verify"]] {
         folder.refuses(args, &["cannot run an architecture without weights", "--weights"]);
     }
@@ -71,7 +74,9 @@ fn given_weights_replace_those_of_the_model() {
         &["cannot read `tiny.json`", "it is text"],
     );
     folder.refuses(&["tiny.keras", "--weights", "none.h5", "-o", "x.keras"], &["cannot read `none.h5`"]);
-    folder.netc(&["zoo:tiny", "--weights", "tiny.keras"]).failed(2, &["`zoo:tiny` has its weights"]);
+    folder
+        .netc(&["zoo:tiny", "--weights", "tiny.keras"])
+        .failed(2, &["does not apply to `zoo:tiny`, which has its own weights"]);
     folder.netc(&["tiny.keras", "--weights", "tiny.keras", "-o", "x.keras"]).done();
     assert!(folder.netc(&["diff", "tiny.keras", "x.keras"]).done().contains(EQUAL));
 }

@@ -20,7 +20,7 @@ fn results_beyond_the_memory_limit() {
             "cannot run `@main`: `%",
             "` needs ",
             " GB of memory, more than the 1.",
-            " GB available; allow more with --max-memory",
+            " GB available; allow more with `--max-memory`",
         ],
     );
     check(
@@ -89,7 +89,7 @@ fn doubling() -> String {
 fn inlined_calls_beyond_the_step_limit() {
     let folder = Folder::new().with("x.nir", doubling());
     let error = "cannot run `@main`: the function with its calls inlined needs 2,097,151 steps, more than the 100,656 \
-                 allowed; allow more with --max-steps";
+                 allowed; allow more with `--max-steps`";
     for command in ["run x.nir", "diff x.nir x.nir", "x.nir --pass dce --verify"] {
         folder.shell(&format!("\"$NETC\" {command}")).failed(1, &[error]);
     }

@@ -76,9 +76,9 @@ fn a_pass_that_changes_values_is_named() {
     let folder = folder();
     folder.netc(&["p.nir", "--pipeline", "dce,faulty,dce", "--verify-each=values"]).failed(
         3,
-        &["pass `faulty`: changes values (a bug of the pass): OUTPUTS DIFFER", "`netc repro netc-reproducer.nir`"],
+        &["pass `faulty`: the pass has a bug and changes outputs: OUTPUTS DIFFER", "`netc repro netc-reproducer.nir`"],
     );
-    folder.netc(&["repro", "netc-reproducer.nir"]).failed(3, &["pass `faulty`: changes values"]);
+    folder.netc(&["repro", "netc-reproducer.nir"]).failed(3, &["pass `faulty`: the pass has a bug"]);
     folder.netc(&["p.nir", "--pipeline", "dce,faulty=none", "--verify-each=values"]).done();
     let ran = folder.netc(&["p.nir", "--pass", "faulty", "--verify", "-o", "x.nir"]);
     assert!(ran.code == 3 && ran.err.contains("nothing is written") && !folder.path("x.nir").exists(), "{}", ran.err);
@@ -132,9 +132,12 @@ fn a_reproducer_without_a_failure_says_so() {
     let header = "; netc-reproducer: 0.0.1\n; pipeline: dce\n; failure: pass `dce` panicked\n";
     let folder = Folder::new().with("old.nir", format!("{header}{PROGRAM}")).with("p.nir", PROGRAM);
     let ran = folder.netc(&["repro", "old.nir"]);
-    assert!(ran.err.starts_with("note: the reproducer was written by netc 0.0.1"), "{}", ran.err);
-    assert_eq!((ran.code, ran.out.as_str()), (0, "`dce` does what it should, where it failed: pass `dce` panicked\n"));
-    folder.netc(&["repro", "p.nir"]).failed(1, &["`p.nir` is no reproducer", "netc-reproducer"]);
+    assert!(ran.err.starts_with("note: netc 0.0.1 wrote this reproducer"), "{}", ran.err);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "`dce` no longer fails. The reproducer recorded: pass `dce` panicked\n")
+    );
+    folder.netc(&["repro", "p.nir"]).failed(1, &["`p.nir` is not a reproducer", "netc-reproducer"]);
 }
 
 #[test]
@@ -153,15 +156,15 @@ fn bisect_accepts_a_check_command() {
     let out = folder().netc(&["bisect", "p.nir", "--pipeline", "dce,faulty", check[0], check[1]]).done();
     assert!(out.starts_with("failure   `grep -q sin` exits with 0\npass      faulty (number 2 of 2)\n"), "{out}");
     let none = ["bisect", "p.nir", "--pipeline", "dce", check[0], check[1]];
-    folder().netc(&none).failed(1, &["nothing is wrong: 1 pass did 1 rewrite"]);
+    folder().netc(&none).failed(1, &["there is no failure to bisect after 1 pass and 1 rewrite"]);
     let before = ["bisect", "p.nir", "--pass", "dce", "--check", "grep -q tanh"];
-    folder().netc(&before).failed(1, &["the failure is there before any pass has run"]);
+    folder().netc(&before).failed(1, &["the model fails before any pass runs"]);
 }
 
 #[test]
 fn bisect_reports_passes_that_do_not_count_rewrites() {
     let out = folder().netc(&["bisect", "p.nir", "--pipeline", "dce,faulty=uncounted"]).done();
-    assert!(out.contains("rewrite   none: the pass does not ask for fuel before it rewrites\n"), "{out}");
+    assert!(out.contains("rewrite   unknown: the pass does not count its rewrites\n"), "{out}");
     let broken = folder().netc(&["bisect", "p.nir", "--pass", "faulty=break"]).done();
     assert!(broken.contains("\npass      faulty=break (number 1 of 1)\nrewrite   4 of 5 (--fuel 4)\n"), "{broken}");
 }
@@ -173,9 +176,11 @@ fn reduce_keeps_the_failure() {
     assert!(out.starts_with("failure   OUTPUTS DIFFER") && out.contains("\nafter     1 op\n"), "{out}");
     let small = String::from_utf8(folder.read("small.nir")).unwrap();
     assert_eq!(small, "netc 1\n\nfunc @main(%b: f32[N,1]) -> (%1 \"y0\") {\n  %1 = tanh(%b) : f32[N,1]\n}\n");
-    folder.netc(&["reduce", "p.nir", "--pass", "dce", "-o", "x.nir"]).failed(1, &["nothing is wrong", "5 tries"]);
+    folder
+        .netc(&["reduce", "p.nir", "--pass", "dce", "-o", "x.nir"])
+        .failed(1, &["there is no failure to reduce", "5 tries"]);
     folder.netc(&["reduce", "p.nir", "--pass", "faulty", "-o", "p.nir"]).failed(1, &["is an input"]);
-    folder.netc(&["reduce", "p.nir", "--pass", "faulty", "-o", "p.keras"]).failed(2, &["expected x.nir"]);
+    folder.netc(&["reduce", "p.nir", "--pass", "faulty", "-o", "p.keras"]).failed(2, &["must end in .nir"]);
 }
 
 #[test]
@@ -192,7 +197,7 @@ fn flaky_failures_are_tried_several_times() {
     // Shows the failure every other time.
     let check = "f() { if [ -e odd ]; then rm odd; grep -q relu \"$1\"; else touch odd; false; fi; }; f";
     let ran = folder.netc(&["reduce", "p.nir", "--check", check, "-o", "small.nir"]);
-    assert_eq!(ran.err, "note: the failure comes and goes: it is there in 2 of 5 tries\n");
+    assert_eq!(ran.err, "note: the failure is intermittent: it occurred in 2 of 5 tries\n");
     assert!(ran.out.contains("\nafter     1 op\n"), "{}", ran.out);
 }
 
@@ -212,7 +217,7 @@ fn bugs_are_bisected_and_reduced_in_programs_that_do_not_run() {
 #[test]
 fn a_missing_check_command_is_an_error() {
     let args = ["reduce", "p.nir", "--check", "no-such-command", "-o", "small.nir"];
-    folder().netc(&args).failed(2, &["there is no command `no-such-command`"]);
+    folder().netc(&args).failed(2, &["cannot run `--check no-such-command`"]);
 }
 
 #[test]

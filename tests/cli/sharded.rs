@@ -74,11 +74,11 @@ fn wrong_lists_of_shards_are_rejected() {
         (r#""/layers/dense/vars": 7"#, ["weight_map", "is not the name of a file"]),
         (r#""/layers/dense/vars": "tiny.keras""#, ["`tiny.keras`", ""]),
         (r#""/layers/dense/vars": "none.weights.h5""#, ["`none.weights.h5`", ""]),
-        (r#""/layers/dense/vars": "model_00000.weights.h5""#, ["`model_00000.weights.h5`: layers/dense/vars", "mixed"]),
-        (r#""/layers/den": "model_00001.weights.h5""#, ["`model_00001.weights.h5`: layers/den", "mixed"]),
+        (r#""/layers/dense/vars": "model_00000.weights.h5""#, ["`model_00000.weights.h5`: layers/dense/vars", "different saves"]),
+        (r#""/layers/den": "model_00001.weights.h5""#, ["`model_00001.weights.h5`: layers/den", "different saves"]),
         (
             r#""/layers/dense/vars": "model_00001.weights.h5", "/layers/conv2d/vars": ["model_00000.weights.h5", "copy.h5"]"#,
-            ["copy.h5", "mixed"],
+            ["copy.h5", "different saves"],
         ),
     ]
     .iter()

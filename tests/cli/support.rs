@@ -53,6 +53,11 @@ impl Ran {
     }
 }
 
+/// The text of a report with the lines of wrapped paragraphs joined.
+pub(crate) fn unwrapped(report: &str) -> String {
+    report.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A temporary folder in which the command runs.
 pub(crate) struct Folder(TempDir);
 

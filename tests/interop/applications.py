@@ -45,11 +45,11 @@ them, and runs the model with both. It writes this page.
 | *split* | seconds of `netc model.keras --pass split=... -o out/`, cut inside a branch if there is one |
 | *error* | the largest difference between an output of netc and of Keras, relative to the largest output |
 | *run* | seconds of the whole command `netc run` on one image, including reading the file |
-| *Keras, first* | seconds of loading the file and of the first prediction, without the start of Python |
+| *Keras, first* | seconds of loading the file and of the first prediction, not counting Python's startup |
 | *Keras, second* | seconds of a second prediction |
 
-The stages compute, bit for bit, what the whole computes. Seconds are of one run each, on a machine with other work, so
-compare the columns of one row rather than rows.
+The stages compute, bit for bit, what the whole computes. Each time is from a single run on a machine that
+was also doing other work, so compare times within a row, not between rows.
 
 """
 COLUMNS = ["network", "parameters", "core ops", "cuts", "split", "error", "run", "Keras, first", "Keras, second", "measured"]

@@ -4,6 +4,7 @@
 
 mod messages;
 mod rooms;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! Every message of netc on one page, `tests/snapshots/messages.snap`, to be read as a user reads them.
+//! Every message of netc on one page, `tests/tidy/snapshots/messages.snap`, to be read as a user reads them.
 //!
 //! A message is a string of three words or more outside tests, doc comments and assertions: errors, remarks, notes, and
 //! the help of passes and options.
@@ -28,7 +28,7 @@ fn messages_read_well() {
         }
     }
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../snapshots");
+    settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| insta::assert_snapshot!("messages", page));

@@ -49,6 +49,14 @@ impl CliError {
         Self::Input { context: context.into(), source: Some(Box::new(source)) }
     }
 
+    /// The same error, as a failure instead of wrong usage.
+    pub(crate) fn without_usage(self) -> Self {
+        match self {
+            Self::Usage(message) => Self::input(message),
+            other @ (Self::Input { .. } | Self::Model(_) | Self::Verification(_) | Self::Stdout(_)) => other,
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Input { .. } | Self::Model(_) | Self::Stdout(_) => 1,

@@ -12,7 +12,7 @@ use textwrap::{Options, WordSplitter};
 
 use crate::error::{CliError, Result};
 
-/// The styles of a stream. They are empty unless it is a terminal and `NO_COLOR` is unset.
+/// The styles of a stream. They are empty unless it is a terminal and `NO_COLOR` is unset or empty.
 pub(crate) struct Styles {
     pub(crate) error: String,
     pub(crate) note: String,

@@ -195,10 +195,13 @@ impl<'m> Builder<'m> {
         let lost: BTreeSet<Name> =
             dims.iter().flat_map(Dim::symbols).filter(|name| self.defines(name) && !has(name)).collect();
         for name in lost {
-            let new = self.take_symbol(&name);
+            let new = match symbols.lost(&name) {
+                Some(new) => new.clone(),
+                None => self.take_symbol(&name),
+            };
             dims.iter_mut()
                 .for_each(|dim| *dim = dim.substitute(&|own| (*own == name).then(|| Dim::symbol(new.clone()))));
-            symbols.rename_lost(name, new);
+            symbols.set_lost(name, new);
         }
         Type { elem: ty.elem, dims: Some(dims) }
     }

@@ -47,12 +47,14 @@ pub struct Symbols {
     known: BTreeMap<Name, Dim>,
     /// The symbols of the other function itself. Each gets a name here when it is first met.
     own: BTreeSet<Name>,
+    /// New names for symbols of this function that an op brings where they already stand for another extent.
+    lost: BTreeMap<Name, Name>,
 }
 
 impl Symbols {
     /// For a copy of `func` with the same parameters. Symbols keep their names.
     pub fn same(func: &Func) -> Self {
-        Self { fixed: func.param_symbols(), known: BTreeMap::new(), own: BTreeSet::new() }
+        Self { fixed: func.param_symbols(), known: BTreeMap::new(), own: BTreeSet::new(), lost: BTreeMap::new() }
     }
 
     /// For inlining `callee` where it is called with operands of types `given`. Symbols that it computes, or that come
@@ -73,7 +75,7 @@ impl Symbols {
     pub fn part<'a>(callee: &Func, given: impl IntoIterator<Item = &'a Type>) -> Self {
         let known = call_symbols(callee, given);
         let own = callee.computed_symbols().into_iter().map(|(symbol, _)| symbol.clone()).collect();
-        Self { fixed: known.keys().cloned().collect(), known, own }
+        Self { fixed: known.keys().cloned().collect(), known, own, lost: BTreeMap::new() }
     }
 
     /// Whether the symbol needs a name in the other function and has none yet.
@@ -86,9 +88,19 @@ impl Symbols {
         self.known.insert(symbol, Dim::symbol(new));
     }
 
-    /// Gives `symbol` the name `new`, because an op of the other function uses the old name, unless the call binds it.
-    pub(crate) fn rename_lost(&mut self, symbol: Name, new: Name) {
-        self.known.entry(symbol).or_insert_with(|| Dim::symbol(new));
+    /// The name set by [`Self::set_lost`].
+    pub(crate) fn lost(&self, symbol: &Name) -> Option<&Name> {
+        self.lost.get(symbol)
+    }
+
+    /// Names `symbol`, which an op brings but which already stands for another extent in the other function, `new`.
+    ///
+    /// The same symbol of this function gets that name as well, unless it has its own or the call binds it.
+    pub(crate) fn set_lost(&mut self, symbol: Name, new: Name) {
+        if !self.own.contains(&symbol) {
+            self.known.entry(symbol.clone()).or_insert_with(|| Dim::symbol(new.clone()));
+        }
+        self.lost.insert(symbol, new);
     }
 
     /// Rewrites `dim` when the operand types change from `old` to `new`.

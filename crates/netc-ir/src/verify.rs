@@ -26,6 +26,7 @@
 
 mod attrs;
 mod extents;
+mod violation;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, btree_map};
 use std::fmt;
@@ -41,32 +42,7 @@ use crate::types::{ElemType, MAX_RANK, Type};
 use crate::verified_set::VerifiedSet;
 
 pub use attrs::is_path;
-
-/// One broken rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// The number of the rule, from 1.
-    pub rule: u8,
-    /// The function, op or table entry.
-    pub place: String,
-    /// What was found and what was expected.
-    pub note: String,
-}
-
-/// All violations in a module, in module order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violations(pub Vec<Violation>);
-
-impl fmt::Display for Violations {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, v) in self.0.iter().enumerate() {
-            write!(f, "{}V{} at {}: {}", if i == 0 { "" } else { "\n" }, v.rule, v.place, v.note)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Violations {}
+pub use violation::{Violation, Violations};
 
 /// Checks every rule and reports all violations.
 ///

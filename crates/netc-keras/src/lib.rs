@@ -17,7 +17,7 @@
 //! `ir-spec/keras.md` defines how a module holds a model. These decisions shape the crate:
 //!
 //! - **Older models are stored as read and converted on use.** The lowering and the `.keras` writer ask
-//!   `legacy::modern_call` for the Keras 3 call and declaration, so older files need no lowerings of their own. The
+//!   `legacy::upgrade_call` for the Keras 3 call and declaration, so older files need no lowerings of their own. The
 //!   `.h5` writer writes the declaration unchanged. `legacy::downgrade` converts to Keras 2 for TensorFlow.js and
 //!   `h5-keras2`. Only Keras 1 is converted while reading (`legacy::keras1`); netc writes no Keras 1 files. One line in
 //!   `legacy/tensorflow/twins.rs` maps a TensorFlow operation of a Keras 2 model to `keras.ops`.

@@ -211,7 +211,7 @@ impl<'a> Sampler<'a> {
         if matches!(term, Term::Number(_)) { Some(None) } else { self.term(term).map(Some) }
     }
 
-    /// All attributes of the op: those bound by holes, the others random.
+    /// All attributes of the op, as the term gives them. Binds its unbound holes to random attributes.
     fn entries(&mut self, term: &OpTerm, types: &[Type]) -> Option<Entries> {
         let random = completed(&term.name, self.random(&term.name, types)?)?;
         let mut named = Entries::new();

@@ -119,7 +119,7 @@ impl Value {
         })
     }
 
-    /// Converts it to an attribute; `None` for unknown extents.
+    /// Converts it to an attribute; `None` if it contains an extent that is not a number.
     fn to_attr(&self) -> Option<Attr> {
         Some(match self {
             Self::Null => Attr::Null,

@@ -162,11 +162,15 @@ mod tests {
     #[test]
     fn a_table_fits_the_terminal() {
         insta::assert_snapshot!(listed_in(Figures::Exact, None), @r#"
-        cut                        tensor          bytes  read on both sides  params before  params after    MACs before  MACs after
-        backbone/conv4_block3_out  f32[1,56,256]  57,344  mask                   23,851,784           256  5,713,216,096           ?
-        "a,b"                      f32[1,56,3]       672                         23,851,784             3  5,713,216,096           ?
+        cut                        tensor         per example  read on both sides  params before  params after    MACs before  MACs after
+        backbone/conv4_block3_out  f32[1,56,256]     57,344 B  mask                   23,851,784           256  5,713,216,096           ?
+        "a,b"                      f32[1,56,3]          672 B                         23,851,784             3  5,713,216,096           ?
         "#);
-        insta::assert_snapshot!(listed_in(Figures::Rounded, None), @"");
+        insta::assert_snapshot!(listed_in(Figures::Rounded, None), @r#"
+        cut                        tensor         per example  read on both sides  params before  params after  MACs before  MACs after
+        backbone/conv4_block3_out  f32[1,56,256]     56.0 KiB  mask                       23.9 M           256       5.71 G           ?
+        "a,b"                      f32[1,56,3]          672 B                             23.9 M             3       5.71 G           ?
+        "#);
         for (columns, expected) in [
             (105, "backbone/conv4_block3_out  f32[1,56,256]     56.0 KiB  mask                     5.71 G           ?"),
             (80, "backbone/conv4_block3_out  f32[1,56,256]     56.0 KiB  mask"),

@@ -16,7 +16,8 @@ pub(crate) fn run(args: &ReproArgs, tables: &Tables) -> Result<()> {
         text::note(&format!("netc {} wrote this reproducer; this is netc {version}", saved.version));
     }
     let library = LayerArgs { layers: saved.layers.iter().map(Into::into).collect(), allowed: args.allowed.clone() };
-    let session = tables.session(&library, Some(&args.limits))?;
+    // The reproducer names the libraries, not the command line.
+    let session = tables.session(&library, Some(&args.limits)).map_err(CliError::without_usage)?;
     let mut model = input::load(&session, &args.file.to_string_lossy(), None)?;
     model.check_weights()?;
     let pipeline =

@@ -40,7 +40,8 @@ impl Dialects {
         self.frameworks.iter().map(AsRef::as_ref).find(|dialect| dialect.owns(class))
     }
 
-    /// The dialect that owns the first layer of `func`. If `func` has no layers, the first layer of the module decides.
+    /// The dialect that owns the first layer of `func` that has an owner. If `func` has no layers, those of the module
+    /// decide.
     fn owner_of(&self, module: &Module, func: &Func) -> Option<&dyn Dialect> {
         let params = func.params.iter().filter_map(|param| param.layer);
         let ops = func.ops().filter_map(|(_, op)| match &op.kind {
@@ -48,8 +49,11 @@ impl Dialects {
             OpKind::Call(call) => call.layer.map(|id| &*module[id].class),
             OpKind::Core(_) => None,
         });
-        let classes = params.map(|id| &*module[id].class).chain(ops);
-        classes.chain(module.layers.iter().map(|layer| &*layer.class)).find_map(|class| self.owner(class))
+        let mut classes = params.map(|id| &*module[id].class).chain(ops).peekable();
+        if classes.peek().is_some() {
+            return classes.find_map(|class| self.owner(class));
+        }
+        module.layers.iter().find_map(|layer| self.owner(&layer.class))
     }
 
     /// Appends the core ops for `op` to `builder`, and returns its results. The first layer library that defines the class

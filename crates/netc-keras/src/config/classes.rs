@@ -235,7 +235,7 @@ const NEVER_TRAINABLE: &[&str] = &[
     "SpatialDropout3D",
 ];
 
-/// Whether a class name is one of Keras's own in that era.
+/// Whether a class name is one of Keras's own in that version.
 pub(crate) fn is_known(class: &str, version: KerasVersion) -> bool {
     KNOWN.binary_search(&class).is_ok() || version == KerasVersion::Keras3 && NEW.binary_search(&class).is_ok()
 }

@@ -19,7 +19,7 @@ pub(crate) fn shape(ty: &Type) -> Option<Attr> {
     Some(Attr::List(dims.iter().map(|d| d.known().map_or(Attr::Null, |n| Attr::Int(n.into()))).collect()))
 }
 
-/// Makes the declaration of an input layer that the model lacks, as Keras wrote it in that era. Takes its keys from
+/// Makes the declaration of an input layer that the model lacks, as that version of Keras wrote it. Takes its keys from
 /// `like`, another input of the model, if there is one.
 pub(crate) fn input_declaration(
     name: &str,

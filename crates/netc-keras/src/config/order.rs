@@ -96,7 +96,7 @@ pub(crate) fn needed_calls(func: &Func) -> BTreeSet<OpId> {
 }
 
 /// The calls that `ends` need but no output does, in topological order.
-pub(crate) fn calls_beside(func: &Func, ends: &[OpId]) -> Vec<OpId> {
+pub(crate) fn extra_calls(func: &Func, ends: &[OpId]) -> Vec<OpId> {
     let needed = needed_calls(func);
     let walk = Walk::from(func, ends.iter().map(|op| Node::Call(*op)));
     let call = |node| match node {

@@ -12,7 +12,7 @@ pub(crate) enum KerasVersion {
 }
 
 impl KerasVersion {
-    /// The era of a module with these attributes.
+    /// The Keras version of a module with these attributes.
     pub(crate) fn of(module: &Attrs) -> Self {
         let version = module.get("keras_version").and_then(Attr::as_str);
         match version.and_then(|v| v.split('.').next()?.parse::<u32>().ok()) {

@@ -23,7 +23,7 @@ pub(crate) fn changes(module: &Module) -> Vec<Note> {
         return changes;
     }
     let version = module.attrs.get("keras_version").and_then(Attr::as_str).unwrap_or_default();
-    let listed = ListedWeight::of(module);
+    let listed = ConfigChanges::of(module);
     let note = format!("the layers are converted from Keras {version} to Keras 3{listed}");
     changes.push(Note::new(CONVERTED, note));
     let (scaled, clipped): (Vec<_>, Vec<_>) =
@@ -125,9 +125,9 @@ pub(crate) fn changes_for_tfjs(module: &Module) -> Vec<Note> {
 
 /// Changes to configurations, each with the first layer that has it and the number of layers.
 #[derive(Default)]
-struct ListedWeight(Vec<(String, Name, usize)>);
+struct ConfigChanges(Vec<(String, Name, usize)>);
 
-impl ListedWeight {
+impl ConfigChanges {
     /// The changes to the configurations of layers from before Keras 3.
     fn of(module: &Module) -> Self {
         let mut listed = Self::default();
@@ -152,7 +152,7 @@ impl ListedWeight {
     }
 }
 
-impl fmt::Display for ListedWeight {
+impl fmt::Display for ConfigChanges {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (change, layer, number)) in self.0.iter().enumerate() {
             write!(f, "{} {change} (`{layer}`", if i == 0 { ":" } else { "," })?;

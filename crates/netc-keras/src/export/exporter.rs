@@ -141,8 +141,8 @@ impl<'m> Exporter<'m> {
 
     /// The `layers`, `input_layers` and `output_layers` of the function's configuration.
     fn model(&mut self, func: &'m Func, place: Place) -> Result<(Kind, Attrs, Written)> {
-        let beside = self.calls_beside(func);
-        let calls = calls_by_layer(self.module, func, &beside)?;
+        let extra = self.extra_calls(func);
+        let calls = calls_by_layer(self.module, func, &extra)?;
         let names = Names::of(self.module, func, &calls);
         let mut scope = Scope { func, place, names, calls, groups: GroupNames::default() };
         if self.is_chain(func) {
@@ -151,8 +151,8 @@ impl<'m> Exporter<'m> {
         let mut layers = Vec::new();
         let mut order = keras_order(func);
         let mut seen: BTreeSet<Operation> = order.iter().copied().collect();
-        let beside = beside.iter().filter_map(|op| func[*op].kind.layer()).map(Operation::Layer);
-        order.extend(beside.filter(|layer| seen.insert(*layer)));
+        let extra = extra.iter().filter_map(|op| func[*op].kind.layer()).map(Operation::Layer);
+        order.extend(extra.filter(|layer| seen.insert(*layer)));
         for operation in order {
             layers.push(Attr::Map(match operation {
                 Operation::Input(i) => self.input_entry(&mut scope, i)?,
@@ -439,10 +439,10 @@ impl Scope<'_> {
     }
 }
 
-/// The calls of each layer in the file, in order: those that the outputs need, and the additional ones in `beside`.
-fn calls_by_layer(module: &Module, func: &Func, beside: &[OpId]) -> Result<BTreeMap<LayerId, Vec<OpId>>> {
+/// The calls of each layer in the file, in order: those that the outputs need, and the additional ones in `extra`.
+fn calls_by_layer(module: &Module, func: &Func, extra: &[OpId]) -> Result<BTreeMap<LayerId, Vec<OpId>>> {
     let mut needed = needed_calls(func);
-    needed.extend(beside);
+    needed.extend(extra);
     let mut calls: BTreeMap<LayerId, Vec<OpId>> = BTreeMap::new();
     for (id, op) in func.ops().filter(|(id, _)| needed.contains(id)) {
         let layer = op.kind.layer().ok_or_else(|| not_a_layer(op))?;

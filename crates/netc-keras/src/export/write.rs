@@ -89,8 +89,8 @@ pub fn write_json(module: &Module, func: FuncId, out: impl Write) -> Result<Writ
 }
 
 fn write_architecture(module: &Module, func: FuncId, mut out: impl Write) -> Result<Written> {
-    let upgraded = legacy::without_slashes(module);
-    let (mut object, mut written) = Exporter::new(&upgraded, Container::Archive).top_level(func)?;
+    let renamed = legacy::without_slashes(module);
+    let (mut object, mut written) = Exporter::new(&renamed, Container::Archive).top_level(func)?;
     training_state::add_to_object(module, func, &mut object);
     let mut hashed = Hashed::new(&mut out);
     hashed.write_all(json::print(&Attr::Map(object)).as_bytes())?;

@@ -28,14 +28,14 @@ pub(crate) struct Claim<'a> {
     /// The layer's path in the model.
     pub(crate) path: &'a str,
     /// The weights of the list that the layer shares with others, by layer.
-    pub(crate) listed: &'a ListedWeight,
+    pub(crate) listed: &'a Assignment,
     /// The Keras generation of the declaration.
     pub(crate) version: KerasVersion,
 }
 
 /// The weights of one list, by the layer that owns them.
 #[derive(Default)]
-pub(crate) enum ListedWeight {
+pub(crate) enum Assignment {
     /// All belong to the first layer that claims them.
     #[default]
     First,
@@ -48,7 +48,7 @@ pub(crate) enum ListedWeight {
 /// Weights with their names, in file order.
 type List = Vec<(String, Variable)>;
 
-impl ListedWeight {
+impl Assignment {
     /// Takes the weights of the claiming layer. `None` if it may take everything that is left in the list.
     fn take(&self, claim: &Claim<'_>) -> Option<List> {
         let (lists, key) = match self {
@@ -172,8 +172,8 @@ impl WeightTable {
         version: KerasVersion,
         group: &str,
         path: &str,
-    ) -> Result<ListedWeight> {
-        let Self::Lists(lists) = self else { return Ok(ListedWeight::First) };
+    ) -> Result<Assignment> {
+        let Self::Lists(lists) = self else { return Ok(Assignment::First) };
         let (mut names, mut paths, mut twice) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         let mut others = Vec::new();
         add_listed(config, (path, version), 0, &mut |Member { name, path, has_weights, in_wrapper }| {
@@ -191,10 +191,9 @@ impl WeightTable {
                 twice.extend([first.clone(), layer]);
             }
         }
-        let Some(list) = lists.get_mut(group) else { return Ok(ListedWeight::First) };
-        let by_path = |list: &mut List| {
-            ListedWeight::ByPath(by_owner(list, |weight| path_of(weight, &paths).map(str::to_string)))
-        };
+        let Some(list) = lists.get_mut(group) else { return Ok(Assignment::First) };
+        let by_path =
+            |list: &mut List| Assignment::ByPath(by_owner(list, |weight| path_of(weight, &paths).map(str::to_string)));
         let weights = || list.iter().map(|(weight, _)| weight.as_str());
         if weights().all(|weight| path_of(weight, &paths).is_some()) {
             return Ok(by_path(list));
@@ -211,15 +210,13 @@ impl WeightTable {
                     format!("two of its layers are named `{name}`, so netc cannot tell which weights belong to which");
                 Err(Problem::config(path, note))
             }
-            None if names.is_empty() => Ok(ListedWeight::First),
-            None => {
-                Ok(ListedWeight::ByName(by_owner(list, |weight| owner(weight, &names).map(|name| name.to_string()))))
-            }
+            None if names.is_empty() => Ok(Assignment::First),
+            None => Ok(Assignment::ByName(by_owner(list, |weight| owner(weight, &names).map(|name| name.to_string())))),
         }
     }
 
     /// Returns the weights that no layer of the model took to the list `group`.
-    pub(crate) fn give_back(&mut self, group: &str, listed: &ListedWeight) {
+    pub(crate) fn give_back(&mut self, group: &str, listed: &Assignment) {
         if let Self::Lists(lists) = self {
             lists.get_mut(group).into_iter().for_each(|list| list.extend(listed.rest()));
         }

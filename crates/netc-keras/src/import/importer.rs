@@ -23,7 +23,7 @@ use crate::container::assets::Assets;
 use crate::container::training_state::{self, COMPILE_CONFIG, TrainingState};
 use crate::container::variable::{WeightTable, Weights};
 use crate::error::{Problem, Result};
-use crate::import::claim::{Claim, ListedWeight};
+use crate::import::claim::{Assignment, Claim};
 use crate::import::graph::{Entry, EntryKind, Graph, Surroundings, count_from_zero, counts_from_one};
 use crate::legacy::{is_model, read_call};
 
@@ -61,7 +61,7 @@ struct Place {
     /// The prefix of the paths of its layers.
     path: String,
     /// The list that holds the weights of all layers of the model, if there is one.
-    listed: Rc<ListedWeight>,
+    listed: Rc<Assignment>,
 }
 
 /// The input and output tensors of a model.

@@ -44,12 +44,12 @@ pub(crate) fn downgrade(module: &Module, reader: Reader) -> Result<Cow<'_, Modul
 
 /// Converts an object of a configuration and the objects inside it. Keras 2 names its own classes without a package,
 /// those of users with it.
-fn object(upgraded: &Attrs, reader: Reader) -> Result<Attrs, String> {
-    let text = |key| upgraded.get(key).and_then(Attr::as_str);
+fn object(declared: &Attrs, reader: Reader) -> Result<Attrs, String> {
+    let text = |key| declared.get(key).and_then(Attr::as_str);
     let class = text("class_name").unwrap_or_default();
     let registered = text("registered_name").filter(|name| name.contains('>'));
     let mut downgraded = Attrs::new().with("class_name", registered.unwrap_or(class));
-    for (key, value) in upgraded.iter() {
+    for (key, value) in declared.iter() {
         match (&**key, value) {
             // Only Keras 3 has these.
             (
@@ -57,7 +57,7 @@ fn object(upgraded: &Attrs, reader: Reader) -> Result<Attrs, String> {
                 _,
             ) => {}
             // A user's class may have any keys.
-            ("config", Attr::Map(config)) if is_users(upgraded, class) => {
+            ("config", Attr::Map(config)) if is_users(declared, class) => {
                 let mut config = config.clone();
                 if let Some(dtype) = config.get("dtype").map(policy_name) {
                     config.set("dtype", dtype);
@@ -76,9 +76,9 @@ fn is_users(object: &Attrs, class: &str) -> bool {
     if is_legacy(object) { !classes::is_known(class, KerasVersion::Keras3) } else { !is_own(object) }
 }
 
-fn configuration(class: &str, upgraded: &Attrs, reader: Reader) -> Result<Attrs, String> {
+fn configuration(class: &str, declared: &Attrs, reader: Reader) -> Result<Attrs, String> {
     let mut downgraded = Attrs::new();
-    for (key, value) in upgraded.iter() {
+    for (key, value) in declared.iter() {
         match keras2::said(class, key, value) {
             Said::Nothing => continue,
             Said::Unknown if reader == Reader::Keras2 => {
@@ -192,7 +192,7 @@ fn nested(value: &Attr, reader: Reader) -> Result<Attr, String> {
 mod tests {
     use super::*;
 
-    fn upgrade(class: &str, config: Attrs) -> Attrs {
+    fn keras_3(class: &str, config: Attrs) -> Attrs {
         Attrs::new()
             .with("module", "keras.layers")
             .with("class_name", class)
@@ -207,10 +207,10 @@ mod tests {
 
     #[test]
     fn nested_objects_lose_keras_3_keys() {
-        let policy = upgrade("DTypePolicy", Attrs::new().with("name", "float32"));
-        let zeros = upgrade("Zeros", Attrs::new());
+        let policy = keras_3("DTypePolicy", Attrs::new().with("name", "float32"));
+        let zeros = keras_3("Zeros", Attrs::new());
         let dense = Attrs::new().with("dtype", policy).with("bias_initializer", zeros).with("activation", "silu");
-        let outer = upgrade("TimeDistributed", Attrs::new().with("layer", upgrade("Dense", dense)));
+        let outer = keras_3("TimeDistributed", Attrs::new().with("layer", keras_3("Dense", dense)));
         let dense = Attrs::new()
             .with("dtype", "float32")
             .with("bias_initializer", plain("Zeros", Attrs::new()))
@@ -223,26 +223,26 @@ mod tests {
     fn keys_get_their_old_names_by_class() {
         let slope = Attrs::new().with("negative_slope", 0.5);
         assert_eq!(
-            object(&upgrade("LeakyReLU", slope.clone()), Reader::TensorFlowJs),
+            object(&keras_3("LeakyReLU", slope.clone()), Reader::TensorFlowJs),
             Ok(plain("LeakyReLU", Attrs::new().with("alpha", 0.5)))
         );
-        assert_eq!(object(&upgrade("ReLU", slope.clone()), Reader::TensorFlowJs), Ok(plain("ReLU", slope)));
+        assert_eq!(object(&keras_3("ReLU", slope.clone()), Reader::TensorFlowJs), Ok(plain("ReLU", slope)));
     }
 
     #[test]
     fn classes_of_users_have_their_registered_names() {
-        let own = upgrade("Affine", Attrs::new()).with("module", Attr::Null).with("registered_name", "mine>Affine");
+        let own = keras_3("Affine", Attrs::new()).with("module", Attr::Null).with("registered_name", "mine>Affine");
         assert_eq!(object(&own, Reader::TensorFlowJs), Ok(plain("mine>Affine", Attrs::new())));
     }
 
     #[test]
     fn backward_layer_is_declared_only_if_it_differs() {
         let lstm = |name: &str, units: i64, back: bool| {
-            upgrade("LSTM", Attrs::new().with("name", name).with("units", units).with("go_backwards", back))
+            keras_3("LSTM", Attrs::new().with("name", name).with("units", units).with("go_backwards", back))
         };
         let says = |forward: Attrs, backward: Attrs| {
             let both = Attrs::new().with("layer", forward).with("backward_layer", backward);
-            let downgraded = object(&upgrade("Bidirectional", both), Reader::TensorFlowJs).unwrap();
+            let downgraded = object(&keras_3("Bidirectional", both), Reader::TensorFlowJs).unwrap();
             downgraded.get("config").unwrap().get("backward_layer").is_some()
         };
         assert!(!says(lstm("forward", 3, false), lstm("backward", 3, true).with("shared_object_id", 7)));
@@ -253,8 +253,8 @@ mod tests {
 
     #[test]
     fn new_hard_sigmoid_is_rejected_at_any_depth() {
-        let lstm = upgrade("LSTM", Attrs::new().with("recurrent_activation", "hard_sigmoid"));
-        let both = upgrade("Bidirectional", Attrs::new().with("backward_layer", lstm));
+        let lstm = keras_3("LSTM", Attrs::new().with("recurrent_activation", "hard_sigmoid"));
+        let both = keras_3("Bidirectional", Attrs::new().with("backward_layer", lstm));
         assert!(object(&both, Reader::TensorFlowJs).is_err_and(|note| note.contains("x / 6")));
     }
 }

@@ -90,14 +90,14 @@ pub(crate) fn places_in_old_groups<'p>(
     version: KerasVersion,
     places: impl IntoIterator<Item = &'p Name>,
 ) -> Vec<String> {
-    let layer = Older::of(parts(class, config, version), version);
+    let layer = OldGroups::of(parts(class, config, version), version);
     places.into_iter().map(|place| layer.place(place)).collect()
 }
 
 /// The inner layers of a layer, by group. Each has its group before Keras 3.1 and its own inner layers.
-struct Older(BTreeMap<String, (String, Older)>);
+struct OldGroups(BTreeMap<String, (String, OldGroups)>);
 
-impl Older {
+impl OldGroups {
     fn of(layers: Vec<Part>, version: KerasVersion) -> Self {
         let inner = |part: Part| {
             let inner = Self::of(parts(&part.class, &part.config, version), version);
@@ -108,8 +108,8 @@ impl Older {
 
     fn place(&self, place: &str) -> String {
         for (at, _) in place.match_indices('/') {
-            if let Some((downgraded, inner)) = self.0.get(&place[..at]) {
-                return join(downgraded, &inner.place(&place[at + 1..]));
+            if let Some((old_group, inner)) = self.0.get(&place[..at]) {
+                return join(old_group, &inner.place(&place[at + 1..]));
             }
         }
         place.into()

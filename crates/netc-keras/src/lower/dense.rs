@@ -125,7 +125,7 @@ fn einsum_op(c: &mut Call<'_, '_>) -> Result<ValueId> {
     let equation = c.text("subscripts")?;
     c.only_args(2, &[])?;
     if c.arg(1, "x2").is_none() {
-        return Err(c.unsupported(format!("the equation \"{equation}\" of one tensor")));
+        return Err(c.unsupported(format!("a single tensor (equation \"{equation}\")")));
     }
     let (a, b) = factors(c)?;
     einsum(c, equation, a, b)

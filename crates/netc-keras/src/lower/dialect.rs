@@ -112,7 +112,7 @@ fn lower(builder: &mut Builder<'_>, context: OpContext<'_>, version: KerasVersio
     if version == KerasVersion::Legacy {
         call.has_masks_known_in_keras_2()?;
     }
-    let answer = meaning(&mut call, entry);
+    let answer = lowered(&mut call, entry);
     let types = if answer.is_err() { declared::types(&call) } else { Vec::new() };
     answer.map_err(|error| {
         let error = declared::of_integers(builder.module(), context.layer, of_operands(builder, context, error));
@@ -166,7 +166,7 @@ fn lower_upgraded(
     })
 }
 
-fn meaning(call: &mut Call<'_, '_>, entry: &Entry) -> netc_dialect::Result<LoweredOp> {
+fn lowered(call: &mut Call<'_, '_>, entry: &Entry) -> netc_dialect::Result<LoweredOp> {
     let results = match entry.lower {
         Lower::One(lower) => lower(call).map(|y| vec![y]),
         Lower::Many(lower) => lower(call),

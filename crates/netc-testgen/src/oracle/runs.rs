@@ -168,7 +168,9 @@ pub(super) fn keeps_signature(before: &Module, after: &Module) -> Result<(), Wro
         let outputs: Vec<_> = main.outputs.iter().map(|o| o.name.clone()).collect();
         Some((params, outputs))
     };
-    require(signature(before) == signature(after), || format!("@main has another signature:\n{}", print(after)))
+    require(signature(before) == signature(after), || {
+        format!("the signature of @main changed; the program is now:\n{}", print(after))
+    })
 }
 
 /// Random inputs for `@main`, from a fixed seed.

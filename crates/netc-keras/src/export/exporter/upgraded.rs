@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use netc_ir::{Attr, Attrs, Func, Layer, LayerId, OpId, Type};
 
-use crate::config::order::calls_beside;
+use crate::config::order::extra_calls;
 use crate::config::tf;
 use crate::config::version::KerasVersion;
 use crate::error::{Problem, Result};
@@ -71,9 +71,9 @@ impl<'m> Exporter<'m> {
     }
 
     /// The calls that the file keeps although no output needs them: those that losses and metrics need.
-    pub(super) fn calls_beside(&self, func: &Func) -> Vec<OpId> {
+    pub(super) fn extra_calls(&self, func: &Func) -> Vec<OpId> {
         match (self.container, self.version) {
-            (Container::Hdf5, KerasVersion::Legacy) => calls_beside(func, &losses::calls(self.module, func)),
+            (Container::Hdf5, KerasVersion::Legacy) => extra_calls(func, &losses::calls(self.module, func)),
             (Container::Archive | Container::Hdf5 | Container::Tfjs, _) => Vec::new(),
         }
     }

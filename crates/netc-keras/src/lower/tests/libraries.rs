@@ -47,6 +47,6 @@ fn a_layer_of_a_library_may_be_inside_another() {
         let (types, text) = case.lower_with(&dialects).unwrap_or_else(|error| panic!("{inner}: {error}"));
         assert_eq!(types[0].to_string(), "f32[N,5,3]", "{inner}");
         assert!(text.contains("= add(") && text.contains("= mul("), "{inner}: {text}");
-        check_error(case, "`TimeDistributed` with the layer `Twice` in it, is not supported");
+        check_error(case, "`TimeDistributed` with the inner layer `Twice` is not supported");
     }
 }
