@@ -118,8 +118,11 @@ fn errors_of_damaged_files_name_the_place() {
         assert!(found.contains(part), "{found}");
     }
     assert!(error(&text, None).contains("its weights are in `group1-shard1.bin`, which cannot be read"));
-    assert!(error(&text, Some(&bytes[..110])).contains("weight `hidden/bias`: its bytes begin at 100 of 110"));
-    assert!(error(&text, Some(&[])).contains("its bytes begin at 0 of 0"));
+    assert!(
+        error(&text, Some(&bytes[..110]))
+            .contains("weight `hidden/bias`: its bytes begin at 100 and go beyond the 110 bytes")
+    );
+    assert!(error(&text, Some(&[])).contains("its bytes begin at 0 and go beyond the 0 bytes"));
 }
 
 /// Writes the model into the folder as a TensorFlow.js model.

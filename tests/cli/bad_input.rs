@@ -28,7 +28,7 @@ fn files_that_are_not_models() {
 #[test]
 fn misspelt_arguments_get_suggestions() {
     let folder = Folder::with_tiny();
-    folder.refuses(&["resnet50"], &["did you mean `zoo:resnet50`?"]);
+    folder.refuses(&["resnet50"], &["Did you mean `zoo:resnet50`?"]);
     folder.refuses(&["cutz"], &["no such file. Did you mean `cuts`?"]);
     let ran = folder.netc(&["split", "tiny.keras"]);
     assert!(ran.code == 2 && ran.err.contains("use `netc tiny.keras --pass split`"), "{}", ran.err);

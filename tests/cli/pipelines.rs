@@ -81,7 +81,7 @@ fn a_pass_that_changes_values_is_named() {
     folder.netc(&["repro", "netc-reproducer.nir"]).failed(3, &["pass `faulty`: the pass has a bug"]);
     folder.netc(&["p.nir", "--pipeline", "dce,faulty=none", "--verify-each=values"]).done();
     let ran = folder.netc(&["p.nir", "--pass", "faulty", "--verify", "-o", "x.nir"]);
-    assert!(ran.code == 3 && ran.err.contains("nothing is written") && !folder.path("x.nir").exists(), "{}", ran.err);
+    assert!(ran.code == 3 && ran.err.contains("nothing was written") && !folder.path("x.nir").exists(), "{}", ran.err);
 }
 
 #[test]
