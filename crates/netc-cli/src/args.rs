@@ -97,7 +97,7 @@ pub(crate) struct CompileArgs {
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
     /// The format of the stages; by default keras. For an unsplit model the extension of `-o` decides the format: use
-    /// `--format` only for tfjs
+    /// `--format` only for h5-keras2 and tfjs
     #[arg(long)]
     pub(crate) format: Option<String>,
     /// Overwrite files that netc did not write, and stages that changed since netc wrote them
