@@ -19,7 +19,7 @@ pub struct Note {
 }
 
 impl Note {
-    /// The code of [`Note::training_state_left_out`].
+    /// The code of [`Note::training_state_dropped`].
     pub const TRAINING_STATE: &'static str = "training-state-left-out";
 
     /// A note with the given code and text.
