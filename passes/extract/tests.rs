@@ -111,7 +111,8 @@ fn errors_say_which_end_is_wrong() {
     check_error(
         "before:stem..top",
         &format!(
-            "nothing is computed before `stem`: it reads only inputs of the model, weights and constants. Leave {begin}"
+            "nothing is computed before `stem`: it reads only inputs of the model, weights and constants. To {}",
+            begin.trim_start_matches("to ")
         ),
     );
     let no_main = run("netc 1", "extract=a..b");
