@@ -21,7 +21,7 @@ fn the_command_reads_splits_and_writes_steps() {
     assert!(run(&["inspect", "m.steps"]).contains("tanh"));
     assert!(run(&["cuts", "m.steps"]).contains("f32[2,3]"));
     let report = run(&["m.steps", "--pass", "split=a", "--format", "steps", "-o", "out", "--verify"]);
-    assert!(report.contains("every output is equal bit for bit"), "{report}");
+    assert!(report.contains("outputs are equal bit for bit"), "{report}");
     assert_eq!(fs::read_to_string(folder.path().join("out/m.stage0.steps")).unwrap(), "steps\nx f32[2,3]\na tanh x\n");
     assert!(run(&["diff", "m.steps", "out"]).contains("equal bit for bit"));
     run(&["merge", "out/manifest.json", "-o", "again.steps"]);
