@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 
 use crate::error::{CliError, Result};
 
-/// Shells report a command that a signal ended as this number plus that of the signal.
+/// The exit code of a command that was killed by signal `n` is this plus `n`, as in shells.
 const EXIT_CODE: i32 = 128;
 
 /// Whether Ctrl-C was pressed.

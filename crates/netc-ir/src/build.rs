@@ -378,7 +378,7 @@ mod tests {
     use crate::verify;
 
     #[test]
-    fn ops_get_what_carries_their_extents() {
+    fn ops_get_carriers_for_their_extents() {
         let mut module = Module::new();
         let mut b = Builder::new(&module, "main");
         let symbol = |name: &str| Dim::symbol(name);

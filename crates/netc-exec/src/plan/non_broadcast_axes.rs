@@ -1,5 +1,5 @@
-//! Symbolic extents do not broadcast: an extent that is a symbol in the program must equal that of the other operands,
-//! even if its value is 1.
+//! Symbolic extents do not broadcast: if an extent is a symbol in the program, all operands must have the same extent
+//! there, even if its value is 1.
 
 use netc_ir::{CoreOp, InferError, OpClass, Type};
 

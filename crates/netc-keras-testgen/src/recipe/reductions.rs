@@ -8,7 +8,7 @@ use super::draft::{Added, Draft};
 use super::functions::{axis, axis_or_axes};
 use netc_testgen::Step;
 
-/// Classes, and by how much the magnitude of the result exceeds that of the operand.
+/// Classes, and how much larger than the operand the result can be (a power of two).
 const REDUCTIONS: &[(&str, &str, f64)] = &[
     ("numpy", "Mean", 0.0),
     ("numpy", "Sum", 3.0),

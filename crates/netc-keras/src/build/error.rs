@@ -28,7 +28,7 @@ pub enum Reason {
     /// The layer belongs to another builder.
     #[error("it is a layer of another model")]
     ForeignLayer,
-    /// The number of inputs differs from that of the declaration.
+    /// The layer is applied to more or fewer tensors than it declares.
     #[error("it is applied to {found} tensors, expected {expected}")]
     Operands {
         /// The number of inputs.

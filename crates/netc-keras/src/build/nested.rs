@@ -86,7 +86,7 @@ fn is_chain(module: &Module, main: &Func) -> bool {
     linked && output.value == last && main.num_ops() > 0 && main.layers().len() == main.num_ops() + 1
 }
 
-/// Makes the function that of a Sequential model, whose configuration has no calls.
+/// Turns the function into a Sequential model, whose configuration has no calls.
 fn make_sequential(main: &mut Func) {
     main.attrs.set("class", "Sequential");
     let attrs = call_attrs(vec![Attr::Operand(0)], Attrs::new());

@@ -1,4 +1,4 @@
-//! The journal of a set of files: the renames and removals, of which all or none take effect.
+//! The journal of a set of files: its renames and removals. Either all of them take effect or none.
 //!
 //! The journal is a file in the hidden folder, written when every new file is complete. Each file that is replaced or
 //! removed is first kept in the hidden folder. The location of a file shows how far the journal got, so either
@@ -305,7 +305,7 @@ impl Change {
         }
     }
 
-    /// Checks that the stamp at the target, `there`, is that of the old file in the journal.
+    /// Checks that the target still is the old file: its stamp, `there`, must match the journal.
     fn require_old(&self, there: Option<Stamp>) -> io::Result<()> {
         if there == self.old { Ok(()) } else { Err(io::Error::other("it has changed while netc was running")) }
     }

@@ -1,4 +1,5 @@
-//! The hidden folder that holds files until they are complete: `.netc-XXXXXX`, in the target folder.
+//! The hidden folder that holds files until they are complete: `.netc-` and six random characters,
+//! in the target folder.
 //!
 //! Its file `lock` stays locked while the process lives, so another run can tell a folder in use from one that a killed
 //! process left. [`abandon`] removes everything that this process has not moved to its target. Code that creates files

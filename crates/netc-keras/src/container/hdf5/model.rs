@@ -30,7 +30,7 @@ pub(crate) struct WholeModel {
     /// Whether netc wrote the file.
     pub(crate) is_own: bool,
     pub(crate) weights: WeightLists,
-    /// Whether the file has training state: a compile configuration, or a group other than that of the weights.
+    /// Whether the file has training state: a compile configuration, or any group besides the weights.
     pub(crate) is_compiled: bool,
     /// The training state, if requested.
     pub(crate) training_state: Option<TrainingState>,

@@ -87,7 +87,7 @@ impl<'m> Exporter<'m> {
 
     /// Orders the weights of an outermost layer that is a model: trainable ones first.
     ///
-    /// The order must be that of the loaded model, in which only layers have the flag `trainable`. One exception: in
+    /// Keras loads weights in the order of the loaded model, in which only layers have the flag `trainable`. Exception: in
     /// Keras 3 a Functional that is frozen as a whole keeps the order of its layers (`Layer.weights`).
     pub(super) fn finish_list(&mut self, config: &Attrs, is_functional: bool) {
         let keeps_order = !self.is_old() && is_functional && !legacy::trains(config);

@@ -30,7 +30,7 @@ fn operations_take_constants_on_either_side() {
 }
 
 #[test]
-fn operations_reject_what_keras_rejects() {
+fn operations_reject_the_inputs_that_keras_rejects() {
     let x = &["f32[N,4,1]"];
     check_error(
         op("keras.ops.LayerNorm", "axis = -1", "args = [$0, $1], kwargs = {}", &["f32[N,4,1]", "f32[2]"]),
